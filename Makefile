@@ -1,0 +1,24 @@
+# sluice. `make help` lists what there is; README.md shows the two commands that do everything: make demo, make test.
+SHELL        := /bin/bash
+.DEFAULT_GOAL := all
+.SUFFIXES:
+MAKEFLAGS    += --no-builtin-rules
+
+BUILD        ?= build
+CC           ?= gcc
+CXX          ?= g++
+ifeq ($(origin CC),default)
+CC           := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX          := g++
+endif
+OPT          ?= -O3 -march=x86-64-v2 -g
+SANITIZE     ?=
+PREFIX       ?= /usr/local
+VERSION      := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+
+include deploy/make/flags.mk
+include deploy/make/build.mk
+include deploy/make/test.mk
+include deploy/make/tools.mk

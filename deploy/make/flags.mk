@@ -1,0 +1,24 @@
+# Compiler flags, and what each part of the tree links.
+WARN     := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion
+INCLUDES := -Isdk/include -Ilib
+CPPFLAGS += -D_GNU_SOURCE -DSL_VERSION='"$(VERSION)"' $(INCLUDES)
+CFLAGS   += -std=c11 $(WARN) $(OPT) $(SANITIZE) -fPIC -fvisibility=hidden -fno-omit-frame-pointer
+CXXFLAGS += -std=c++17 -Wall -Wextra -Werror $(OPT) $(SANITIZE) -fPIC -fvisibility=hidden -fno-omit-frame-pointer
+LDFLAGS  += $(SANITIZE)
+
+# Libraries of ours in link order (users before what they use), and the system libraries that each needs.
+LIBS            := delta parquet json window store columns base
+LIBS_plugin     := delta parquet json window columns base
+SYS_parquet     := -lzstd -lsnappy -llz4
+SYS_json        := -lpcre2-8
+SYS_columns     := -lxxhash
+SYS_store       :=
+SYS_delta       := -lcjson
+SYS_window      :=
+SYS_base        := -lpthread -lm
+SYS_libs        = $(foreach l,$(LIBS),$(SYS_$(l)))
+# System libraries of one plugin beyond those of our libraries: SYS_plugin_NAME.
+SYS_plugin_kafka := -lrdkafka
+# mimalloc replaces malloc where Debian has it; sanitizer builds keep their own allocator.
+MIMALLOC        := $(if $(SANITIZE),,$(shell pkg-config --libs mimalloc 2>/dev/null || { [ -e /usr/lib/x86_64-linux-gnu/libmimalloc.so ] && echo -lmimalloc; }))
+SYS_runtime     := -luv -lcjson -ldl

@@ -1,8 +1,10 @@
 /*
- * base: what every part of sluice needs and the C library lacks. Errors with printf-checked messages, growing byte buffers,
- * strict parsing of integers, sizes and durations, nearest-name suggestions, string helpers.
+ * base: what every part of sluice needs and the C library lacks. Errors with printf-checked
+ * messages, growing byte buffers, strict parsing of integers, sizes and durations, nearest-name
+ * suggestions, string helpers.
  *
- * Nothing here keeps global state; every function may be called from any thread, one object by one thread at a time.
+ * Nothing here keeps global state; every function may be called from any thread, one object by one
+ * thread at a time.
  */
 #ifndef SL_BASE_H
 #define SL_BASE_H
@@ -21,7 +23,8 @@
 
 /* A new error, owned by the caller. Falls back to the static out-of-memory error, never NULL. */
 sl_error *sl_error_new(sl_error_class error_class, const char *format, ...) SL_PRINTF(2, 3);
-sl_error *sl_error_newv(sl_error_class error_class, const char *format, va_list args) SL_PRINTF(2, 0);
+sl_error *sl_error_newv(sl_error_class error_class, const char *format, va_list args)
+    SL_PRINTF(2, 0);
 
 /* The static out-of-memory error; freeing it does nothing. */
 sl_error *sl_error_no_memory(void);
@@ -35,8 +38,9 @@ const char *sl_error_class_name(sl_error_class error_class);
 /* ---- byte buffers (buffer.c) ---- */
 
 /*
- * A growing byte buffer. Zero-initialise or SL_BUFFER_INIT. After a failed append the buffer is unchanged and `failed` is set and
- * stays set until sl_buffer_clear, so that a sequence of appends needs one check at its end.
+ * A growing byte buffer. Zero-initialise or SL_BUFFER_INIT. After a failed append the buffer is
+ * unchanged and `failed` is set and stays set until sl_buffer_clear, so that a sequence of appends
+ * needs one check at its end.
  */
 typedef struct sl_buffer {
     uint8_t *data;
@@ -44,7 +48,8 @@ typedef struct sl_buffer {
     size_t capacity_bytes;
     bool failed;
 } sl_buffer;
-#define SL_BUFFER_INIT {NULL, 0, 0, false}
+#define SL_BUFFER_INIT                                                                             \
+    { NULL, 0, 0, false }
 
 /* Room for `more_bytes` past the end; false (and `failed`) when memory is short. */
 bool sl_buffer_reserve(sl_buffer *buffer, size_t more_bytes);
@@ -52,9 +57,11 @@ bool sl_buffer_append(sl_buffer *buffer, const void *data, size_t bytes);
 bool sl_buffer_append_byte(sl_buffer *buffer, uint8_t byte);
 bool sl_buffer_append_text(sl_buffer *buffer, const char *text);
 bool sl_buffer_printf(sl_buffer *buffer, const char *format, ...) SL_PRINTF(2, 3);
-/* Appends `text` as a JSON string with its quotes, RFC 8259; bytes that are not UTF-8 become U+FFFD. */
+/* Appends `text` as a JSON string with its quotes, RFC 8259; bytes that are not UTF-8 become
+ * U+FFFD. */
 bool sl_buffer_append_json_string(sl_buffer *buffer, const char *text, size_t bytes);
-/* Appends a 0 byte that is not counted in `bytes`; returns the text or NULL when memory is short. Borrowed. */
+/* Appends a 0 byte that is not counted in `bytes`; returns the text or NULL when memory is short.
+ * Borrowed. */
 const char *sl_buffer_text(sl_buffer *buffer);
 /* Hands the bytes to the caller (free()), leaves the buffer empty. */
 uint8_t *sl_buffer_take(sl_buffer *buffer, size_t *bytes);
@@ -72,11 +79,13 @@ static inline bool sl_mul_size(size_t a, size_t b, size_t *product) {
 
 /* ---- strict parsing (parse.c): the whole text or nothing ---- */
 
-/* Decimal integer with optional '-', no space, no '+', no leading zeros beyond "0"; false when not one or outside int64. */
+/* Decimal integer with optional '-', no space, no '+', no leading zeros beyond "0"; false when not
+ * one or outside int64. */
 bool sl_parse_i64(const char *text, size_t bytes, int64_t *out);
 /* "64", "8KiB", "32MiB", "1GiB", "10kB", "5MB": bytes; false when malformed or outside int64. */
 bool sl_parse_size(const char *text, size_t bytes, int64_t *out_bytes);
-/* "250ms", "10s", "5m", "2h", "1d", "1h30m", "100us", "0"; microseconds; false when malformed or outside int64. */
+/* "250ms", "10s", "5m", "2h", "1d", "1h30m", "100us", "0"; microseconds; false when malformed or
+ * outside int64. */
 bool sl_parse_duration(const char *text, size_t bytes, int64_t *out_us);
 /* Shortest exact spelling ("32MiB", "10s"); `out` has room for 32 bytes; returns out. */
 char *sl_format_size(int64_t bytes, char *out);
@@ -85,8 +94,8 @@ char *sl_format_duration(int64_t us, char *out);
 /* ---- names (names.c) ---- */
 
 /*
- * The candidate nearest to `name` (Damerau-Levenshtein, case folded) or NULL when none is near enough to be what was meant.
- * Borrowed from `candidates`.
+ * The candidate nearest to `name` (Damerau-Levenshtein, case folded) or NULL when none is near
+ * enough to be what was meant. Borrowed from `candidates`.
  */
 const char *sl_nearest_name(const char *name, const char *const *candidates, size_t n);
 

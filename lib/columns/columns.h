@@ -1,14 +1,17 @@
 /*
- * columns: Arrow arrays and schemas (the Arrow C data interface) as the one shape of data inside sluice. Builders, owned schema
- * construction, copies, slices and row selection, sizes, hashing of rows.
+ * columns: Arrow arrays and schemas (the Arrow C data interface) as the one shape of data inside
+ * sluice. Builders, owned schema construction, copies, slices and row selection, sizes, hashing of
+ * rows.
  *
- * Types in use, by Arrow format string: "b" boolean, "c s i l" int8..int64, "C S I L" unsigned, "f" float, "g" double, "u" utf8,
- * "z" binary (32-bit offsets), "w:N" fixed binary, "tdD" date32, "tsu:UTC" timestamp of microseconds, "tsu:" without zone, "d:P,S" decimal128,
+ * Types in use, by Arrow format string: "b" boolean, "c s i l" int8..int64, "C S I L" unsigned, "f"
+ * float, "g" double, "u" utf8, "z" binary (32-bit offsets), "w:N" fixed binary, "tdD" date32,
+ * "tsu:UTC" timestamp of microseconds, "tsu:" without zone, "d:P,S" decimal128,
  * "+s" struct, "+l" list, "+m" map.
  *
- * Arrays that cross a node's edge have offset 0 at every level (the host makes it so), validity bitmaps are absent (NULL) when
- * null_count is 0, null_count is never -1, and a top-level batch is a "+s" array without validity bitmap. Buffers may be read
- * SL_COLUMNS_PADDING bytes past their end.
+ * Arrays that cross a node's edge have offset 0 at every level (the host makes it so), validity
+ * bitmaps are absent (NULL) when null_count is 0, null_count is never -1, and a top-level batch is
+ * a "+s" array without validity bitmap. Buffers may be read SL_COLUMNS_PADDING bytes past their
+ * end.
  *
  * Any thread; one object by one thread at a time. Released arrays may be released from any thread.
  */
@@ -28,11 +31,27 @@
 /* ---- types (type.c) ---- */
 
 typedef enum sl_type_id {
-    SL_TYPE_BOOL, SL_TYPE_INT8, SL_TYPE_INT16, SL_TYPE_INT32, SL_TYPE_INT64,
-    SL_TYPE_UINT8, SL_TYPE_UINT16, SL_TYPE_UINT32, SL_TYPE_UINT64,
-    SL_TYPE_FLOAT, SL_TYPE_DOUBLE, SL_TYPE_UTF8, SL_TYPE_BINARY, SL_TYPE_FIXED_BINARY,
-    SL_TYPE_DATE32, SL_TYPE_TIMESTAMP_UTC, SL_TYPE_TIMESTAMP_NTZ, SL_TYPE_DECIMAL128,
-    SL_TYPE_STRUCT, SL_TYPE_LIST, SL_TYPE_MAP
+    SL_TYPE_BOOL,
+    SL_TYPE_INT8,
+    SL_TYPE_INT16,
+    SL_TYPE_INT32,
+    SL_TYPE_INT64,
+    SL_TYPE_UINT8,
+    SL_TYPE_UINT16,
+    SL_TYPE_UINT32,
+    SL_TYPE_UINT64,
+    SL_TYPE_FLOAT,
+    SL_TYPE_DOUBLE,
+    SL_TYPE_UTF8,
+    SL_TYPE_BINARY,
+    SL_TYPE_FIXED_BINARY,
+    SL_TYPE_DATE32,
+    SL_TYPE_TIMESTAMP_UTC,
+    SL_TYPE_TIMESTAMP_NTZ,
+    SL_TYPE_DECIMAL128,
+    SL_TYPE_STRUCT,
+    SL_TYPE_LIST,
+    SL_TYPE_MAP
 } sl_type_id;
 
 typedef struct sl_type {
@@ -44,15 +63,19 @@ typedef struct sl_type {
 
 /* Parses an Arrow format string; false when it is none of the types above. */
 bool sl_type_parse(const char *format, sl_type *out);
-/* "string", "decimal(12,2)", "timestamp", "struct<...>": for messages, in Delta's words. Appends to `out`. */
+/* "string", "decimal(12,2)", "timestamp", "struct<...>": for messages, in Delta's words. Appends to
+ * `out`. */
 bool sl_type_describe(const struct ArrowSchema *schema, sl_buffer *out);
 
 /* ---- schemas (schema.c) ---- */
 
-/* A struct schema "+s" with room for n_fields children; fill each with sl_schema_set_field. Owned: out->release(out). */
+/* A struct schema "+s" with room for n_fields children; fill each with sl_schema_set_field. Owned:
+ * out->release(out). */
 sl_error *sl_schema_new_struct(size_t n_fields, struct ArrowSchema *out);
-/* Makes child `index` a leaf or nested field; `format` and `name` are copied. For "+s", "+l" n_children children are made empty. */
-sl_error *sl_schema_set_field(struct ArrowSchema *parent, size_t index, const char *name, const char *format, bool nullable, size_t n_children);
+/* Makes child `index` a leaf or nested field; `format` and `name` are copied. For "+s", "+l"
+ * n_children children are made empty. */
+sl_error *sl_schema_set_field(struct ArrowSchema *parent, size_t index, const char *name,
+                              const char *format, bool nullable, size_t n_children);
 /* Deep copy with metadata. */
 sl_error *sl_schema_copy(const struct ArrowSchema *schema, struct ArrowSchema *out);
 /* Equal in names, formats, nullability and children (metadata apart). */
@@ -60,30 +83,36 @@ bool sl_schema_equal(const struct ArrowSchema *a, const struct ArrowSchema *b);
 /* Index of the child called `name`, or -1. */
 int64_t sl_schema_find(const struct ArrowSchema *schema, const char *name);
 /*
- * Resolves a dotted path into structs ("session.duration_ms"; a name that holds a dot is written `a.b` in back quotes). On success
- * path_out[0..*n) are child indexes from the root, at most max. Errors: CONFIG, with the nearest name at the level that failed.
+ * Resolves a dotted path into structs ("session.duration_ms"; a name that holds a dot is written
+ * `a.b` in back quotes). On success path_out[0..*n) are child indexes from the root, at most max.
+ * Errors: CONFIG, with the nearest name at the level that failed.
  */
-sl_error *sl_schema_resolve(const struct ArrowSchema *schema, const char *path, int64_t *path_out, size_t max, size_t *n);
-/* One key of Arrow metadata; NULL when absent. *bytes gets the length (not 0-terminated). Borrowed. */
+sl_error *sl_schema_resolve(const struct ArrowSchema *schema, const char *path, int64_t *path_out,
+                            size_t max, size_t *n);
+/* One key of Arrow metadata; NULL when absent. *bytes gets the length (not 0-terminated). Borrowed.
+ */
 const char *sl_schema_metadata(const struct ArrowSchema *schema, const char *key, size_t *bytes);
-/* Replaces the metadata by these n key-value pairs (0-terminated texts, copied). `schema` must have been made by this library. */
-sl_error *sl_schema_set_metadata(struct ArrowSchema *schema, const char *const *keys, const char *const *values, size_t n);
+/* Replaces the metadata by these n key-value pairs (0-terminated texts, copied). `schema` must have
+ * been made by this library. */
+sl_error *sl_schema_set_metadata(struct ArrowSchema *schema, const char *const *keys,
+                                 const char *const *values, size_t n);
 
 /* ---- builders (builder.c) ---- */
 
 /*
- * Builds one array of a schema's type. A flat struct on purpose: a decoder may write values and offsets itself after
- * sl_builder_reserve. Not for the ABI. The three buffers: validity (bit = 1 valid; allocated at the first null), data (fixed-width
- * values, booleans as bits, or the bytes of strings), offsets (int32, length + 1 entries; strings, lists and maps).
+ * Builds one array of a schema's type. A flat struct on purpose: a decoder may write values and
+ * offsets itself after sl_builder_reserve. Not for the ABI. The three buffers: validity (bit = 1
+ * valid; allocated at the first null), data (fixed-width values, booleans as bits, or the bytes of
+ * strings), offsets (int32, length + 1 entries; strings, lists and maps).
  */
 typedef struct sl_builder {
     sl_type type;
-    int64_t length;      /* rows appended */
+    int64_t length; /* rows appended */
     int64_t null_count;
-    int64_t capacity;    /* rows for which validity (if any), fixed-width data and offsets have room */
+    int64_t capacity; /* rows for which validity (if any), fixed-width data and offsets have room */
     uint8_t *validity;
     uint8_t *data;
-    size_t data_bytes;   /* used; strings only */
+    size_t data_bytes; /* used; strings only */
     size_t data_capacity_bytes;
     int32_t *offsets;
     struct sl_builder *children;
@@ -99,16 +128,23 @@ void sl_builder_clear(sl_builder *builder);
 void sl_builder_truncate(sl_builder *builder, int64_t length);
 /* Room for `rows` more rows (this level) and `bytes` more string bytes. */
 sl_error *sl_builder_reserve(sl_builder *builder, int64_t rows, size_t bytes);
-/* Appends one value; false when memory is short or a string column passes 2^31-1 bytes. The type must fit (checked by assert in debug). */
-bool sl_builder_append_null(sl_builder *builder);  /* nested: children of a struct get a null too, a list gets an empty slot */
+/* Appends one value; false when memory is short or a string column passes 2^31-1 bytes. The type
+ * must fit (checked by assert in debug). */
+bool sl_builder_append_null(sl_builder *builder); /* nested: children of a struct get a null too, a
+                                                     list gets an empty slot */
 bool sl_builder_append_bool(sl_builder *builder, bool value);
-bool sl_builder_append_i64(sl_builder *builder, int64_t value);   /* any integer, date or timestamp width */
+bool sl_builder_append_i64(sl_builder *builder,
+                           int64_t value); /* any integer, date or timestamp width */
 bool sl_builder_append_double(sl_builder *builder, double value); /* float and double */
-bool sl_builder_append_bytes(sl_builder *builder, const void *data, size_t bytes); /* utf8, binary, fixed binary, decimal128 (16, little-endian) */
-/* After the children have got their values: closes a struct row, or a list/map row that ends at the child's present length. */
+bool sl_builder_append_bytes(
+    sl_builder *builder, const void *data,
+    size_t bytes); /* utf8, binary, fixed binary, decimal128 (16, little-endian) */
+/* After the children have got their values: closes a struct row, or a list/map row that ends at the
+ * child's present length. */
 bool sl_builder_append_struct(sl_builder *builder);
 bool sl_builder_append_list(sl_builder *builder);
-/* Moves what was built into `out` (owned by the caller, released with out->release), leaves the builder empty and usable. */
+/* Moves what was built into `out` (owned by the caller, released with out->release), leaves the
+ * builder empty and usable. */
 sl_error *sl_builder_finish(sl_builder *builder, struct ArrowArray *out);
 
 /* ---- arrays (array.c) ---- */
@@ -124,25 +160,32 @@ static inline void sl_bit_clear(uint8_t *bits, int64_t i) {
 }
 /* True when row `i` (absolute: offset added by the caller) is null. */
 static inline bool sl_array_is_null(const struct ArrowArray *array, int64_t i) {
-    return array->null_count != 0 && array->buffers[0] != NULL && !sl_bit_get((const uint8_t *)array->buffers[0], i);
+    return array->null_count != 0 && array->buffers[0] != NULL &&
+           !sl_bit_get((const uint8_t *)array->buffers[0], i);
 }
 
 /* Bytes of memory that the array keeps alive (its buffers, recursively), by type and length. */
 size_t sl_array_bytes(const struct ArrowSchema *schema, const struct ArrowArray *array);
-/* Structural check of an array from outside against a schema: children, buffers, offsets ascending, lengths. CONFIG error when wrong. */
+/* Structural check of an array from outside against a schema: children, buffers, offsets ascending,
+ * lengths. CONFIG error when wrong. */
 sl_error *sl_array_check(const struct ArrowSchema *schema, const struct ArrowArray *array);
 /* Deep copy of rows [first, first + rows) with offset 0 everywhere. */
-sl_error *sl_array_copy(const struct ArrowSchema *schema, const struct ArrowArray *array, int64_t first, int64_t rows, struct ArrowArray *out);
+sl_error *sl_array_copy(const struct ArrowSchema *schema, const struct ArrowArray *array,
+                        int64_t first, int64_t rows, struct ArrowArray *out);
 /* Deep copy of the rows `indexes[0..n)` in that order. */
-sl_error *sl_array_take(const struct ArrowSchema *schema, const struct ArrowArray *array, const int32_t *indexes, int64_t n, struct ArrowArray *out);
+sl_error *sl_array_take(const struct ArrowSchema *schema, const struct ArrowArray *array,
+                        const int32_t *indexes, int64_t n, struct ArrowArray *out);
 /* Appends rows [first, first + rows) of `array` to a builder of the same type. */
-sl_error *sl_builder_append_array(sl_builder *builder, const struct ArrowSchema *schema, const struct ArrowArray *array, int64_t first, int64_t rows);
+sl_error *sl_builder_append_array(sl_builder *builder, const struct ArrowSchema *schema,
+                                  const struct ArrowArray *array, int64_t first, int64_t rows);
 /* An empty array of the schema's type. */
 sl_error *sl_array_empty(const struct ArrowSchema *schema, struct ArrowArray *out);
 /*
- * Writes one value as JSON text (RFC 8259) into `out`: structs as objects, lists and maps as arrays, timestamps as RFC 3339 in UTC,
- * decimals as numbers, binary as base64, non-finite doubles as null.
+ * Writes one value as JSON text (RFC 8259) into `out`: structs as objects, lists and maps as
+ * arrays, timestamps as RFC 3339 in UTC, decimals as numbers, binary as base64, non-finite doubles
+ * as null.
  */
-bool sl_array_append_json(const struct ArrowSchema *schema, const struct ArrowArray *array, int64_t row, sl_buffer *out);
+bool sl_array_append_json(const struct ArrowSchema *schema, const struct ArrowArray *array,
+                          int64_t row, sl_buffer *out);
 
 #endif /* SL_COLUMNS_H */

@@ -1,7 +1,8 @@
 /*
- * The Arrow C data interface (https://arrow.apache.org/docs/format/CDataInterface.html): the two structs that carry the
- * columns of a batch between shared objects that share no library. The declarations are those of the specification; the
- * guard is the one it prescribes, so that this header can meet another project's copy in one translation unit.
+ * The Arrow C data interface (https://arrow.apache.org/docs/format/CDataInterface.html): the two
+ * structs that carry the columns of a batch between shared objects that share no library. The
+ * declarations are those of the specification; the guard is the one it prescribes, so that this
+ * header can meet another project's copy in one translation unit.
  */
 #ifndef SLUICE_ARROW_H
 #define SLUICE_ARROW_H

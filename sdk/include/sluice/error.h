@@ -1,9 +1,10 @@
 /*
  * Errors as objects: NULL is success, anything else is one error owned by whoever received it.
  *
- * The struct is public because a plugin, its statically linked libraries and the host pass errors to each other across shared
- * objects; its layout is frozen for ABI major 1. Use the accessors; make errors with sl_error_new() of lib/base or, in a plugin
- * that links no library of ours, with sl_host_services.error_new().
+ * The struct is public because a plugin, its statically linked libraries and the host pass errors
+ * to each other across shared objects; its layout is frozen for ABI major 1. Use the accessors;
+ * make errors with sl_error_new() of lib/base or, in a plugin that links no library of ours, with
+ * sl_host_services.error_new().
  */
 #ifndef SLUICE_ERROR_H
 #define SLUICE_ERROR_H
@@ -38,10 +39,10 @@ typedef enum sl_error_class {
 } sl_error_class;
 
 typedef struct sl_error {
-    uint32_t struct_bytes;               /* sizeof of the maker's struct */
-    uint32_t error_class;                /* sl_error_class */
-    const char *message;                 /* UTF-8, one sentence or more, no trailing newline; never NULL */
-    void (*release)(struct sl_error *);  /* frees the error; NULL for a static one */
+    uint32_t struct_bytes; /* sizeof of the maker's struct */
+    uint32_t error_class;  /* sl_error_class */
+    const char *message;   /* UTF-8, one sentence or more, no trailing newline; never NULL */
+    void (*release)(struct sl_error *); /* frees the error; NULL for a static one */
 } sl_error;
 
 /* Frees `error`; NULL is allowed. Any thread. */

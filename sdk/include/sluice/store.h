@@ -1,12 +1,15 @@
 /*
- * A store: a folder or an object-store path that holds data files, table logs and state. Everything durable goes through this
- * interface, so that a plugin works the same on a POSIX folder and on Azure. The host opens stores (credentials, connections and
- * limits are its own) and hands them to plugins; lib/delta and tests take one as they take any object.
+ * A store: a folder or an object-store path that holds data files, table logs and state. Everything
+ * durable goes through this interface, so that a plugin works the same on a POSIX folder and on
+ * Azure. The host opens stores (credentials, connections and limits are its own) and hands them to
+ * plugins; lib/delta and tests take one as they take any object.
  *
- * Beyond get, list and delete there is one primitive: put if absent. All operations block and may be called from any thread, so
- * never from a lane or from the control loop: use sl_host_services.work() there.
+ * Beyond get, list and delete there is one primitive: put if absent. All operations block and may
+ * be called from any thread, so never from a lane or from the control loop: use
+ * sl_host_services.work() there.
  *
- * Paths are relative to the store's root, '/'-separated, UTF-8, without ".", ".." or empty parts; they are plain text, not URI-encoded.
+ * Paths are relative to the store's root, '/'-separated, UTF-8, without ".", ".." or empty parts;
+ * they are plain text, not URI-encoded.
  */
 #ifndef SLUICE_STORE_H
 #define SLUICE_STORE_H
@@ -23,7 +26,8 @@ extern "C" {
 typedef struct sl_store sl_store;
 typedef struct sl_store_writer sl_store_writer;
 
-/* Bytes owned by their receiver: call release(&bytes) once when done; `data` may be NULL when bytes is 0. */
+/* Bytes owned by their receiver: call release(&bytes) once when done; `data` may be NULL when bytes
+ * is 0. */
 typedef struct sl_store_bytes {
     uint8_t *data;
     size_t bytes;
@@ -32,9 +36,9 @@ typedef struct sl_store_bytes {
 
 /* One listed object; borrowed for the call. */
 typedef struct sl_store_entry {
-    const char *path;            /* relative to the store's root */
-    int64_t bytes;               /* -1: not known */
-    int64_t modified_ms;         /* Unix time; 0: not known */
+    const char *path;    /* relative to the store's root */
+    int64_t bytes;       /* -1: not known */
+    int64_t modified_ms; /* Unix time; 0: not known */
 } sl_store_entry;
 
 /* Returns 0 to go on, another number to end the listing early (which is success). */
@@ -46,9 +50,10 @@ enum {
 };
 
 /*
- * struct_bytes first. Every operation: on failure nothing is owned by the caller, out-pointers are untouched, and the message
- * names the operation and the full URL. Errors: RETRIABLE (I/O, time-out, throttling), FATAL (permission, read-only), NOT_FOUND,
- * EXISTS, CONFIG (bad path), NO_MEMORY.
+ * struct_bytes first. Every operation: on failure nothing is owned by the caller, out-pointers are
+ * untouched, and the message names the operation and the full URL. Errors: RETRIABLE (I/O,
+ * time-out, throttling), FATAL (permission, read-only), NOT_FOUND, EXISTS, CONFIG (bad path),
+ * NO_MEMORY.
  */
 typedef struct sl_store_ops {
     uint32_t struct_bytes;
@@ -57,31 +62,39 @@ typedef struct sl_store_ops {
     const char *(*url)(const sl_store *store);
 
     /*
-     * Makes the object with exactly these bytes, whole and durable when it returns success: a reader sees all of it or nothing.
-     * Without SL_STORE_IF_ABSENT an existing object is replaced. Missing folders are made.
+     * Makes the object with exactly these bytes, whole and durable when it returns success: a
+     * reader sees all of it or nothing. Without SL_STORE_IF_ABSENT an existing object is replaced.
+     * Missing folders are made.
      */
-    sl_error *(*put)(sl_store *store, const char *path, const void *data, size_t bytes, unsigned flags);
+    sl_error *(*put)(sl_store *store, const char *path, const void *data, size_t bytes,
+                     unsigned flags);
 
-    /* Reads `length` bytes from `offset` (clipped at the end; length < 0: to the end; offset < 0: the last -offset bytes). */
-    sl_error *(*get)(sl_store *store, const char *path, int64_t offset, int64_t length, sl_store_bytes *out);
+    /* Reads `length` bytes from `offset` (clipped at the end; length < 0: to the end; offset < 0:
+     * the last -offset bytes). */
+    sl_error *(*get)(sl_store *store, const char *path, int64_t offset, int64_t length,
+                     sl_store_bytes *out);
 
     /* Size and time of one object; entry->path is the caller's own pointer. */
     sl_error *(*stat)(sl_store *store, const char *path, sl_store_entry *out);
 
     /*
-     * Visits every object below `prefix` (a folder path ending in '/', or "") whose path is greater than `start_after` (NULL: from
-     * the first) in ascending byte order. A missing folder is empty. `recursive` 0: only direct children that are objects.
+     * Visits every object below `prefix` (a folder path ending in '/', or "") whose path is greater
+     * than `start_after` (NULL: from the first) in ascending byte order. A missing folder is empty.
+     * `recursive` 0: only direct children that are objects.
      */
-    sl_error *(*list)(sl_store *store, const char *prefix, const char *start_after, int recursive, sl_store_visit visit, void *arg);
+    sl_error *(*list)(sl_store *store, const char *prefix, const char *start_after, int recursive,
+                      sl_store_visit visit, void *arg);
 
     /* Deletes one object; success when it was not there. */
     sl_error *(*remove)(sl_store *store, const char *path);
 
     /*
-     * Streaming put: the object appears, whole and durable, when writer_commit succeeds. Either writer_commit or writer_abort ends
-     * the writer's life, whatever they return. One thread at a time.
+     * Streaming put: the object appears, whole and durable, when writer_commit succeeds. Either
+     * writer_commit or writer_abort ends the writer's life, whatever they return. One thread at a
+     * time.
      */
-    sl_error *(*writer_open)(sl_store *store, const char *path, unsigned flags, sl_store_writer **out);
+    sl_error *(*writer_open)(sl_store *store, const char *path, unsigned flags,
+                             sl_store_writer **out);
     sl_error *(*writer_write)(sl_store_writer *writer, const void *data, size_t bytes);
     sl_error *(*writer_commit)(sl_store_writer *writer);
     void (*writer_abort)(sl_store_writer *writer);

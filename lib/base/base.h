@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "sluice/error.h"
 
@@ -51,10 +52,32 @@ typedef struct sl_buffer {
 #define SL_BUFFER_INIT                                                                             \
     { NULL, 0, 0, false }
 
+/* Slow path of sl_buffer_reserve: enlarges at least to bytes + more_bytes. */
+bool sl_buffer_grow(sl_buffer *buffer, size_t more_bytes);
+
 /* Room for `more_bytes` past the end; false (and `failed`) when memory is short. */
-bool sl_buffer_reserve(sl_buffer *buffer, size_t more_bytes);
-bool sl_buffer_append(sl_buffer *buffer, const void *data, size_t bytes);
-bool sl_buffer_append_byte(sl_buffer *buffer, uint8_t byte);
+static inline bool sl_buffer_reserve(sl_buffer *buffer, size_t more_bytes) {
+    return (more_bytes <= buffer->capacity_bytes - buffer->bytes && !buffer->failed) ||
+           sl_buffer_grow(buffer, more_bytes);
+}
+static inline bool sl_buffer_append(sl_buffer *buffer, const void *data, size_t bytes) {
+    if (bytes == 0) {
+        return !buffer->failed;
+    }
+    if (!sl_buffer_reserve(buffer, bytes)) {
+        return false;
+    }
+    memcpy(buffer->data + buffer->bytes, data, bytes);
+    buffer->bytes += bytes;
+    return true;
+}
+static inline bool sl_buffer_append_byte(sl_buffer *buffer, uint8_t byte) {
+    if (!sl_buffer_reserve(buffer, 1)) {
+        return false;
+    }
+    buffer->data[buffer->bytes++] = byte;
+    return true;
+}
 bool sl_buffer_append_text(sl_buffer *buffer, const char *text);
 bool sl_buffer_printf(sl_buffer *buffer, const char *format, ...) SL_PRINTF(2, 3);
 /* Appends `text` as a JSON string with its quotes, RFC 8259; bytes that are not UTF-8 become

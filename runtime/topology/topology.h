@@ -1,0 +1,112 @@
+/*
+ * The effective topology: what the operator's JSON means after substitution, defaults, plugin
+ * loading and strict checking. Read-only once loaded; the host, `validate` and the admin endpoint
+ * read it.
+ *
+ * Loading reports all faults of a file in one run, each with file, line, JSON path, what was found,
+ * what is allowed and the nearest right name.
+ */
+#ifndef TOPOLOGY_H
+#define TOPOLOGY_H
+
+#include "plugin/registry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "sluice/plugin.h"
+
+enum topology_kind { TOPOLOGY_SOURCE, TOPOLOGY_TRANSFORM, TOPOLOGY_SINK };
+
+enum topology_when_full {
+    TOPOLOGY_BLOCK,
+    TOPOLOGY_DETACH,
+    TOPOLOGY_DROP_NEWEST,
+    TOPOLOGY_DROP_OLDEST
+};
+
+/* One input of a node: an edge of the graph. */
+struct topology_edge {
+    size_t from;      /* index of the node that emits */
+    uint32_t output;  /* which of its outputs */
+    size_t to;        /* index of the node that takes */
+    uint32_t input;   /* which of its inputs */
+    const char *name; /* as written: "events", "silver.rejects" */
+    int64_t buffer_bytes;
+    enum topology_when_full when_full;
+};
+
+struct topology_node {
+    const char *name;
+    enum topology_kind kind;
+    const struct plugin *plugin; /* runtime/plugin/registry.h */
+    const sl_role *role;         /* the plugin's role for this kind (host's copy, full size) */
+    const void *config;          /* parsed by role->options */
+    const void *section;         /* parsed section of the plugin, or NULL */
+    const char
+        *config_json; /* effective config with secrets and substituted values masked, for display */
+    int64_t commit_interval_us;
+    struct topology_edge *inputs;
+    size_t n_inputs;
+};
+
+struct topology {
+    const char *file;      /* as given */
+    const char *directory; /* absolute; relative paths start here */
+    const char *pipeline;
+    const char *state_url; /* NULL: none given (a fault when a node needs one) */
+    uint32_t lanes;        /* 0: one per core */
+    int64_t shutdown_timeout_us;
+    int64_t retry_timeout_us;
+    int64_t revoke_timeout_us;
+    int64_t memory_max_bytes;    /* 0: no bound */
+    struct topology_node *nodes; /* in topological order: every node after those that it reads */
+    size_t n_nodes;
+};
+
+/* One fault. Borrowed from its list. */
+struct topology_fault {
+    int line; /* from 1; 0: no place in the file */
+    int column;
+    const char *path; /* JSON path, "$.sinks.bronze.config.table" */
+    const char *text; /* what was found, what is allowed, the nearest right name */
+};
+struct topology_faults;
+
+struct topology_options {
+    const char *const *sets; /* "a.b.c=value" of --set */
+    size_t n_sets;
+    const char *const *plugin_paths; /* of --plugin-path, searched first */
+    size_t n_plugin_paths;
+};
+
+/*
+ * Loads a file. On success *out is the topology (topology_free), *faults holds only warnings. On
+ * failure returns a CONFIG error that says how many faults there are, and *faults lists them
+ * (topology_faults_free). The registry keeps the plugins loaded and must live longer than the
+ * topology.
+ */
+sl_error *topology_load(const char *file, const struct topology_options *options,
+                        struct plugin_registry *registry, struct topology **out,
+                        struct topology_faults **faults);
+/* The same from memory; `file` names it in faults, relative paths start at `directory`. */
+sl_error *topology_load_text(const char *text, size_t bytes, const char *file,
+                             const char *directory, const struct topology_options *options,
+                             struct plugin_registry *registry, struct topology **out,
+                             struct topology_faults **faults);
+void topology_free(struct topology *topology);
+
+size_t topology_faults_count(const struct topology_faults *faults);
+const struct topology_fault *topology_faults_at(const struct topology_faults *faults, size_t i);
+void topology_faults_free(struct topology_faults *faults);
+
+/*
+ * Replaces every secret value (secret options, values that came from ${env:} and ${file:}) that
+ * occurs in `text` by "***". Every line of output that may quote outside text passes through it.
+ * Any thread, after loading.
+ */
+void topology_mask(const struct topology *topology, sl_buffer *text);
+
+#endif /* TOPOLOGY_H */

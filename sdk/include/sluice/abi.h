@@ -1,0 +1,27 @@
+/*
+ * The version of the plugin ABI.
+ *
+ * A plugin is loaded when its major equals the host's and its minor is not above the host's. Every
+ * struct that crosses the border begins with its size; the host copies min(sizes) into zeroed
+ * memory, so that what an older plugin does not know is NULL or 0, which always means "the
+ * default".
+ *
+ * Changelog
+ *   1.0  first version
+ */
+#ifndef SLUICE_ABI_H
+#define SLUICE_ABI_H
+
+#define SL_ABI_MAJOR 1
+#define SL_ABI_MINOR 0
+
+/* The one symbol that a plugin exports: `const sl_plugin sluice_plugin`. */
+#define SL_PLUGIN_SYMBOL "sluice_plugin"
+
+#if defined(__GNUC__)
+#define SL_EXPORT __attribute__((visibility("default")))
+#else
+#define SL_EXPORT
+#endif
+
+#endif /* SLUICE_ABI_H */

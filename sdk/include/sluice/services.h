@@ -1,0 +1,165 @@
+/*
+ * What the host offers a plugin: one const table, reached through the context of `open`.
+ *
+ * An sl_object is the host's side of one node or one task. Every object lives on one loop: a task
+ * on its lane, a node on the control loop, or on a thread of its own when its role is
+ * SL_ROLE_BLOCKING. Callbacks of an object run on its loop, one at a time. A function may be called
+ * only from there unless it says "any thread".
+ */
+#ifndef SLUICE_SERVICES_H
+#define SLUICE_SERVICES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/batch.h"
+#include "sluice/error.h"
+#include "sluice/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SL_SDK_PRINTF(format_index, first_arg)                                                     \
+    __attribute__((format(printf, format_index, first_arg)))
+#else
+#define SL_SDK_PRINTF(format_index, first_arg)
+#endif
+
+typedef struct sl_object sl_object;
+typedef struct sl_request sl_request;
+typedef struct sl_timer sl_timer;
+typedef struct sl_watch sl_watch;
+typedef struct sl_metric sl_metric;
+
+typedef enum sl_log_level { SL_LOG_ERROR, SL_LOG_WARN, SL_LOG_INFO, SL_LOG_DEBUG } sl_log_level;
+
+typedef enum sl_metric_kind { SL_METRIC_COUNTER, SL_METRIC_GAUGE } sl_metric_kind;
+
+/* Columns on their way out of a plugin. */
+typedef struct sl_emission {
+    uint32_t struct_bytes;
+    uint32_t flags; /* SL_BATCH_* */
+    const sl_stream *stream;
+    int64_t first_offset; /* covers [first_offset, next_offset) */
+    int64_t next_offset;
+    int64_t max_event_time_us; /* SL_EVENT_TIME_NONE */
+    /*
+     * A "+s" array of the output's schema. Moved: whatever emit answers, it is released or owned by
+     * the host afterwards, and columns->release is NULL. NULL: no rows.
+     */
+    struct ArrowArray *columns;
+} sl_emission;
+
+/* Names a stream that a source offers. */
+typedef struct sl_stream_name {
+    const char *topic;
+    int32_t partition;
+} sl_stream_name;
+
+typedef struct sl_services {
+    uint32_t struct_bytes;
+
+    /* A new error with a copy of `message`. Any thread. */
+    sl_error *(*error_new)(sl_error_class error_class, const char *message);
+
+    /*
+     * Ends a request that an operation was called with: once, with NULL or an error (moved). May be
+     * called inside the operation. What the operation's out-pointers receive must be there before.
+     * Any thread.
+     */
+    void (*done)(sl_request *request, sl_error *error);
+
+    /* ---- batches ---- */
+
+    void (*retain)(const sl_batch *batch);  /* any thread */
+    void (*release)(const sl_batch *batch); /* any thread */
+
+    /*
+     * Sends columns down output `output`. From a task, inside poll or process or later on its lane:
+     * `stream` must be attached to it. From the node of a stateful transform (its own streams
+     * only): any time after `start`. An error means that the columns do not fit the output's schema
+     * (FATAL), or memory is short; the node then fails.
+     */
+    sl_error *(*emit)(sl_object *self, uint32_t output, sl_emission *emission);
+    /* Sends an input batch on as it is; its schema must equal the output's. Tasks only. */
+    sl_error *(*forward)(sl_object *self, uint32_t output, const sl_batch *batch);
+    /* Accounts for `rows` input rows that will leave on no output, by reason ("duplicate"). Tasks
+     * of transforms. */
+    void (*dropped)(sl_object *self, const sl_stream *stream, const char *reason, int64_t rows);
+    /* Memory that the task holds of what it took (encoded pages, say), as a total that replaces the
+       last one. The host counts it against the input's buffer; batches that are retained need not
+       be included. */
+    void (*hold)(sl_object *self, size_t bytes);
+    /* "Not now" and "go on": while on, process is not called. Tasks. */
+    void (*pause)(sl_object *self, int on);
+
+    /* ---- sources ---- */
+
+    /* The node now owns these streams; the host recovers each, then calls resolve (if no position
+     * is stored anywhere), resume, attach. */
+    void (*assign)(sl_object *node, const sl_stream_name *names, size_t n);
+    /*
+     * The node must give these streams up. The host stops reading, flushes for at most
+     * revoke.timeout when `lost` is 0, detaches, then calls revoked(arg) on the node's loop: only
+     * then may the node let go.
+     */
+    void (*revoke)(sl_object *node, const sl_stream_name *names, size_t n, int lost,
+                   void (*revoked)(void *arg), void *arg);
+    /* The stream has data again: poll it. Coalesces. From the task's lane. */
+    void (*wake)(sl_object *task, const sl_stream *stream);
+    /* --until-end: the node will assign nothing more. A run ends when every source has said so and
+     * every stream has ended. */
+    void (*all_assigned)(sl_object *node);
+
+    /* ---- I/O ---- */
+
+    /* Opens a store for a URL (a LOCATION option); credentials are the host's. Does no I/O. Close
+     * with store->ops->close. Any thread. */
+    sl_error *(*store_open)(sl_object *self, const char *url, sl_store **out);
+    /* The node's own folder of the state store; borrowed, lives as long as the node. NULL: the
+     * topology names no state store. Any thread. */
+    sl_store *(*state_store)(sl_object *self);
+    /* Runs run(arg) on a pool thread, then done(arg) on the object's loop. Always calls both, also
+     * while closing. */
+    sl_error *(*work)(sl_object *self, void (*run)(void *arg), void (*done)(void *arg), void *arg);
+    /* HTTP keeps its place; NULL in this version. */
+    const void *http;
+
+    /* ---- loop ---- */
+
+    /* Calls back once after delay_ms, or each repeat_ms when that is not 0. Stop frees the timer;
+       one that has fired once without repeat must be stopped, too. */
+    sl_error *(*timer_start)(sl_object *self, uint64_t delay_ms, uint64_t repeat_ms,
+                             void (*fire)(void *arg), void *arg, sl_timer **out);
+    void (*timer_stop)(sl_timer *timer);
+    /* Calls back whenever `fd` is readable (level-triggered). The fd stays the caller's; unwatch
+     * before closing it. */
+    sl_error *(*watch)(sl_object *self, int fd, void (*readable)(void *arg), void *arg,
+                       sl_watch **out);
+    void (*unwatch)(sl_watch *watch);
+    /* Runs fn(arg) on the object's loop soon. Any thread; keep the object open until it has run. */
+    sl_error *(*post)(sl_object *self, void (*fn)(void *arg), void *arg);
+    /* Unix time in microseconds; virtual in the test harness. Any thread. */
+    int64_t (*now_us)(sl_object *self);
+
+    /* ---- telling ---- */
+
+    void (*log)(sl_object *self, sl_log_level level, const char *format, ...)
+        SL_SDK_PRINTF(3, 4); /* any thread */
+    /* A counter or gauge of this object; name by Prometheus' conventions without the sluice_ prefix
+       ("files_written_total"). NULL when memory is short, which add and set allow. Lives as long as
+       the object. One writer: the object's loop. */
+    sl_metric *(*metric)(sl_object *self, sl_metric_kind kind, const char *name, const char *help);
+    void (*metric_add)(sl_metric *metric, int64_t amount);
+    void (*metric_set)(sl_metric *metric, int64_t value);
+    /* The node cannot go on: it stops with this error (moved), others go on. Any thread. */
+    void (*fail)(sl_object *self, sl_error *error);
+} sl_services;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SLUICE_SERVICES_H */

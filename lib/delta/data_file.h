@@ -1,0 +1,97 @@
+/*
+ * Data files: columns in, Parquet files of one Delta table out, one for each tuple of partition
+ * values, with the statistics and the description that an `add` action needs; and the way back.
+ *
+ * Writing is in two halves, because encoding belongs on a lane and storing blocks:
+ *
+ *     lane:    sl_delta_encoder_append ...   (CPU only: Parquet bytes gather in memory)
+ *     lane:    sl_delta_encoder_take         (detaches those bytes as one upload)
+ *     worker:  sl_delta_upload_run           (writes them into the store; files that are ended
+ *                                             become whole and durable)
+ *     lane:    sl_delta_upload_end           (back to the encoder: files stored so far)
+ *
+ * A sink's flush is: sl_delta_encoder_end_files, take, run, end; the files it gets then hold every
+ * row appended before. Between flushes a large file is uploaded piece by piece whenever
+ * sl_delta_encoder_ready_bytes passes what the task wants to keep in memory. At most one upload
+ * of an encoder is under way.
+ *
+ * An encoder is used by one thread at a time, an upload by one thread at a time; the two may run at
+ * the same time.
+ */
+#ifndef SL_DELTA_DATA_FILE_H
+#define SL_DELTA_DATA_FILE_H
+
+#include "delta/delta.h"
+
+typedef struct sl_delta_encoder sl_delta_encoder;
+typedef struct sl_delta_upload sl_delta_upload;
+
+typedef struct sl_delta_encoder_options {
+    const struct ArrowSchema *schema;     /* "+s" of the batches, partition columns too; copied */
+    const char *const *partition_columns; /* of the table, in its order; copied */
+    size_t n_partition_columns;
+    const char *compression; /* "zstd" (default when NULL), "snappy", "lz4", "none" */
+    int compression_level;   /* 0: the codec's default for streams (zstd 1) */
+    size_t row_group_bytes;  /* 0: 32 MiB of memory */
+    size_t file_bytes;       /* a file is ended beyond this; 0: 256 MiB */
+    size_t memory_bytes;     /* largest open file is ended beyond this; 0: 64 MiB */
+    size_t open_files;       /* most partitions written at a time; 0: 64 */
+    const char *tail_owner;  /* tag files as this owner's tail; NULL: no */
+} sl_delta_encoder_options;
+
+/* On failure nothing is owned. CONFIG: a partition column that the schema lacks, an unknown codec;
+ * names and types as sl_delta_check_schema. */
+sl_error *sl_delta_encoder_new(const sl_delta_encoder_options *options, sl_delta_encoder **out);
+/* Also ends a life with open files: their bytes are dropped. Not while an upload is under way. */
+void sl_delta_encoder_free(sl_delta_encoder *encoder);
+
+/*
+ * Encodes rows [first, first + rows) of a batch of the options' schema. CPU only. On failure no
+ * row was taken except with NO_MEMORY or FATAL, after which the encoder can only be freed. The
+ * array is read during the call only.
+ */
+sl_error *sl_delta_encoder_append(sl_delta_encoder *encoder, const struct ArrowArray *array,
+                                  int64_t first, int64_t rows);
+/* Rows appended since the last sl_delta_encoder_end_files. */
+int64_t sl_delta_encoder_rows(const sl_delta_encoder *encoder);
+/* Memory held: open row groups and bytes that wait for an upload. */
+size_t sl_delta_encoder_memory_bytes(const sl_delta_encoder *encoder);
+/* Bytes that an upload would take now. */
+size_t sl_delta_encoder_ready_bytes(const sl_delta_encoder *encoder);
+/* Ends every open file (writes its footer); rows appended from now on go into new files. CPU only.
+ */
+sl_error *sl_delta_encoder_end_files(sl_delta_encoder *encoder);
+
+/* Detaches what is ready, and the files ended, into *out; *out is NULL when there is nothing. */
+sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out);
+/*
+ * Writes into the store. Blocking. On a RETRIABLE failure it may be called again, and starts at
+ * the files that are not stored yet; a file uploaded in several pieces cannot be begun again, its
+ * failure is FATAL for the encoder (free both, recover from the stored position).
+ */
+sl_error *sl_delta_upload_run(sl_delta_upload *upload, sl_store *store);
+/*
+ * Ends the upload (freed in any case). Appends to `files` those that became durable, in the order
+ * of their ending. `encoder` NULL: only free, dropping open store writers.
+ */
+sl_error *sl_delta_upload_end(sl_delta_upload *upload, sl_delta_encoder *encoder,
+                              sl_delta_files *files);
+
+/* end_files, take, run and end in one, for callers on a worker. */
+sl_error *sl_delta_encoder_store(sl_delta_encoder *encoder, sl_store *store, sl_delta_files *files);
+
+/*
+ * Reads a data file as rows of the table's schema: partition values become columns, columns that
+ * the file lacks are null. visit gets batches ("+s", borrowed; it may take one over by zeroing
+ * array->release), returns an error to stop.
+ */
+typedef sl_error *(*sl_delta_visit_rows)(struct ArrowArray *rows, void *arg);
+sl_error *sl_delta_read_file(sl_delta_table *table, const sl_delta_file *file,
+                             sl_delta_visit_rows visit, void *arg);
+
+/* A partition value as Delta writes it in the log (text, or NULL for null and for ""). `out` is
+ * appended to; *null tells. Any thread. */
+sl_error *sl_delta_partition_text(const struct ArrowSchema *schema, const struct ArrowArray *array,
+                                  int64_t row, sl_buffer *out, bool *null);
+
+#endif /* SL_DELTA_DATA_FILE_H */

@@ -1,0 +1,261 @@
+/*
+ * The names of the Parquet format (apache/parquet-format, parquet.thrift, 2.10): enumerations,
+ * Thrift field ids and magic, shared by the writer and the reader. Constants are spelt as in
+ * parquet.thrift with the prefix SL_PARQUET_; field ids are SL_PARQUET_F_<STRUCT>_<FIELD>.
+ *
+ * Only what sluice reads or writes is listed. Nothing here has behaviour.
+ */
+#ifndef SL_PARQUET_FORMAT_H
+#define SL_PARQUET_FORMAT_H
+
+#define SL_PARQUET_MAGIC "PAR1"
+#define SL_PARQUET_MAGIC_BYTES 4
+#define SL_PARQUET_MAGIC_ENCRYPTED "PARE"
+/* The file's last bytes: little-endian length of FileMetaData, then the magic. */
+#define SL_PARQUET_TAIL_BYTES 8
+
+/* enum Type: how values are stored */
+typedef enum sl_parquet_type {
+    SL_PARQUET_BOOLEAN = 0,
+    SL_PARQUET_INT32 = 1,
+    SL_PARQUET_INT64 = 2,
+    SL_PARQUET_INT96 = 3,
+    SL_PARQUET_FLOAT = 4,
+    SL_PARQUET_DOUBLE = 5,
+    SL_PARQUET_BYTE_ARRAY = 6,
+    SL_PARQUET_FIXED_LEN_BYTE_ARRAY = 7
+} sl_parquet_type;
+
+/* enum ConvertedType: what values meant before LogicalType; still written for older readers */
+typedef enum sl_parquet_converted_type {
+    SL_PARQUET_UTF8 = 0,
+    SL_PARQUET_MAP = 1,
+    SL_PARQUET_MAP_KEY_VALUE = 2,
+    SL_PARQUET_LIST = 3,
+    SL_PARQUET_ENUM = 4,
+    SL_PARQUET_DECIMAL = 5,
+    SL_PARQUET_DATE = 6,
+    SL_PARQUET_TIME_MILLIS = 7,
+    SL_PARQUET_TIME_MICROS = 8,
+    SL_PARQUET_TIMESTAMP_MILLIS = 9,
+    SL_PARQUET_TIMESTAMP_MICROS = 10,
+    SL_PARQUET_UINT_8 = 11,
+    SL_PARQUET_UINT_16 = 12,
+    SL_PARQUET_UINT_32 = 13,
+    SL_PARQUET_UINT_64 = 14,
+    SL_PARQUET_INT_8 = 15,
+    SL_PARQUET_INT_16 = 16,
+    SL_PARQUET_INT_32 = 17,
+    SL_PARQUET_INT_64 = 18,
+    SL_PARQUET_JSON = 19,
+    SL_PARQUET_BSON = 20,
+    SL_PARQUET_INTERVAL = 21
+} sl_parquet_converted_type;
+
+/* enum FieldRepetitionType */
+typedef enum sl_parquet_repetition {
+    SL_PARQUET_REQUIRED = 0,
+    SL_PARQUET_OPTIONAL = 1,
+    SL_PARQUET_REPEATED = 2
+} sl_parquet_repetition;
+
+/* enum Encoding */
+typedef enum sl_parquet_encoding {
+    SL_PARQUET_PLAIN = 0,
+    SL_PARQUET_PLAIN_DICTIONARY = 2,
+    SL_PARQUET_RLE = 3,
+    SL_PARQUET_BIT_PACKED = 4,
+    SL_PARQUET_DELTA_BINARY_PACKED = 5,
+    SL_PARQUET_DELTA_LENGTH_BYTE_ARRAY = 6,
+    SL_PARQUET_DELTA_BYTE_ARRAY = 7,
+    SL_PARQUET_RLE_DICTIONARY = 8,
+    SL_PARQUET_BYTE_STREAM_SPLIT = 9
+} sl_parquet_encoding;
+
+/* enum CompressionCodec */
+typedef enum sl_parquet_codec {
+    SL_PARQUET_UNCOMPRESSED = 0,
+    SL_PARQUET_SNAPPY = 1,
+    SL_PARQUET_GZIP = 2,
+    SL_PARQUET_LZO = 3,
+    SL_PARQUET_BROTLI = 4,
+    SL_PARQUET_LZ4 = 5, /* Hadoop's framing; deprecated */
+    SL_PARQUET_ZSTD = 6,
+    SL_PARQUET_LZ4_RAW = 7
+} sl_parquet_codec;
+
+/* enum PageType */
+typedef enum sl_parquet_page_type {
+    SL_PARQUET_DATA_PAGE = 0,
+    SL_PARQUET_INDEX_PAGE = 1,
+    SL_PARQUET_DICTIONARY_PAGE = 2,
+    SL_PARQUET_DATA_PAGE_V2 = 3
+} sl_parquet_page_type;
+
+/* Thrift compact protocol: type codes of fields and of list elements */
+enum {
+    SL_THRIFT_STOP = 0,
+    SL_THRIFT_TRUE = 1, /* a bool field's value is in its type code; list elements: 1 byte */
+    SL_THRIFT_FALSE = 2,
+    SL_THRIFT_BYTE = 3,
+    SL_THRIFT_I16 = 4,
+    SL_THRIFT_I32 = 5,
+    SL_THRIFT_I64 = 6,
+    SL_THRIFT_DOUBLE = 7,
+    SL_THRIFT_BINARY = 8,
+    SL_THRIFT_LIST = 9,
+    SL_THRIFT_SET = 10,
+    SL_THRIFT_MAP = 11,
+    SL_THRIFT_STRUCT = 12
+};
+
+/* struct Statistics */
+enum {
+    SL_PARQUET_F_STATISTICS_MAX = 1, /* deprecated: signed order */
+    SL_PARQUET_F_STATISTICS_MIN = 2, /* deprecated: signed order */
+    SL_PARQUET_F_STATISTICS_NULL_COUNT = 3,
+    SL_PARQUET_F_STATISTICS_DISTINCT_COUNT = 4,
+    SL_PARQUET_F_STATISTICS_MAX_VALUE = 5,
+    SL_PARQUET_F_STATISTICS_MIN_VALUE = 6,
+    SL_PARQUET_F_STATISTICS_IS_MAX_VALUE_EXACT = 7,
+    SL_PARQUET_F_STATISTICS_IS_MIN_VALUE_EXACT = 8
+};
+
+/* union LogicalType: the field id says which */
+enum {
+    SL_PARQUET_F_LOGICAL_STRING = 1,
+    SL_PARQUET_F_LOGICAL_MAP = 2,
+    SL_PARQUET_F_LOGICAL_LIST = 3,
+    SL_PARQUET_F_LOGICAL_ENUM = 4,
+    SL_PARQUET_F_LOGICAL_DECIMAL = 5,
+    SL_PARQUET_F_LOGICAL_DATE = 6,
+    SL_PARQUET_F_LOGICAL_TIME = 7,
+    SL_PARQUET_F_LOGICAL_TIMESTAMP = 8,
+    SL_PARQUET_F_LOGICAL_INTEGER = 10,
+    SL_PARQUET_F_LOGICAL_UNKNOWN = 11,
+    SL_PARQUET_F_LOGICAL_JSON = 12,
+    SL_PARQUET_F_LOGICAL_BSON = 13,
+    SL_PARQUET_F_LOGICAL_UUID = 14,
+    SL_PARQUET_F_LOGICAL_FLOAT16 = 15
+};
+/* structs DecimalType, TimestampType (and TimeType), union TimeUnit, struct IntType */
+enum {
+    SL_PARQUET_F_DECIMAL_SCALE = 1,
+    SL_PARQUET_F_DECIMAL_PRECISION = 2,
+    SL_PARQUET_F_TIMESTAMP_IS_ADJUSTED_TO_UTC = 1,
+    SL_PARQUET_F_TIMESTAMP_UNIT = 2,
+    SL_PARQUET_F_TIME_UNIT_MILLIS = 1,
+    SL_PARQUET_F_TIME_UNIT_MICROS = 2,
+    SL_PARQUET_F_TIME_UNIT_NANOS = 3,
+    SL_PARQUET_F_INTEGER_BIT_WIDTH = 1, /* i8 */
+    SL_PARQUET_F_INTEGER_IS_SIGNED = 2
+};
+
+/* struct SchemaElement */
+enum {
+    SL_PARQUET_F_SCHEMA_TYPE = 1,
+    SL_PARQUET_F_SCHEMA_TYPE_LENGTH = 2,
+    SL_PARQUET_F_SCHEMA_REPETITION_TYPE = 3,
+    SL_PARQUET_F_SCHEMA_NAME = 4,
+    SL_PARQUET_F_SCHEMA_NUM_CHILDREN = 5,
+    SL_PARQUET_F_SCHEMA_CONVERTED_TYPE = 6,
+    SL_PARQUET_F_SCHEMA_SCALE = 7,
+    SL_PARQUET_F_SCHEMA_PRECISION = 8,
+    SL_PARQUET_F_SCHEMA_FIELD_ID = 9,
+    SL_PARQUET_F_SCHEMA_LOGICAL_TYPE = 10
+};
+
+/* struct PageHeader */
+enum {
+    SL_PARQUET_F_PAGE_TYPE = 1,
+    SL_PARQUET_F_PAGE_UNCOMPRESSED_SIZE = 2,
+    SL_PARQUET_F_PAGE_COMPRESSED_SIZE = 3,
+    SL_PARQUET_F_PAGE_CRC = 4,
+    SL_PARQUET_F_PAGE_DATA_HEADER = 5,
+    SL_PARQUET_F_PAGE_INDEX_HEADER = 6,
+    SL_PARQUET_F_PAGE_DICTIONARY_HEADER = 7,
+    SL_PARQUET_F_PAGE_DATA_HEADER_V2 = 8
+};
+/* struct DataPageHeader */
+enum {
+    SL_PARQUET_F_DATA_NUM_VALUES = 1,
+    SL_PARQUET_F_DATA_ENCODING = 2,
+    SL_PARQUET_F_DATA_DEFINITION_LEVEL_ENCODING = 3,
+    SL_PARQUET_F_DATA_REPETITION_LEVEL_ENCODING = 4,
+    SL_PARQUET_F_DATA_STATISTICS = 5
+};
+/* struct DataPageHeaderV2 */
+enum {
+    SL_PARQUET_F_DATA_V2_NUM_VALUES = 1,
+    SL_PARQUET_F_DATA_V2_NUM_NULLS = 2,
+    SL_PARQUET_F_DATA_V2_NUM_ROWS = 3,
+    SL_PARQUET_F_DATA_V2_ENCODING = 4,
+    SL_PARQUET_F_DATA_V2_DEFINITION_LEVELS_BYTE_LENGTH = 5,
+    SL_PARQUET_F_DATA_V2_REPETITION_LEVELS_BYTE_LENGTH = 6,
+    SL_PARQUET_F_DATA_V2_IS_COMPRESSED = 7, /* absent: true */
+    SL_PARQUET_F_DATA_V2_STATISTICS = 8
+};
+/* struct DictionaryPageHeader */
+enum {
+    SL_PARQUET_F_DICTIONARY_NUM_VALUES = 1,
+    SL_PARQUET_F_DICTIONARY_ENCODING = 2,
+    SL_PARQUET_F_DICTIONARY_IS_SORTED = 3
+};
+
+/* struct ColumnMetaData */
+enum {
+    SL_PARQUET_F_COLUMN_TYPE = 1,
+    SL_PARQUET_F_COLUMN_ENCODINGS = 2,
+    SL_PARQUET_F_COLUMN_PATH_IN_SCHEMA = 3,
+    SL_PARQUET_F_COLUMN_CODEC = 4,
+    SL_PARQUET_F_COLUMN_NUM_VALUES = 5,
+    SL_PARQUET_F_COLUMN_TOTAL_UNCOMPRESSED_SIZE = 6,
+    SL_PARQUET_F_COLUMN_TOTAL_COMPRESSED_SIZE = 7,
+    SL_PARQUET_F_COLUMN_KEY_VALUE_METADATA = 8,
+    SL_PARQUET_F_COLUMN_DATA_PAGE_OFFSET = 9,
+    SL_PARQUET_F_COLUMN_INDEX_PAGE_OFFSET = 10,
+    SL_PARQUET_F_COLUMN_DICTIONARY_PAGE_OFFSET = 11,
+    SL_PARQUET_F_COLUMN_STATISTICS = 12,
+    SL_PARQUET_F_COLUMN_ENCODING_STATS = 13
+};
+/* struct PageEncodingStats */
+enum {
+    SL_PARQUET_F_ENCODING_STATS_PAGE_TYPE = 1,
+    SL_PARQUET_F_ENCODING_STATS_ENCODING = 2,
+    SL_PARQUET_F_ENCODING_STATS_COUNT = 3
+};
+/* struct ColumnChunk */
+enum {
+    SL_PARQUET_F_CHUNK_FILE_PATH = 1,
+    SL_PARQUET_F_CHUNK_FILE_OFFSET = 2,
+    SL_PARQUET_F_CHUNK_META_DATA = 3,
+    SL_PARQUET_F_CHUNK_OFFSET_INDEX_OFFSET = 4,
+    SL_PARQUET_F_CHUNK_OFFSET_INDEX_LENGTH = 5,
+    SL_PARQUET_F_CHUNK_COLUMN_INDEX_OFFSET = 6,
+    SL_PARQUET_F_CHUNK_COLUMN_INDEX_LENGTH = 7
+};
+/* struct RowGroup */
+enum {
+    SL_PARQUET_F_ROW_GROUP_COLUMNS = 1,
+    SL_PARQUET_F_ROW_GROUP_TOTAL_BYTE_SIZE = 2,
+    SL_PARQUET_F_ROW_GROUP_NUM_ROWS = 3,
+    SL_PARQUET_F_ROW_GROUP_SORTING_COLUMNS = 4,
+    SL_PARQUET_F_ROW_GROUP_FILE_OFFSET = 5,
+    SL_PARQUET_F_ROW_GROUP_TOTAL_COMPRESSED_SIZE = 6,
+    SL_PARQUET_F_ROW_GROUP_ORDINAL = 7 /* i16 */
+};
+/* struct FileMetaData, struct KeyValue, union ColumnOrder */
+enum {
+    SL_PARQUET_F_FILE_VERSION = 1,
+    SL_PARQUET_F_FILE_SCHEMA = 2,
+    SL_PARQUET_F_FILE_NUM_ROWS = 3,
+    SL_PARQUET_F_FILE_ROW_GROUPS = 4,
+    SL_PARQUET_F_FILE_KEY_VALUE_METADATA = 5,
+    SL_PARQUET_F_FILE_CREATED_BY = 6,
+    SL_PARQUET_F_FILE_COLUMN_ORDERS = 7,
+    SL_PARQUET_F_KEY_VALUE_KEY = 1,
+    SL_PARQUET_F_KEY_VALUE_VALUE = 2,
+    SL_PARQUET_F_COLUMN_ORDER_TYPE_ORDER = 1
+};
+
+#endif /* SL_PARQUET_FORMAT_H */

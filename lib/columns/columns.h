@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/base.h"
 #include "sluice/arrow.h"
@@ -112,39 +113,44 @@ typedef struct sl_builder {
     int64_t capacity; /* rows for which validity (if any), fixed-width data and offsets have room */
     uint8_t *validity;
     uint8_t *data;
-    size_t data_bytes; /* used; strings only */
-    size_t data_capacity_bytes;
+    size_t data_bytes;          /* used; strings only */
+    size_t data_capacity_bytes; /* strings only */
     int32_t *offsets;
     struct sl_builder *children;
     size_t n_children;
+    int64_t expected_rows; /* of the last finished array: the first allocation of the next one */
+    size_t expected_bytes;
 } sl_builder;
 
-/* A builder for `schema` (nested too). On failure nothing is owned. */
+/* A builder for `schema` (nested too). On failure nothing is owned. CONFIG: a type not in use. */
 sl_error *sl_builder_init(sl_builder *builder, const struct ArrowSchema *schema);
 void sl_builder_free(sl_builder *builder);
 /* Forgets the rows, keeps the memory. */
 void sl_builder_clear(sl_builder *builder);
 /* Drops the rows at and after `length` at every level: undoes a half-written row. */
 void sl_builder_truncate(sl_builder *builder, int64_t length);
-/* Room for `rows` more rows (this level) and `bytes` more string bytes. */
+/* Room for `rows` more rows (this level) and `bytes` more string bytes. NO_MEMORY; FATAL when a
+ * string column would pass 2^31-1 bytes or an array 2^31-1 rows. */
 sl_error *sl_builder_reserve(sl_builder *builder, int64_t rows, size_t bytes);
-/* Appends one value; false when memory is short or a string column passes 2^31-1 bytes. The type
- * must fit (checked by assert in debug). */
-bool sl_builder_append_null(sl_builder *builder); /* nested: children of a struct get a null too, a
-                                                     list gets an empty slot */
-bool sl_builder_append_bool(sl_builder *builder, bool value);
-bool sl_builder_append_i64(sl_builder *builder,
-                           int64_t value); /* any integer, date or timestamp width */
-bool sl_builder_append_double(sl_builder *builder, double value); /* float and double */
-bool sl_builder_append_bytes(
-    sl_builder *builder, const void *data,
-    size_t bytes); /* utf8, binary, fixed binary, decimal128 (16, little-endian) */
+/*
+ * Appends one value; false when memory is short or a string column passes 2^31-1 bytes, and then
+ * the builder is unchanged (a nested one: truncate it). The type must fit. Inline, below, are:
+ *   sl_builder_append_bool(builder, bool)
+ *   sl_builder_append_i64(builder, int64_t)    any integer, date or timestamp width
+ *   sl_builder_append_double(builder, double)  float and double
+ *   sl_builder_append_bytes(builder, const void *, size_t)
+ *       utf8, binary, fixed binary, decimal128 (16 bytes, little-endian)
+ */
+/* Nested: children of a struct get a null too, a list gets an empty slot. */
+bool sl_builder_append_null(sl_builder *builder);
 /* After the children have got their values: closes a struct row, or a list/map row that ends at the
  * child's present length. */
 bool sl_builder_append_struct(sl_builder *builder);
 bool sl_builder_append_list(sl_builder *builder);
-/* Moves what was built into `out` (owned by the caller, released with out->release), leaves the
- * builder empty and usable. */
+/*
+ * Moves what was built into `out` (owned by the caller, released with out->release), leaves the
+ * builder empty and usable. On failure nothing is owned and the builder is empty too.
+ */
 sl_error *sl_builder_finish(sl_builder *builder, struct ArrowArray *out);
 
 /* ---- arrays (array.c) ---- */
@@ -167,7 +173,8 @@ static inline bool sl_array_is_null(const struct ArrowArray *array, int64_t i) {
 /* Bytes of memory that the array keeps alive (its buffers, recursively), by type and length. */
 size_t sl_array_bytes(const struct ArrowSchema *schema, const struct ArrowArray *array);
 /* Structural check of an array from outside against a schema: children, buffers, offsets ascending,
- * lengths. CONFIG error when wrong. */
+ * lengths. CONFIG error when wrong. Arrays may have offsets and a null_count of -1 here, and in the
+ * copies below, which make both regular. */
 sl_error *sl_array_check(const struct ArrowSchema *schema, const struct ArrowArray *array);
 /* Deep copy of rows [first, first + rows) with offset 0 everywhere. */
 sl_error *sl_array_copy(const struct ArrowSchema *schema, const struct ArrowArray *array,
@@ -183,9 +190,11 @@ sl_error *sl_array_empty(const struct ArrowSchema *schema, struct ArrowArray *ou
 /*
  * Writes one value as JSON text (RFC 8259) into `out`: structs as objects, lists and maps as
  * arrays, timestamps as RFC 3339 in UTC, decimals as numbers, binary as base64, non-finite doubles
- * as null.
+ * as null. False when memory is short, and then `out` is unchanged. (json_text.c)
  */
 bool sl_array_append_json(const struct ArrowSchema *schema, const struct ArrowArray *array,
                           int64_t row, sl_buffer *out);
+
+#include "columns/builder_inline.h"
 
 #endif /* SL_COLUMNS_H */

@@ -1,0 +1,84 @@
+/*
+ * A snapshot: the numbers of a run at one moment, as the command line, the summary and (later) the
+ * admin endpoint show them. Plain data, made on the control loop from counters that the lanes
+ * write; valid for the length of the callback that gets it.
+ */
+#ifndef HOST_SNAPSHOT_H
+#define HOST_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum host_node_state {
+    HOST_NODE_STARTING,
+    HOST_NODE_RUNNING,
+    HOST_NODE_DRAINED, /* all its input has ended and is committed */
+    HOST_NODE_FAILED
+};
+
+struct snapshot_output {
+    const char *name; /* "" for the first */
+    int64_t rows;
+    int64_t memory_bytes; /* of the columns, uncompressed */
+};
+
+struct snapshot_dropped {
+    const char *reason;
+    int64_t rows;
+};
+
+/* A counter or gauge that the plugin keeps, summed over the node and its tasks. */
+struct snapshot_metric {
+    const char *name;
+    const char *help;
+    int is_gauge;
+    int64_t value;
+};
+
+struct snapshot_input {
+    const char *name;
+    int64_t rows;               /* taken */
+    int64_t replayed_rows;      /* withheld because the node had them already */
+    int64_t buffer_bytes;       /* waiting and held, all lanes */
+    int64_t buffer_limit_bytes; /* of one lane */
+};
+
+struct snapshot_node {
+    const char *name;
+    const char *plugin;
+    int kind; /* enum topology_kind */
+    enum host_node_state state;
+    const char *failure; /* message; NULL */
+    const struct snapshot_input *inputs;
+    size_t n_inputs;
+    const struct snapshot_output *outputs;
+    size_t n_outputs;
+    const struct snapshot_dropped *dropped;
+    size_t n_dropped;
+    const struct snapshot_metric *metrics;
+    size_t n_metrics;
+    int64_t streams; /* that it owns and that are assigned */
+    int64_t commits;
+    int64_t commit_retries;
+    /* From the moment a record was read by sluice to the moment its commit was durable; -1: nothing
+     * committed. */
+    int64_t latency_p50_us;
+    int64_t latency_p99_us;
+    int64_t latency_max_us;
+    int64_t cpu_us; /* time spent inside the plugin's task operations, all lanes */
+};
+
+struct host_snapshot {
+    int64_t elapsed_us; /* since the run began */
+    int64_t cpu_user_us;
+    int64_t cpu_system_us;
+    int64_t rss_bytes;
+    int64_t peak_rss_bytes;
+    uint32_t lanes;
+    int until_end;
+    int draining;
+    const struct snapshot_node *nodes; /* in the topology's order */
+    size_t n_nodes;
+};
+
+#endif /* HOST_SNAPSHOT_H */

@@ -174,8 +174,8 @@ typedef struct sl_node_ops {
     /* All inputs have ended and are committed (--until-end, clean stop). NULL: nothing to do. */
     void (*drained)(sl_node *node);
 
-    /* Sinks: down[i] are stored positions of the readers of this node's own stream: what lies below
-     * all of them may be forgotten. NULL allowed. */
+    /* Every reader of the node's own stream has made durable what lies below `position`: a source
+       may tell its lag tools, a transform may forget its results. NULL: nothing to do. */
     void (*acknowledge)(sl_node *node, const sl_stream *stream, int64_t position);
 
     /* Ends the node; all tasks are closed, no request is open. */
@@ -184,6 +184,11 @@ typedef struct sl_node_ops {
     /* The guarantee that this config gives; NULL: the role's. May be called without open having
      * been. */
     sl_guarantee (*guarantee)(const void *config);
+
+    /* The role's flags that this config needs, out of the role's own (validation without
+       deduplication is not durable, say); NULL: all of them. SL_ROLE_BLOCKING may not be taken
+       away. May be called without open having been. */
+    uint32_t (*flags)(const void *config);
 } sl_node_ops;
 
 typedef struct sl_attach {

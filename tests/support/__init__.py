@@ -1,0 +1,1 @@
+"""Servers and small helpers that several tests share."""

@@ -1,0 +1,209 @@
+"""Real servers for tests: an Apache Kafka broker and Azurite, by the scripts of deploy/dev.
+
+Each is a context manager that starts the server in a folder of the test's, and stops it on leaving.
+Everything about ports, readiness and stopping is the scripts' matter; what is here is what a test then
+does with the server: topics, messages, end offsets, containers.
+"""
+
+import base64
+import datetime
+import email.utils
+import hashlib
+import hmac
+import http.client
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEV = ROOT / "deploy" / "dev"
+
+
+def _run(script, *arguments):
+    command = ["bash", str(DEV / script), *map(str, arguments)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stderr}")
+
+
+def _read_env(folder):
+    lines = (Path(folder) / "env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def wait_for(condition, limit_s, what):
+    """Returns the condition's first true value; raises TimeoutError, naming `what`, after `limit_s`."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            raise TimeoutError(f"{what}: not within {limit_s} s")
+        time.sleep(0.02)
+
+
+class Kafka:
+    """A broker. `properties` are further broker properties. Restarting keeps port and data."""
+
+    def __init__(self, folder, **properties):
+        self.folder = Path(folder)
+        self.properties = {name.replace("_", "."): value for name, value in properties.items()}
+        self.bootstrap = None
+        self.pid = None
+
+    def start(self):
+        settings = [part for k, v in self.properties.items() for part in ("--set", f"{k}={v}")]
+        _run("kafka.sh", "start", self.folder, *settings)
+        env = _read_env(self.folder)
+        self.bootstrap, self.pid = env["BOOTSTRAP"], int(env["PID"])
+        return self
+
+    def stop(self):
+        _run("kafka.sh", "stop", self.folder)
+
+    def kill(self):
+        """Ends the broker as a power cut would."""
+        _run("kafka.sh", "kill", self.folder)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _admin(self):
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"bootstrap.servers": self.bootstrap})
+
+    def create_topic(self, name, partitions=1, **config):
+        """`config`: topic properties with `_` for `.`, for example max_message_bytes=67108864."""
+        from confluent_kafka.admin import NewTopic
+
+        settings = {k.replace("_", "."): str(v) for k, v in config.items()}
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
+        admin = self._admin()
+        admin.create_topics([topic])[name].result(30)
+        wait_for(
+            lambda: len(getattr(admin.list_topics(timeout=10).topics.get(name), "partitions", ()))
+            == partitions,
+            30,
+            f"topic {name} with {partitions} partitions",
+        )
+
+    def delete_topic(self, name):
+        admin = self._admin()
+        admin.delete_topics([name])[name].result(30)
+        wait_for(lambda: name not in admin.list_topics(timeout=10).topics, 30, f"{name} deleted")
+
+    def delete_group(self, group):
+        admin = self._admin()  # a client that is dropped never completes its futures
+        admin.delete_consumer_groups([group])[group].result(30)
+
+    def end_offsets(self, topic):
+        """Partition to (first, next) offset."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "end-offsets"})
+        try:
+            partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            return {
+                p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+                for p in sorted(partitions)
+            }
+        finally:
+            consumer.close()
+
+    def produce(self, topic, records, **config):
+        """Delivers an iterable of dicts: value, and if wanted key, partition, timestamp (ms), headers.
+
+        Returns the number delivered; the first refusal is raised.
+        """
+        from confluent_kafka import KafkaException, Producer
+
+        settings = {"bootstrap.servers": self.bootstrap, "linger.ms": 20}
+        settings.update({k.replace("_", "."): v for k, v in config.items()})
+        producer = Producer(settings)
+        failed = []
+
+        def delivered(error, _):
+            if error is not None and not failed:
+                failed.append(error)
+
+        count = 0
+        for record in records:
+            while True:
+                try:
+                    producer.produce(topic, on_delivery=delivered, **record)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            count += 1
+            if count % 1000 == 0:
+                producer.poll(0)
+        left = producer.flush(120)
+        if failed:
+            raise KafkaException(failed[0])
+        if left:
+            raise TimeoutError(f"{left} of {count} messages were not delivered within 120 s")
+        return count
+
+
+class Azurite:
+    """Azure's storage emulator. `url` is its Blob endpoint without the account."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.url = self.account = self.key = self.pid = None
+
+    def start(self):
+        _run("azurite.sh", "start", self.folder)
+        env = _read_env(self.folder)
+        self.url, self.account = env["AZURITE_BLOB_STORAGE_URL"], env["AZURE_STORAGE_ACCOUNT"]
+        self.key, self.pid = env["AZURE_STORAGE_KEY"], int(env["PID"])
+        return self
+
+    def stop(self):
+        _run("azurite.sh", "stop", self.folder)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def environment(self):
+        """What delta-rs and DuckDB look for to reach this server, as environment variables."""
+        return {
+            "AZURITE_BLOB_STORAGE_URL": self.url,
+            "AZURE_STORAGE_ACCOUNT_NAME": self.account,
+            "AZURE_STORAGE_ACCOUNT_KEY": self.key,
+            "AZURE_STORAGE_USE_EMULATOR": "true",
+        }
+
+    def create_container(self, name):
+        """Create Container, with a SharedKey signature; a container that exists is left as it is."""
+        headers = {
+            "x-ms-date": email.utils.format_datetime(
+                datetime.datetime.now(datetime.timezone.utc), usegmt=True
+            ),
+            "x-ms-version": "2021-12-02",
+        }
+        canonical_headers = "".join(f"{k}:{v}\n" for k, v in sorted(headers.items()))
+        # The emulator's account stands in the path, and so twice in the canonical resource.
+        resource = f"/{self.account}/{self.account}/{name}\nrestype:container"
+        to_sign = "PUT\n" + "\n" * 11 + canonical_headers + resource
+        digest = hmac.new(base64.b64decode(self.key), to_sign.encode(), hashlib.sha256).digest()
+        signature = base64.b64encode(digest).decode()
+        headers["Authorization"] = f"SharedKey {self.account}:{signature}"
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        try:
+            path = f"/{self.account}/{name}?restype=container"
+            connection.request("PUT", path, headers={**headers, "Content-Length": "0"})
+            answer = connection.getresponse()
+            body = answer.read().decode("utf-8", "replace")
+        finally:
+            connection.close()
+        if answer.status not in (201, 409):
+            raise RuntimeError(f"creating container {name}: HTTP {answer.status}: {body}")

@@ -91,7 +91,11 @@ uint8_t *sl_buffer_take(sl_buffer *buffer, size_t *bytes);
 void sl_buffer_clear(sl_buffer *buffer); /* keeps the memory */
 void sl_buffer_free(sl_buffer *buffer);
 
-/* ---- checked arithmetic ---- */
+/* ---- arithmetic ---- */
+
+/* 128-bit integers of gcc and clang: decimals and exact sums. */
+__extension__ typedef __int128 sl_i128;
+__extension__ typedef unsigned __int128 sl_u128;
 
 static inline bool sl_add_size(size_t a, size_t b, size_t *sum) {
     return !__builtin_add_overflow(a, b, sum);

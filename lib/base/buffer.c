@@ -11,7 +11,8 @@
 
 bool sl_buffer_grow(sl_buffer *buffer, size_t more_bytes) {
     size_t wanted;
-    if (buffer->failed || !sl_add_size(buffer->bytes, more_bytes, &wanted)) {
+    if (buffer->failed || !sl_add_size(buffer->bytes, more_bytes, &wanted) ||
+        wanted > PTRDIFF_MAX) {
         buffer->failed = true;
         return false;
     }

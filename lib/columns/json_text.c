@@ -65,10 +65,10 @@ static bool append_double(double value, bool is_float, sl_buffer *out) {
 }
 
 static bool append_decimal(const uint8_t *bytes, int32_t scale, sl_buffer *out) {
-    __int128 value;
+    sl_i128 value;
     memcpy(&value, bytes, sizeof(value));
     bool negative = value < 0;
-    unsigned __int128 rest = negative ? -(unsigned __int128)value : (unsigned __int128)value;
+    sl_u128 rest = negative ? -(sl_u128)value : (sl_u128)value;
     char text[48];
     size_t at = sizeof(text);
     int32_t digits = 0;

@@ -57,8 +57,8 @@ static sl_error *unknown_name(const struct ArrowSchema *level, const char *path,
     const char *shown = sl_buffer_text(&list);
     sl_error *error =
         sl_error_new(SL_ERROR_CONFIG, "column \"%s\": there is no \"%s\" in %s%s%s%s; it has %s",
-                     path, name, where, near == NULL ? "" : "; did you mean \"",
-                     near == NULL ? "" : near, near == NULL ? "" : "\"?",
+                     path, name, where, near == NULL ? "" : " (did you mean \"",
+                     near == NULL ? "" : near, near == NULL ? "" : "\"?)",
                      n == 0          ? "no columns"
                      : shown == NULL ? "others"
                                      : shown);

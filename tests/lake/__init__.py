@@ -1,0 +1,1 @@
+"""Delta tables through the eyes of foreign readers; see readers.py."""

@@ -68,8 +68,10 @@ struct topology {
 
 /* One fault. Borrowed from its list. */
 struct topology_fault {
-    int line; /* from 1; 0: no place in the file */
-    int column;
+    int line;         /* from 1; 0: no place in the file */
+    int column;       /* from 1, in characters */
+    bool from_set;    /* the value was given by --set */
+    bool warning;     /* the topology loads all the same */
     const char *path; /* JSON path, "$.sinks.bronze.config.table" */
     const char *text; /* what was found, what is allowed, the nearest right name */
 };
@@ -101,6 +103,8 @@ void topology_free(struct topology *topology);
 size_t topology_faults_count(const struct topology_faults *faults);
 const struct topology_fault *topology_faults_at(const struct topology_faults *faults, size_t i);
 void topology_faults_free(struct topology_faults *faults);
+/* Errors among them, warnings apart. */
+size_t topology_faults_errors(const struct topology_faults *faults);
 
 /*
  * Replaces every secret value (secret options, values that came from ${env:} and ${file:}) that

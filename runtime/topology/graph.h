@@ -1,44 +1,62 @@
 /*
- * The opened graph: every node of a topology opened in order, with the schemas that flow between
- * them. `validate` opens and closes it; `run` goes on from it.
+ * The opened graph: one plugin node for each node of the topology, opened in topological order,
+ * with the schemas that flow between them. `run` goes on from here; `validate` closes it again.
  */
 #ifndef TOPOLOGY_GRAPH_H
 #define TOPOLOGY_GRAPH_H
 
 #include "topology/topology.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 struct graph_node {
-    sl_node *node;                   /* the plugin's; NULL when open failed */
-    const sl_input *inputs;          /* n_inputs of the topology's node */
-    const char *const *output_names; /* n_outputs; the first is "" */
-    struct ArrowSchema *outputs;     /* n_outputs schemas */
+    sl_node *node; /* the plugin's; set to NULL by whoever closes it before graph_close does */
+    const char *const *output_names; /* the first is "" */
+    struct ArrowSchema *outputs;     /* schema of each output; borrowed for the graph's life */
     size_t n_outputs;
+    sl_input *inputs; /* as `open` got them, in the topology's order */
+    size_t n_inputs;
 };
 
 struct graph {
     const struct topology *topology;
-    struct graph_node *nodes; /* by the topology's index */
+    struct graph_node *nodes; /* nodes[i] is topology->nodes[i] */
+    size_t n_nodes;
 };
 
 struct graph_options {
-    const sl_services *services;
-    sl_object *(*object_for)(void *arg, size_t node_index);
-    void *object_arg;
-    uint32_t run_flags; /* SL_RUN_* */
+    uint32_t flags; /* SL_RUN_* */
     uint32_t lanes;
+    const sl_services *services;
+    /* The host's side of node `index`: what `open` gets as `self`. */
+    sl_object *(*object)(void *arg, size_t index);
+    void *object_arg;
 };
 
 /*
- * Opens all nodes, also after one has failed (its readers are left out), so that every fault is
- * reported: each is added to `faults` with the node's line and path. On failure everything is
- * closed again and the CONFIG error counts the faults.
+ * Opens all nodes; the calling thread runs their `open` and `output_schema`. On failure everything
+ * opened is closed again. The first error ends it when `faults` is NULL and is returned with the
+ * node's name; otherwise every node that can be opened is (not those that read a failed one), each
+ * error becomes a fault at the node's config, and the error returned says how many there are. On
+ * success *out is the caller's (graph_close). Errors: CONFIG, or what the plugin says.
  */
 sl_error *graph_open(const struct topology *topology, const struct graph_options *options,
                      struct topology_faults *faults, struct graph **out);
-/* Closes every node (reverse order) and frees the graph. No task may be open. */
+
+/* Closes what is still open, readers before what they read, and frees the graph and its schemas. */
 void graph_close(struct graph *graph);
 
-/* Outputs of a role: at least 1 for sources and transforms, 0 for sinks. */
-size_t graph_output_count(const struct topology_node *node);
+/* Schema that flows over an edge; borrowed. */
+static inline const struct ArrowSchema *graph_edge_schema(const struct graph *graph,
+                                                          const struct topology_edge *edge) {
+    return &graph->nodes[edge->from].outputs[edge->output];
+}
+
+/* Number of outputs of a node: its role's list, or one for sources and transforms, none for sinks.
+ */
+size_t topology_node_outputs(const struct topology_node *node);
+/* Name of an output; "" for the first. */
+const char *topology_node_output_name(const struct topology_node *node, size_t output);
 
 #endif /* TOPOLOGY_GRAPH_H */

@@ -47,6 +47,9 @@ struct topology_node {
     const void *section;         /* parsed section of the plugin, or NULL */
     const char
         *config_json; /* effective config with secrets and substituted values masked, for display */
+    const char *config_path; /* "$.sinks.bronze.config" */
+    int line; /* of the config in the file, or of the node when it has none; 0: none */
+    int column;
     int64_t commit_interval_us;
     struct topology_edge *inputs;
     size_t n_inputs;

@@ -56,7 +56,7 @@ typedef struct sl_delta_file {
     int64_t rows;        /* -1: not known */
     char *stats;         /* Delta's per-file statistics, JSON text; NULL: none */
     char *tail_owner;    /* value of SL_DELTA_TAG_TAIL; NULL: not a tail file */
-    char *tags;          /* all tags as a JSON object; NULL: none. Tail tag not repeated on write */
+    char *tags;          /* the other tags as a JSON object; NULL: none */
     bool data_change;
 } sl_delta_file;
 

@@ -1,0 +1,29 @@
+/*
+ * Compression of pages: one object for the codec's context, which costs more to make than a page
+ * to compress. One thread at a time.
+ */
+#ifndef SL_PARQUET_COMPRESS_H
+#define SL_PARQUET_COMPRESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "parquet/format.h"
+
+typedef struct sl_compressor {
+    sl_parquet_codec codec;
+    void *context; /* ZSTD_CCtx or lz4's state */
+} sl_compressor;
+
+/* CONFIG when the codec is none that we write or the level is not one of its; NO_MEMORY. */
+sl_error *sl_compressor_init(sl_compressor *compressor, sl_parquet_codec codec, int level);
+void sl_compressor_free(sl_compressor *compressor);
+
+/*
+ * Appends the compressed form of `data` to `out`; an UNCOMPRESSED codec appends the bytes
+ * themselves. At most 2^31 - 1 bytes. NO_MEMORY; FATAL when the codec's library reports a failure.
+ */
+sl_error *sl_compress(sl_compressor *compressor, const void *data, size_t bytes, sl_buffer *out);
+
+#endif /* SL_PARQUET_COMPRESS_H */

@@ -1,8 +1,8 @@
 """From silver to gold: watermarks, late records, windows and aggregates (README.md).
 
 Works on polars frames of kept records in offset order with the columns `_topic`, `_partition`, `_offset`,
-`_timestamp_us` beside the schema's. Bounds for quantiles are computed with the answer: NAME__lo and NAME__hi
-hold the values at the ranks that QUANTILE_RANK_ERROR allows.
+`_timestamp_us` beside the schema's. A quantile comes with its bounds: NAME__lo and NAME__hi hold the values at
+the whole ranks below and above q·(n−1), between which every definition of a quantile lies.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,18 @@ from tests.oracle.silver import column_at
 
 _PARTITION = ["_topic", "_partition"]
 _DATETIME = pl.Datetime("us", "UTC")
-QUANTILE_RANK_ERROR = 0.01
+_INT64 = 2**63
+_DDOF = {"stddev": 1, "stddev_samp": 1, "stddev_pop": 0}
 
 
 @dataclass
 class Gold:
-    """windows: window_start, window_end, the groups, the aggregates. late, ahead: records."""
+    """windows: window_start, window_end, the groups, the aggregates. late, left_out: records, the
+    latter without event time or too far ahead."""
 
     windows: pl.DataFrame
     late: pl.DataFrame
-    ahead: pl.DataFrame
+    left_out: pl.DataFrame
 
 
 def _with_watermark(rows, spec):
@@ -31,11 +33,11 @@ def _with_watermark(rows, spec):
     return rows.with_columns((highest - spec.lateness_us).alias("_watermark_us"))
 
 
-def _is_ahead(rows, spec):
+def _is_left_out(spec):
     if spec.max_ahead_us is None:
-        return pl.lit(False)
+        return pl.col("_time_us").is_null()
     limit = pl.col("_timestamp_us") + spec.max_ahead_us
-    return (pl.col("_time_us") > limit).fill_null(False)
+    return pl.col("_time_us").is_null() | (pl.col("_time_us") > limit).fill_null(False)
 
 
 def _last_end(window):
@@ -74,10 +76,17 @@ def _sessions(rows, window, groups):
     return rows.with_columns(start, end).drop("_session")
 
 
-def _exact_sum(column, kind):
-    if isinstance(kind, pl.Decimal):
-        return column.cast(pl.Decimal(38, kind.scale)).sum()
-    return column.cast(pl.Int128).sum() if kind.is_integer() else column.cast(pl.Float64).sum()
+def _sum(column, kind):
+    """Integers as long, decimal(p,s) as decimal(p+10,s): null when the sum does not fit."""
+    if kind.is_float():
+        return column.cast(pl.Float64).sum()
+    if kind.is_integer():
+        total = column.cast(pl.Int128).sum()
+        return pl.when((total >= -_INT64) & (total < _INT64)).then(total)
+    total = column.cast(pl.Decimal(38, kind.scale)).sum()
+    digits = min(38, kind.precision + 10)
+    fits = total.to_physical().abs() < pl.lit(10**digits, dtype=pl.Int128)
+    return pl.when(fits).then(total)
 
 
 def _at_rank(column, rank):
@@ -88,12 +97,16 @@ def _at_rank(column, rank):
 
 def _quantile(name, column, q):
     rank = q * (column.count() - 1)
-    slack = column.count() * QUANTILE_RANK_ERROR
     return [
         _at_rank(column, rank.round().cast(pl.Int64)).alias(name),
-        _at_rank(column, (rank - slack).floor().cast(pl.Int64)).alias(f"{name}__lo"),
-        _at_rank(column, (rank + slack).ceil().cast(pl.Int64)).alias(f"{name}__hi"),
+        _at_rank(column, rank.floor().cast(pl.Int64)).alias(f"{name}__lo"),
+        _at_rank(column, rank.ceil().cast(pl.Int64)).alias(f"{name}__hi"),
     ]
+
+
+def _moment(function, column):
+    numbers = column.cast(pl.Float64)
+    return numbers.mean() if function == "avg" else numbers.std(ddof=_DDOF[function])
 
 
 def _aggregate(name, aggregate, column, kind):
@@ -106,10 +119,9 @@ def _aggregate(name, aggregate, column, kind):
         return _quantile(name, column, aggregate.q)
     some = column.count() > 0
     if function == "sum":
-        found = pl.when(some).then(_exact_sum(column, kind))
-    elif function in ("avg", "stddev"):
-        numbers = column.cast(pl.Float64)
-        found = numbers.mean() if function == "avg" else numbers.std(ddof=1)
+        found = pl.when(some).then(_sum(column, kind))
+    elif function == "avg" or function in _DDOF:
+        found = _moment(function, column)
     elif function == "count_distinct":
         found = column.drop_nulls().n_unique()
     elif function in ("first", "last"):
@@ -127,7 +139,7 @@ def _aggregated(rows, spec, groups):
         if column is not None:
             inputs.append(column_at(aggregate.path).alias(column))
         expressions.append((name, aggregate, column))
-    ordered = rows.with_columns(inputs).sort(["_time_us", *_PARTITION, "_offset"])
+    ordered = rows.with_columns(inputs).sort(["_time_us", "_partition", "_offset"])
     kinds = ordered.schema
     wanted = [e for n, a, c in expressions for e in _aggregate(n, a, c, kinds.get(c))]
     keys = ["_start", "_end", *groups]
@@ -135,19 +147,17 @@ def _aggregated(rows, spec, groups):
     return found.select(
         pl.col("_start").cast(_DATETIME).alias("window_start"),
         pl.col("_end").cast(_DATETIME).alias("window_end"),
-        *[pl.col(g).alias(n) for g, n in zip(groups, spec.group_by)],
+        *[pl.col(g).alias(n) for g, n in zip(groups, spec.group_columns)],
         *[c for c in found.columns if c not in keys],
-    ).sort(["window_start", "window_end", *spec.group_by])
+    ).sort(["window_start", "window_end", *spec.group_columns])
 
 
 def aggregate(rows, spec):
     """Gold for the kept records `rows`, in offset order."""
     time = column_at(spec.time).dt.cast_time_unit("us").to_physical().alias("_time_us")
     rows = rows.with_columns(time)
-    if rows["_time_us"].null_count():
-        raise ValueError(f"the event time {spec.time} is null in some records")
-    ahead = rows.filter(_is_ahead(rows, spec))
-    rows = _with_watermark(rows.filter(~_is_ahead(rows, spec)), spec)
+    left_out = rows.filter(_is_left_out(spec))
+    rows = _with_watermark(rows.filter(~_is_left_out(spec)), spec)
     is_late = (_last_end(spec.window) <= pl.col("_watermark_us")).fill_null(False)
     late = rows.filter(is_late)
     groups = [f"_group{i}" for i in range(len(spec.group_by))]
@@ -162,5 +172,5 @@ def aggregate(rows, spec):
     return Gold(
         _aggregated(kept, spec, groups),
         late.drop(helpers),
-        ahead.drop("_time_us"),
+        left_out.drop("_time_us"),
     )

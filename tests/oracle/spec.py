@@ -13,7 +13,7 @@ _UNITS_US = {
     "d": 86_400_000_000,
 }
 _AGGREGATES = (
-    "count sum min max avg stddev count_distinct quantile first last".split()
+    "count sum min max avg stddev stddev_samp stddev_pop count_distinct quantile first last".split()
 )
 
 
@@ -94,6 +94,11 @@ class GoldSpec:
     group_by: tuple = ()
     aggregates: dict = field(default_factory=dict)
     max_ahead_us: int | None = None
+
+    @property
+    def group_columns(self):
+        """The names of the group columns in gold: a.b is called a_b."""
+        return ["_".join(path_parts(path)) for path in self.group_by]
 
     @staticmethod
     def from_config(config):

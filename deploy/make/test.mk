@@ -6,6 +6,16 @@ CHECK_LIBS   := $(shell pkg-config --libs check 2>/dev/null)
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(LIB_ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $< $(LIB_ARCHIVES) $(SYS_libs) $(SYS_unit_$*) $(CHECK_LIBS)
+# Tests of plugins run them in the harness: tests/unit/test_plugin_NAME.c loads build/plugins/NAME.so.
+HARNESS_ARCHIVE = $(BUILD)/lib/libsl_harness.a
+$(HARNESS_ARCHIVE): $(call objects,$(wildcard sdk/harness/*.c))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(LIB_ARCHIVES) $(HARNESS_ARCHIVE) $(BUILD)/plugins/%.so
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $< $(HARNESS_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_plugin_$*) -ldl $(CHECK_LIBS)
+$(BUILD)/obj/tests/%.c.o: CPPFLAGS += -Isdk -DSL_BUILD_DIR='"$(abspath $(BUILD))"'
 # -Wpedantic and Check's variadic macros do not go together
 $(BUILD)/obj/tests/%.c.o: CFLAGS := $(filter-out -Wpedantic -Wconversion,$(CFLAGS)) -Wno-gnu-zero-variadic-macro-arguments
 

@@ -1,0 +1,43 @@
+/*
+ * Assignments: how streams come and go. A source (or a transform that owns streams) offers stream
+ * names; the control loop recovers every reader's position, resolves where nobody has one, resumes
+ * the nodes, and attaches the streams to their lanes. One assignment or revocation is under way at
+ * a time; the others wait in order.
+ */
+#ifndef DELIVERY_ASSIGNMENT_H
+#define DELIVERY_ASSIGNMENT_H
+
+#include "host/object.h"
+
+#include "sluice/services.h"
+
+struct assignment;
+
+/* Takes streams in, of `output` of the owner (a source's 0). Names are copied. Control loop.
+ * Errors: NO_MEMORY, FATAL (assigned already). */
+sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stream_name *names,
+                         size_t n);
+
+/*
+ * Gives streams up: reading stops, what was read is committed (not when `lost`), the lanes detach,
+ * then revoked(arg) runs on the owner's loop. Names that are not assigned are passed over. Control
+ * loop.
+ */
+sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names, size_t n,
+                            bool lost, void (*revoked)(void *arg), void *arg);
+
+/* Goes on with what waits, once the host has started. Control loop. */
+void assignment_continue(struct host *host);
+/* True when nothing waits or is under way. */
+bool assignment_is_idle(const struct host *host);
+
+/* The stream will not be polled any more. On its lane. */
+void assignment_stream_ended(struct stream *stream);
+/* A reader's position has moved: tells the owner what all readers have. Control loop. */
+void assignment_acknowledge(struct stream *stream);
+/* Detaches every stream that is still there, at the end of the run, then calls then(arg). Control
+ * loop. */
+void assignment_detach_all(struct host *host, void (*then)(void *arg), void *arg);
+void assignment_free_all(struct host *host);
+
+#endif /* DELIVERY_ASSIGNMENT_H */

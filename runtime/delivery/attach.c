@@ -1,0 +1,158 @@
+/* See attach.h. */
+#include "delivery/attach.h"
+
+#include "delivery/cycle.h"
+#include "host/run.h"
+
+#include <stdlib.h>
+
+static void answer(void *arg) {
+    struct stream *stream = arg;
+    sl_error *error = stream->then_error;
+    stream->then_error = NULL;
+    stream->then(stream->then_arg, error);
+}
+
+static void answer_control(struct stream *stream, sl_error *error) {
+    stream->then_error = error;
+    loop_post(&stream->host->control, &stream->lane_message, answer, stream);
+}
+
+static void ask_lane(struct stream *stream, void (*run)(void *), attach_done done, void *arg) {
+    stream->then = done;
+    stream->then_arg = arg;
+    loop_post(&stream->lane->loop, &stream->lane_message, run, stream);
+}
+
+/* ---- attaching ---- */
+
+static sl_error *attach_task(struct stream *stream, struct lane_task *task, uint32_t input,
+                             struct reader *reader, void *handle) {
+    const struct host_node *node = task->object.node;
+    if (node->task_ops->attach == NULL) {
+        return NULL;
+    }
+    const sl_attach how = {.struct_bytes = sizeof(how),
+                           .input = input,
+                           .offset = stream->offset,
+                           .position = reader != NULL ? reader->stored : SL_OFFSET_NONE,
+                           .handle = handle};
+    struct object_clock clock = object_enter(&task->object);
+    sl_error *error = node->task_ops->attach(task->plugin, &stream->pub, &how);
+    object_leave(&task->object, clock);
+    return error;
+}
+
+static void set_covered_outputs(struct stream *stream) {
+    for (size_t i = 0; i < stream->host->n_outputs; i++) {
+        stream->emitted_to[i] = stream->offset;
+    }
+}
+
+static void attach_on_lane(void *arg) {
+    struct stream *stream = arg;
+    sl_error *error = NULL;
+    set_covered_outputs(stream);
+    /* edges are in topological order: from the last to the first, readers are ready before writers
+     */
+    for (size_t i = stream->n_edges; i-- > 0 && error == NULL;) {
+        struct lane_task *task = stream->edge_tasks[i];
+        struct reader *reader = stream->reader_by_edge[stream->edges[i]->index];
+        uint32_t input = (uint32_t)(stream->edges[i] - task->inputs);
+        if (reader != NULL) {
+            error = task_add_reader(task, reader);
+        }
+        if (error == NULL) {
+            void *handle = reader != NULL ? reader->handle : NULL;
+            error = attach_task(stream, task, input, reader, handle);
+        }
+    }
+    if (error == NULL && stream->owner->spec->kind == TOPOLOGY_SOURCE) {
+        stream->source = &stream->owner->tasks[stream->lane->index];
+        error = attach_task(stream, stream->source, 0, NULL, stream->handle);
+        if (error == NULL) {
+            error = lane_add_stream(stream->lane, stream);
+        }
+    }
+    stream->attached = error == NULL;
+    answer_control(stream, error);
+}
+
+void attach_stream(struct stream *stream, attach_done done, void *arg) {
+    ask_lane(stream, attach_on_lane, done, arg);
+}
+
+/* ---- stopping, detaching ---- */
+
+static void stop_on_lane(void *arg) {
+    struct stream *stream = arg;
+    lane_remove_stream(stream->lane, stream);
+    answer_control(stream, NULL);
+}
+
+void stop_stream(struct stream *stream, attach_done done, void *arg) {
+    ask_lane(stream, stop_on_lane, done, arg);
+}
+
+static void detach_task(struct stream *stream, struct lane_task *task) {
+    if (task->opened && task->object.node->task_ops->detach != NULL) {
+        struct object_clock clock = object_enter(&task->object);
+        task->object.node->task_ops->detach(task->plugin, &stream->pub);
+        object_leave(&task->object, clock);
+    }
+}
+
+struct suspension {
+    struct host_node *node;
+    struct stream *stream;
+};
+
+static void suspend(void *arg) {
+    struct suspension *suspension = arg;
+    struct host_node *node = suspension->node;
+    struct object_clock clock = object_enter(&node->object);
+    node->ops->suspend(node->opened->node, &suspension->stream->pub);
+    object_leave(&node->object, clock);
+    free(suspension);
+}
+
+static void suspend_node(struct host_node *node, struct stream *stream) {
+    if (node->ops->suspend == NULL) {
+        return;
+    }
+    struct suspension *suspension = malloc(sizeof(*suspension));
+    if (suspension == NULL) {
+        return;
+    }
+    *suspension = (struct suspension){node, stream};
+    sl_error *error = loop_post_new(node->object.loop, suspend, suspension);
+    if (error != NULL) {
+        sl_error_free(error);
+        free(suspension);
+    }
+}
+
+static void detach_on_lane(void *arg) {
+    struct stream *stream = arg;
+    lane_remove_stream(stream->lane, stream);
+    stream->attached = false;
+    if (stream->source != NULL) {
+        detach_task(stream, stream->source);
+    }
+    for (size_t i = 0; i < stream->n_edges; i++) {
+        struct reader *reader = stream->reader_by_edge[stream->edges[i]->index];
+        if (reader != NULL) {
+            task_remove_reader(stream->edge_tasks[i], reader);
+        }
+        detach_task(stream, stream->edge_tasks[i]);
+    }
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        suspend_node(stream->readers[r].node, stream);
+    }
+    suspend_node(stream->owner, stream);
+    answer_control(stream, NULL);
+}
+
+void detach_stream(struct stream *stream, attach_done done, void *arg) {
+    ask_lane(stream, detach_on_lane, done, arg);
+}

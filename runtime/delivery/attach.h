@@ -1,0 +1,20 @@
+/*
+ * Attaching streams to their lanes and taking them away again: the lane's half of an assignment.
+ * Each function is called on the control loop, works on the lane, and answers on the control loop.
+ */
+#ifndef DELIVERY_ATTACH_H
+#define DELIVERY_ATTACH_H
+
+#include "delivery/stream.h"
+
+typedef void (*attach_done)(void *arg, sl_error *error);
+
+/* Every task on the stream's path learns of it, readers of its results first; then it is polled. */
+void attach_stream(struct stream *stream, attach_done done, void *arg);
+/* It is polled no more. Never fails. */
+void stop_stream(struct stream *stream, attach_done done, void *arg);
+/* Every task on its path forgets it; batches that still wait are dropped; the nodes are told
+ * (node.suspend). Never fails. */
+void detach_stream(struct stream *stream, attach_done done, void *arg);
+
+#endif /* DELIVERY_ATTACH_H */

@@ -1,0 +1,439 @@
+/* The commit cycle: IDLE → FLUSHING → COMMITTING → IDLE, with BACKOFF when a step may succeed
+ * later. See cycle.h. */
+#include "delivery/cycle.h"
+
+#include "delivery/assignment.h"
+#include "delivery/keeper.h"
+#include "delivery/stream.h"
+#include "host/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    POSITION_ONLY_MS = 60000, /* a node without rows moves its position this often */
+    RETRY_MIN_MS = 100,
+    RETRY_MAX_MS = 10000
+};
+
+static struct host_node *cycle_node(struct cycle *cycle) {
+    return (struct host_node *)(void *)((char *)cycle - offsetof(struct host_node, cycle));
+}
+
+static void cycle_begin(struct cycle *cycle);
+static void cycle_commit(struct cycle *cycle);
+
+/* ---- latency ---- */
+
+/* Buckets grow by a twelfth of a power of two from 1 ms: within 6 % up to half an hour. */
+int64_t cycle_latency_bound_us(size_t bucket) {
+    int64_t octave = (int64_t)1000 << (bucket / 12);
+    return octave + octave * (int64_t)(bucket % 12 + 1) / 12;
+}
+
+static void record_latency(struct cycle *cycle, int64_t us, int64_t rows) {
+    size_t bucket = 0;
+    while (bucket + 1 < LATENCY_BUCKETS && cycle_latency_bound_us(bucket) < us) {
+        bucket++;
+    }
+    cycle->latency_histogram[bucket] += rows;
+    if (us > cycle->latency_max_us) {
+        cycle->latency_max_us = us;
+    }
+}
+
+static void record_latencies(struct cycle *cycle) {
+    int64_t now = sl_monotonic_us();
+    for (size_t i = 0; i < cycle->latencies.n; i++) {
+        record_latency(cycle, now - cycle->latencies.items[i].read_us,
+                       cycle->latencies.items[i].rows);
+    }
+    cycle->latencies.n = 0;
+}
+
+static void take_samples(struct cycle *cycle, const struct latency_samples *from) {
+    struct latency_samples *to = &cycle->latencies;
+    if (to->n + from->n > to->capacity) {
+        size_t capacity = to->n + from->n + 256;
+        struct latency_sample *grown = realloc(to->items, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return; /* figures only */
+        }
+        to->items = grown;
+        to->capacity = capacity;
+    }
+    if (from->n > 0) {
+        memcpy(to->items + to->n, from->items, from->n * sizeof(*from->items));
+        to->n += from->n;
+    }
+}
+
+/* ---- ticking ---- */
+
+static void tick(uv_timer_t *timer) {
+    cycle_begin(timer->data);
+}
+
+static void wait_for_tick(struct cycle *cycle) {
+    struct host_node *node = cycle_node(cycle);
+    int64_t took = sl_monotonic_us() - cycle->started_us;
+    int64_t wait = node->spec->commit_interval_us - took;
+    /* A slow commit stretches the interval instead of following itself without a pause. */
+    if (wait < took / 4) {
+        wait = took / 4;
+    }
+    uint64_t wait_ms = wait <= 0 ? 1 : (uint64_t)(wait + 999) / 1000;
+    uv_timer_start(&cycle->timer, tick, cycle->kick ? 0 : wait_ms, 0);
+    cycle->kick = false;
+}
+
+static void tell_waiters(struct cycle *cycle) {
+    struct cycle_waiter *waiter = cycle->waiters;
+    cycle->waiters = NULL;
+    while (waiter != NULL) {
+        struct cycle_waiter *next = waiter->next;
+        waiter->then(waiter->arg);
+        waiter = next;
+    }
+}
+
+static void cycle_end(struct cycle *cycle) {
+    cycle->state = CYCLE_IDLE;
+    if (cycle->again) {
+        cycle->again = false;
+        cycle_begin(cycle);
+        return;
+    }
+    if (cycle->last) {
+        cycle->state = CYCLE_STOPPED;
+    } else {
+        wait_for_tick(cycle);
+    }
+    tell_waiters(cycle);
+}
+
+/* The node has failed, here (error, taken) or elsewhere (NULL): nothing is committed any more. */
+static void give_up(struct cycle *cycle, sl_error *error) {
+    if (error != NULL) {
+        host_node_failed(cycle_node(cycle), error);
+    }
+    cycle_stop(cycle);
+    tell_waiters(cycle);
+}
+
+static bool node_has_failed(struct cycle *cycle) {
+    return atomic_load(&cycle_node(cycle)->failed);
+}
+
+/* True when the step is to be tried again (the error is then freed); else the caller fails the
+ * cycle. */
+static bool try_again(struct cycle *cycle, sl_error *error, const char *step, uv_timer_cb again) {
+    struct host_node *node = cycle_node(cycle);
+    int64_t now = sl_monotonic_us();
+    if (cycle->attempts == 0) {
+        cycle->retry_since_us = now;
+    }
+    if (!sl_error_is(error, SL_ERROR_RETRIABLE) ||
+        now - cycle->retry_since_us >= node->host->topology->retry_timeout_us) {
+        return false;
+    }
+    cycle->attempts++;
+    cycle->retries++;
+    uint64_t delay = host_backoff_ms(cycle->attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+    host_log(node->host, SL_LOG_WARN, node->spec->name, "%s failed: %s; trying again in %llu ms",
+             step, sl_error_message(error), (unsigned long long)delay);
+    sl_error_free(error);
+    cycle->state = CYCLE_BACKOFF;
+    uv_timer_start(&cycle->timer, again, delay, 0);
+    return true;
+}
+
+/* ---- flushing ---- */
+
+static bool keep_piece(struct cycle *cycle, void *piece) {
+    if (cycle->n_pieces == cycle->capacity_pieces) {
+        size_t capacity = cycle->capacity_pieces == 0 ? 8 : cycle->capacity_pieces * 2;
+        void **grown = realloc(cycle->pieces, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return false;
+        }
+        cycle->pieces = grown;
+        cycle->capacity_pieces = capacity;
+    }
+    cycle->pieces[cycle->n_pieces++] = piece;
+    return true;
+}
+
+static bool commit_is_due(const struct cycle *cycle) {
+    if (cycle->n_pieces > 0 || cycle->waiters != NULL) {
+        return true;
+    }
+    return sl_monotonic_us() - cycle->last_commit_us >= (int64_t)POSITION_ONLY_MS * 1000;
+}
+
+static void flush_again(uv_timer_t *timer) {
+    struct cycle *cycle = timer->data;
+    struct host_node *node = cycle_node(cycle);
+    cycle->state = CYCLE_FLUSHING;
+    for (uint32_t i = 0; i < node->host->n_lanes; i++) {
+        struct lane_task *task = &node->tasks[i];
+        if (task->flush_again) {
+            cycle->flushing++;
+            loop_post(&task->lane->loop, &task->flush_message, task_flush, task);
+        }
+    }
+}
+
+static void all_flushed(struct cycle *cycle) {
+    if (node_has_failed(cycle)) {
+        give_up(cycle, NULL);
+        return;
+    }
+    if (cycle->flush_error != NULL) {
+        sl_error *error = cycle->flush_error;
+        cycle->flush_error = NULL;
+        if (!try_again(cycle, error, "flush", flush_again)) {
+            give_up(cycle, error);
+        }
+        return;
+    }
+    cycle->attempts = 0;
+    if (commit_is_due(cycle)) {
+        cycle_commit(cycle);
+    } else {
+        cycle_end(cycle);
+    }
+}
+
+static void lane_flushed(sl_request *request, sl_error *error) {
+    struct lane_task *task =
+        (struct lane_task *)(void *)((char *)request - offsetof(struct lane_task, flush));
+    struct cycle *cycle = &task->object.node->cycle;
+    task->flush_again = error != NULL;
+    if (error != NULL && cycle->flush_error == NULL) {
+        cycle->flush_error = error;
+    } else {
+        sl_error_free(error);
+    }
+    if (!task->flush_again) {
+        for (size_t i = 0; i < task->n_flushed_to; i++) {
+            task->flushed_to[i].reader->pending = task->flushed_to[i].to;
+        }
+        take_samples(cycle, &task->flushed);
+        if (task->piece != NULL && !keep_piece(cycle, task->piece)) {
+            task->object.node->ops->drop_piece(task->object.node->opened->node, task->piece);
+            cycle->flush_error = sl_error_new(SL_ERROR_FATAL, "out of memory in a flush");
+        }
+        task->piece = NULL;
+    }
+    if (--cycle->flushing == 0) {
+        all_flushed(cycle);
+    }
+}
+
+static void cycle_begin(struct cycle *cycle) {
+    struct host_node *node = cycle_node(cycle);
+    if (cycle->state != CYCLE_IDLE) {
+        return;
+    }
+    uv_timer_stop(&cycle->timer);
+    if (node_has_failed(cycle)) {
+        give_up(cycle, NULL);
+        return;
+    }
+    cycle->started_us = sl_monotonic_us();
+    bool dirty = atomic_exchange_explicit(&cycle->dirty, false, memory_order_relaxed);
+    if (!dirty && cycle->waiters == NULL) {
+        wait_for_tick(cycle);
+        return;
+    }
+    cycle->state = CYCLE_FLUSHING;
+    cycle->flushing = node->host->n_lanes;
+    for (uint32_t i = 0; i < node->host->n_lanes; i++) {
+        struct lane_task *task = &node->tasks[i];
+        task->flush_last = cycle->last;
+        task->flush.home = &node->host->control;
+        task->flush.finish = lane_flushed;
+        loop_post(&task->lane->loop, &task->flush_message, task_flush, task);
+    }
+}
+
+/* ---- committing ---- */
+
+static bool collect_positions(struct cycle *cycle) {
+    struct host_node *node = cycle_node(cycle);
+    struct host *host = node->host;
+    size_t n = 0;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        n += host->streams[s]->n_readers;
+    }
+    sl_position *positions = realloc(cycle->positions, (n + 1) * sizeof(*positions));
+    if (positions == NULL) {
+        return false;
+    }
+    cycle->positions = positions;
+    struct reader **committing = realloc(cycle->committing, (n + 1) * sizeof(struct reader *));
+    if (committing == NULL) {
+        return false;
+    }
+    cycle->committing = committing;
+    cycle->n_committing = 0;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        struct stream *stream = host->streams[s];
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            struct reader *reader = &stream->readers[r];
+            if (reader->node != node || reader->pending == SL_OFFSET_NONE ||
+                reader->pending == reader->stored || stream->state == STREAM_DETACHED) {
+                continue;
+            }
+            positions[cycle->n_committing] = (sl_position){.stream = &stream->pub,
+                                                           .key = reader->key,
+                                                           .input = reader->input,
+                                                           .from = reader->stored,
+                                                           .to = reader->pending};
+            committing[cycle->n_committing++] = reader;
+        }
+    }
+    return true;
+}
+
+static void committed(struct cycle *cycle) {
+    for (size_t i = 0; i < cycle->n_committing; i++) {
+        struct reader *reader = cycle->committing[i];
+        reader->stored = cycle->positions[i].to;
+        assignment_acknowledge(reader->stream);
+    }
+    cycle->n_pieces = 0;
+    cycle->attempts = 0;
+    cycle->commits++;
+    cycle->last_commit_us = sl_monotonic_us();
+    record_latencies(cycle);
+    cycle_end(cycle);
+}
+
+static void commit_again(uv_timer_t *timer) {
+    cycle_commit(timer->data);
+}
+
+static void kept(sl_request *request, sl_error *error) {
+    struct cycle *cycle =
+        (struct cycle *)(void *)((char *)request - offsetof(struct cycle, request));
+    if (error == NULL) {
+        committed(cycle);
+    } else if (!try_again(cycle, error, "commit", commit_again)) {
+        give_up(cycle, error);
+    }
+}
+
+static void node_committed(sl_request *request, sl_error *error) {
+    struct cycle *cycle =
+        (struct cycle *)(void *)((char *)request - offsetof(struct cycle, request));
+    struct host_node *node = cycle_node(cycle);
+    if (error != NULL || node->keeper == NULL) {
+        kept(request, error);
+        return;
+    }
+    cycle->n_pieces = 0; /* the node has them: what may be repeated now is only the keeping */
+    request->finish = kept;
+    keeper_store(node->keeper, cycle->positions, cycle->n_committing, request);
+}
+
+static void call_commit(void *arg) {
+    struct cycle *cycle = arg;
+    struct host_node *node = cycle_node(cycle);
+    if (node->ops->commit == NULL) {
+        host_done(&cycle->request, NULL);
+        return;
+    }
+    struct object_clock clock = object_enter(&node->object);
+    node->ops->commit(node->opened->node, &cycle->commit, &cycle->request);
+    object_leave(&node->object, clock);
+}
+
+static void cycle_commit(struct cycle *cycle) {
+    struct host_node *node = cycle_node(cycle);
+    if (!collect_positions(cycle)) {
+        give_up(cycle, sl_error_no_memory());
+        return;
+    }
+    if (cycle->n_committing == 0 && cycle->n_pieces == 0) {
+        cycle_end(cycle);
+        return;
+    }
+    cycle->state = CYCLE_COMMITTING;
+    cycle->commit = (sl_commit){.struct_bytes = sizeof(cycle->commit),
+                                .flags = cycle->last && !cycle->again ? SL_COMMIT_LAST : 0,
+                                .positions = cycle->positions,
+                                .n_positions = cycle->n_committing,
+                                .pieces = cycle->pieces,
+                                .n_pieces = cycle->n_pieces};
+    cycle->request.home = &node->host->control;
+    cycle->request.finish = node_committed;
+    loop_post(node->object.loop, &cycle->call, call_commit, cycle);
+}
+
+/* ---- the outside ---- */
+
+static void kicked(void *arg) {
+    struct cycle *cycle = arg;
+    atomic_store(&cycle->kicked, false);
+    if (cycle->state == CYCLE_IDLE) {
+        cycle_begin(cycle);
+    } else {
+        cycle->kick = true;
+    }
+}
+
+void cycle_kick(struct cycle *cycle) {
+    if (!atomic_exchange(&cycle->kicked, true)) {
+        loop_post(&cycle_node(cycle)->host->control, &cycle->kick_message, kicked, cycle);
+    }
+}
+
+void cycle_init(struct cycle *cycle, struct host_node *node) {
+    uv_timer_init(&node->host->control.uv, &cycle->timer);
+    cycle->timer.data = cycle;
+    cycle->state = CYCLE_STOPPED;
+}
+
+void cycle_start(struct cycle *cycle) {
+    cycle->state = CYCLE_IDLE;
+    cycle->last_commit_us = cycle->started_us = sl_monotonic_us();
+    wait_for_tick(cycle);
+}
+
+void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter) {
+    if (cycle->state == CYCLE_STOPPED) {
+        waiter->then(waiter->arg);
+        return;
+    }
+    waiter->next = cycle->waiters;
+    cycle->waiters = waiter;
+    cycle->last = cycle->last || last;
+    if (cycle->state == CYCLE_IDLE) {
+        cycle_begin(cycle);
+    } else {
+        /* What the cycle under way has flushed may be too little: one more follows it. */
+        cycle->again = true;
+    }
+}
+
+void cycle_stop(struct cycle *cycle) {
+    struct host_node *node = cycle_node(cycle);
+    uv_timer_stop(&cycle->timer);
+    cycle->state = CYCLE_STOPPED;
+    for (size_t i = 0; i < cycle->n_pieces; i++) {
+        if (node->ops->drop_piece != NULL) {
+            node->ops->drop_piece(node->opened->node, cycle->pieces[i]);
+        }
+    }
+    cycle->n_pieces = 0;
+}
+
+void cycle_free(struct cycle *cycle) {
+    sl_error_free(cycle->flush_error);
+    free(cycle->pieces);
+    free(cycle->positions);
+    free(cycle->committing);
+    free(cycle->latencies.items);
+}

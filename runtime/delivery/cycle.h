@@ -1,0 +1,34 @@
+/*
+ * The commit cycle of one durable node: every commit.interval all lanes flush, then the node
+ * commits their pieces and the positions that they cover in one step. Retries what may succeed
+ * later. Control loop only, unless said otherwise.
+ */
+#ifndef DELIVERY_CYCLE_H
+#define DELIVERY_CYCLE_H
+
+#include "host/object.h"
+
+void cycle_init(struct cycle *cycle, struct host_node *node);
+/* Begins the ticking. */
+void cycle_start(struct cycle *cycle);
+/* A lane has taken something. Any thread. */
+static inline void cycle_mark_dirty(struct cycle *cycle) {
+    if (!atomic_load_explicit(&cycle->dirty, memory_order_relaxed)) {
+        atomic_store_explicit(&cycle->dirty, true, memory_order_relaxed);
+    }
+}
+/* Flush and commit soon: an edge is full. Any thread. */
+void cycle_kick(struct cycle *cycle);
+/*
+ * Flushes and commits everything that the lanes have taken, then calls waiter->then(waiter->arg):
+ * at once when the node has failed. `last`: nothing follows. The waiter is the caller's until then.
+ */
+void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter);
+/* Stops ticking and drops the pieces in hand. */
+void cycle_stop(struct cycle *cycle);
+void cycle_free(struct cycle *cycle);
+
+/* The upper bound of latency bucket i, in microseconds. */
+int64_t cycle_latency_bound_us(size_t bucket);
+
+#endif /* DELIVERY_CYCLE_H */

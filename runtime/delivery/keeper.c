@@ -1,0 +1,243 @@
+/*
+ * positions/<version>.json holds {"version":1,"positions":{"<key>":<next offset>,...}}. The highest
+ * version counts; the one before it stays until the next store, so that a reader of the listing
+ * always finds a whole one.
+ */
+#include "delivery/keeper.h"
+
+#include "host/run.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FORMAT_VERSION = 1, PATH_BYTES = 64 };
+static const char prefix[] = "positions/";
+
+struct keeper {
+    struct host_node *node;
+    sl_store *store;
+    cJSON *positions; /* key → next offset */
+    int64_t version;  /* stored last; 0: none */
+    bool loaded;
+    uv_work_t work;
+    struct keeper_call *calls; /* the first is under way, the others wait */
+};
+
+struct keeper_call {
+    struct keeper_call *next;
+    struct keeper *keeper;
+    sl_position *recover; /* or */
+    const sl_position *keep;
+    size_t n;
+    sl_request *request;
+    sl_error *error;
+    cJSON *positions; /* what holds once a store has succeeded */
+};
+
+sl_error *keeper_new(struct host_node *node, sl_store *store, struct keeper **out) {
+    struct keeper *keeper = calloc(1, sizeof(*keeper));
+    if (keeper == NULL) {
+        return sl_error_no_memory();
+    }
+    keeper->node = node;
+    keeper->store = store;
+    keeper->positions = cJSON_CreateObject();
+    if (keeper->positions == NULL) {
+        free(keeper);
+        return sl_error_no_memory();
+    }
+    *out = keeper;
+    return NULL;
+}
+
+static void version_path(int64_t version, char *path) {
+    snprintf(path, PATH_BYTES, "%s%020" PRId64 ".json", prefix, version);
+}
+
+static int find_last(const sl_store_entry *entry, void *arg) {
+    int64_t *last = arg;
+    int64_t version;
+    if (sscanf(entry->path + sizeof(prefix) - 1, "%20" SCNd64 ".json", &version) == 1 &&
+        version > *last) {
+        *last = version;
+    }
+    return 0;
+}
+
+static sl_error *parse(struct keeper *keeper, const char *path, const sl_store_bytes *bytes) {
+    cJSON *root = cJSON_ParseWithLength((const char *)bytes->data, bytes->bytes);
+    const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "version");
+    cJSON *positions = cJSON_DetachItemFromObjectCaseSensitive(root, "positions");
+    sl_error *error = NULL;
+    if (!cJSON_IsNumber(version) || !cJSON_IsObject(positions)) {
+        error = sl_error_new(SL_ERROR_CORRUPT, "%s/%s does not hold positions",
+                             keeper->store->ops->url(keeper->store), path);
+    } else if (version->valueint != FORMAT_VERSION) {
+        error = sl_error_new(
+            SL_ERROR_UNSUPPORTED, "%s/%s has format version %d, this sluice reads version %d",
+            keeper->store->ops->url(keeper->store), path, version->valueint, FORMAT_VERSION);
+    }
+    if (error == NULL) {
+        cJSON_Delete(keeper->positions);
+        keeper->positions = positions;
+    } else {
+        cJSON_Delete(positions);
+    }
+    cJSON_Delete(root);
+    return error;
+}
+
+static sl_error *load(struct keeper *keeper) {
+    if (keeper->store == NULL || keeper->loaded) {
+        return NULL;
+    }
+    int64_t last = 0;
+    sl_error *error = keeper->store->ops->list(keeper->store, prefix, NULL, 0, find_last, &last);
+    if (error == NULL && last > 0) {
+        char path[PATH_BYTES];
+        version_path(last, path);
+        sl_store_bytes bytes = {0};
+        error = keeper->store->ops->get(keeper->store, path, 0, -1, &bytes);
+        if (error == NULL) {
+            error = parse(keeper, path, &bytes);
+            bytes.release(&bytes);
+        }
+    }
+    if (error == NULL) {
+        keeper->version = last;
+        keeper->loaded = true;
+    }
+    return error;
+}
+
+static void run_recover(uv_work_t *work) {
+    struct keeper *keeper = work->data;
+    struct keeper_call *call = keeper->calls;
+    call->error = load(keeper);
+    for (size_t i = 0; call->error == NULL && i < call->n; i++) {
+        const cJSON *offset =
+            cJSON_GetObjectItemCaseSensitive(keeper->positions, call->recover[i].key);
+        call->recover[i].from =
+            cJSON_IsNumber(offset) ? (int64_t)offset->valuedouble : SL_OFFSET_NONE;
+    }
+}
+
+static void run_store(uv_work_t *work);
+static void begin(struct keeper *keeper);
+
+static void finished(uv_work_t *work, int status) {
+    struct keeper *keeper = work->data;
+    struct keeper_call *call = keeper->calls;
+    (void)status;
+    if (call->error == NULL && call->positions != NULL) {
+        cJSON_Delete(keeper->positions);
+        keeper->positions = call->positions;
+    } else {
+        cJSON_Delete(call->positions);
+    }
+    keeper->calls = call->next;
+    host_done(call->request, call->error);
+    free(call);
+    begin(keeper);
+}
+
+static void begin(struct keeper *keeper) {
+    struct keeper_call *call = keeper->calls;
+    if (call == NULL) {
+        return;
+    }
+    keeper->work.data = keeper;
+    int status = uv_queue_work(&keeper->node->host->control.uv, &keeper->work,
+                               call->keep != NULL ? run_store : run_recover, finished);
+    if (status != 0) {
+        call->error = sl_error_new(SL_ERROR_FATAL, "cannot queue work: %s", uv_strerror(status));
+        finished(&keeper->work, status);
+    }
+}
+
+static void queue(struct keeper *keeper, sl_position *recover, const sl_position *keep, size_t n,
+                  sl_request *request) {
+    struct keeper_call *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        host_done(request, sl_error_no_memory());
+        return;
+    }
+    *call = (struct keeper_call){
+        .keeper = keeper, .recover = recover, .keep = keep, .n = n, .request = request};
+    struct keeper_call **tail = &keeper->calls;
+    while (*tail != NULL) {
+        tail = &(*tail)->next;
+    }
+    *tail = call;
+    if (keeper->calls == call) {
+        begin(keeper);
+    }
+}
+
+void keeper_recover(struct keeper *keeper, sl_position *positions, size_t n, sl_request *request) {
+    queue(keeper, positions, NULL, n, request);
+}
+
+static sl_error *put_version(struct keeper *keeper, const cJSON *positions) {
+    cJSON *root = cJSON_CreateObject();
+    char *text = NULL;
+    if (root != NULL && cJSON_AddNumberToObject(root, "version", FORMAT_VERSION) != NULL &&
+        cJSON_AddItemReferenceToObject(root, "positions", (cJSON *)(uintptr_t)positions)) {
+        text = cJSON_PrintUnformatted(root);
+    }
+    cJSON_Delete(root);
+    if (text == NULL) {
+        return sl_error_no_memory();
+    }
+    char path[PATH_BYTES];
+    version_path(keeper->version + 1, path);
+    sl_error *error =
+        keeper->store->ops->put(keeper->store, path, text, strlen(text), SL_STORE_IF_ABSENT);
+    free(text);
+    if (sl_error_is(error, SL_ERROR_EXISTS)) {
+        sl_error_free(error);
+        return sl_error_new(SL_ERROR_CONFLICT,
+                            "another host has stored positions of this node: %s/%s exists",
+                            keeper->store->ops->url(keeper->store), path);
+    }
+    if (error == NULL) {
+        keeper->version++;
+        if (keeper->version > 2) {
+            version_path(keeper->version - 2, path);
+            sl_error_free(
+                keeper->store->ops->remove(keeper->store, path)); /* the next one tries again */
+        }
+    }
+    return error;
+}
+
+static void run_store(uv_work_t *work) {
+    struct keeper *keeper = work->data;
+    struct keeper_call *call = keeper->calls;
+    cJSON *next = cJSON_Duplicate(keeper->positions, 1);
+    bool whole = next != NULL;
+    for (size_t i = 0; whole && i < call->n; i++) {
+        cJSON_DeleteItemFromObjectCaseSensitive(next, call->keep[i].key);
+        whole = cJSON_AddNumberToObject(next, call->keep[i].key, (double)call->keep[i].to) != NULL;
+    }
+    call->error = whole ? NULL : sl_error_no_memory();
+    if (whole && keeper->store != NULL) {
+        call->error = put_version(keeper, next);
+    }
+    call->positions = next;
+}
+
+void keeper_store(struct keeper *keeper, const sl_position *positions, size_t n,
+                  sl_request *request) {
+    queue(keeper, NULL, positions, n, request);
+}
+
+void keeper_free(struct keeper *keeper) {
+    if (keeper != NULL) {
+        cJSON_Delete(keeper->positions);
+        free(keeper);
+    }
+}

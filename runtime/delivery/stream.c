@@ -1,0 +1,165 @@
+/* Making streams: the walk over the graph that finds which edges a stream flows along and who keeps
+ * a position of it. */
+#include "delivery/stream.h"
+
+#include "host/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void append_key_part(sl_buffer *key, const char *part) {
+    sl_buffer_append_byte(key, '/');
+    for (const char *p = part; *p != '\0'; p++) {
+        if (*p == '/' || *p == '%') {
+            sl_buffer_printf(key, "%%%02X", (unsigned)(unsigned char)*p);
+        } else {
+            sl_buffer_append_byte(key, (uint8_t)*p);
+        }
+    }
+}
+
+/* sluice/<pipeline>/<node>/<input>/<source>/<topic>/<partition> */
+static char *position_key(const struct reader *reader) {
+    const struct stream *stream = reader->stream;
+    sl_buffer key = SL_BUFFER_INIT;
+    sl_buffer_append_text(&key, "sluice");
+    append_key_part(&key, stream->host->topology->pipeline);
+    append_key_part(&key, reader->node->spec->name);
+    append_key_part(&key, reader->node->spec->inputs[reader->input].name);
+    append_key_part(&key, stream->pub.source);
+    append_key_part(&key, stream->topic);
+    sl_buffer_printf(&key, "/%d", (int)stream->pub.partition);
+    if (sl_buffer_text(&key) == NULL) {
+        sl_buffer_free(&key);
+        return NULL;
+    }
+    return (char *)sl_buffer_take(&key, NULL);
+}
+
+/* Marks every edge that leaves `output` of `node`, and goes on behind the nodes that let the stream
+ * through. */
+static void walk(struct stream *stream, const struct host_node *node, uint32_t output) {
+    for (size_t i = 0; i < node->n_routes[output]; i++) {
+        const struct route *route = &node->routes[output][i];
+        if (stream->on_edge[route->edge]) {
+            continue;
+        }
+        stream->on_edge[route->edge] = true;
+        stream->n_edges++;
+        stream->n_readers += route->to->has_cycle ? 1 : 0;
+        if (route->to->passes) {
+            for (uint32_t o = 0; o < route->to->opened->n_outputs; o++) {
+                walk(stream, route->to, o);
+            }
+        }
+    }
+}
+
+static sl_error *collect(struct stream *stream) {
+    struct host *host = stream->host;
+    stream->readers = calloc(stream->n_readers + 1, sizeof(*stream->readers));
+    stream->edges = calloc(stream->n_edges + 1, sizeof(struct lane_edge *));
+    stream->edge_tasks = calloc(stream->n_edges + 1, sizeof(struct lane_task *));
+    if (stream->readers == NULL || stream->edges == NULL || stream->edge_tasks == NULL) {
+        return sl_error_no_memory();
+    }
+    size_t edge = 0;
+    size_t edges = 0;
+    size_t readers = 0;
+    for (size_t n = 0; n < host->topology->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        for (uint32_t input = 0; input < node->spec->n_inputs; input++, edge++) {
+            if (!stream->on_edge[edge]) {
+                continue;
+            }
+            struct lane_task *task = &node->tasks[stream->lane->index];
+            stream->edges[edges] = &task->inputs[input];
+            stream->edge_tasks[edges++] = task;
+            if (!node->has_cycle) {
+                continue;
+            }
+            struct reader *reader = &stream->readers[readers++];
+            *reader = (struct reader){.stream = stream,
+                                      .node = node,
+                                      .input = input,
+                                      .stored = SL_OFFSET_NONE,
+                                      .pending = SL_OFFSET_NONE,
+                                      .position = SL_OFFSET_NONE};
+            reader->key = position_key(reader);
+            if (reader->key == NULL) {
+                return sl_error_no_memory();
+            }
+            stream->reader_by_edge[edge] = reader;
+        }
+    }
+    return NULL;
+}
+
+sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic, int32_t partition,
+                     struct stream **out) {
+    struct host *host = owner->host;
+    struct stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL) {
+        return sl_error_no_memory();
+    }
+    uint32_t spread =
+        owner->spec->kind == TOPOLOGY_SOURCE ? (uint32_t)partition : (uint32_t)owner->index;
+    stream->host = host;
+    stream->owner = owner;
+    stream->output = output;
+    stream->lane = &host->lanes[spread % host->n_lanes];
+    stream->acknowledged = SL_OFFSET_NONE;
+    stream->topic = strdup(topic);
+    stream->on_edge = calloc(host->n_edges + 1, sizeof(bool));
+    stream->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));
+    stream->emitted_to = calloc(host->n_outputs + 1, sizeof(int64_t));
+    sl_error *error = NULL;
+    if (stream->topic == NULL || stream->on_edge == NULL || stream->reader_by_edge == NULL ||
+        stream->emitted_to == NULL) {
+        error = sl_error_no_memory();
+    } else {
+        stream->pub = (sl_stream){.struct_bytes = sizeof(stream->pub),
+                                  .index = (uint32_t)host->n_streams,
+                                  .source = owner->spec->name,
+                                  .topic = stream->topic,
+                                  .partition = partition,
+                                  .lane = stream->lane->index};
+        walk(stream, owner, output);
+        error = collect(stream);
+    }
+    if (error != NULL) {
+        stream_free(stream);
+        return error;
+    }
+    *out = stream;
+    return NULL;
+}
+
+void stream_free(struct stream *stream) {
+    if (stream->readers != NULL) {
+        for (size_t i = 0; i < stream->n_readers; i++) {
+            free(stream->readers[i].key);
+        }
+    }
+    free(stream->readers);
+    free(stream->reader_by_edge);
+    free(stream->on_edge);
+    free(stream->edges);
+    free(stream->edge_tasks);
+    free(stream->emitted_to);
+    free(stream->cuts);
+    free(stream->topic);
+    free(stream);
+}
+
+struct stream *stream_find(const struct host_node *owner, const char *topic, int32_t partition) {
+    struct host *host = owner->host;
+    for (size_t i = 0; i < host->n_streams; i++) {
+        struct stream *stream = host->streams[i];
+        if (stream->owner == owner && stream->state != STREAM_DETACHED &&
+            stream->pub.partition == partition && strcmp(stream->topic, topic) == 0) {
+            return stream;
+        }
+    }
+    return NULL;
+}

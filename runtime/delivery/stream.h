@@ -1,0 +1,79 @@
+/*
+ * Streams and their readers: who has got how far. A reader is the position of one (node, input)
+ * with a commit cycle on one stream.
+ */
+#ifndef DELIVERY_STREAM_H
+#define DELIVERY_STREAM_H
+
+#include "host/object.h"
+
+enum stream_state { STREAM_ASSIGNED, STREAM_RUNNING, STREAM_REVOKING, STREAM_DETACHED };
+
+struct reader {
+    struct stream *stream;
+    struct host_node *node;
+    uint32_t input;
+    char *key;    /* durable name of the position */
+    void *handle; /* of node.resume, on its way to the task */
+    /* control loop */
+    int64_t stored;  /* durable: SL_OFFSET_NONE or the next offset that the node needs */
+    int64_t pending; /* flushed, not committed yet; SL_OFFSET_NONE: nothing */
+    /* lane */
+    int64_t
+        position; /* what was stored at the attach: batches that end there or below are withheld */
+    int64_t covered; /* taken up to here */
+};
+
+struct stream {
+    sl_stream pub; /* first: sl_stream* of the host's is its stream */
+    struct host *host;
+    struct host_node *owner;
+    uint32_t output; /* of the owner */
+    struct lane *lane;
+    char *topic;
+    struct reader *readers;
+    size_t n_readers;
+    struct reader *
+        *reader_by_edge; /* by edge of the topology; NULL where the node keeps no position */
+    bool *on_edge;       /* by edge: the stream flows there */
+    /* lane */
+    struct lane_task *source; /* polls it; NULL for streams that a transform's node emits */
+    struct lane_edge **edges; /* on its lane, where backpressure is felt */
+    struct lane_task **edge_tasks;
+    size_t n_edges;
+    int64_t *emitted_to; /* by output of the topology */
+    int64_t *cuts;       /* ascending positions at which batches are cut */
+    size_t n_cuts;
+    size_t next_cut;
+    bool attached;
+    bool awake;
+    bool ended;
+    /* control loop */
+    enum stream_state state;
+    int64_t offset; /* where reading began */
+    void *handle;   /* of the owner's node.resume */
+    bool ended_seen;
+    int64_t acknowledged;
+    struct loop_message ended_message;
+    struct loop_message lane_message; /* attach, stop or detach under way, and its answer */
+    void (*then)(void *arg, sl_error *error);
+    void *then_arg;
+    sl_error *then_error;
+};
+
+static inline struct stream *stream_of(const sl_stream *pub) {
+    return (struct stream *)(uintptr_t)pub;
+}
+
+/*
+ * A stream of `owner`'s output with its readers found by walking the graph. Owned by the host until
+ * the run ends, since batches point to it. Errors: NO_MEMORY.
+ */
+sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic, int32_t partition,
+                     struct stream **out);
+void stream_free(struct stream *stream);
+
+/* The stream of this name that is not detached, or NULL. */
+struct stream *stream_find(const struct host_node *owner, const char *topic, int32_t partition);
+
+#endif /* DELIVERY_STREAM_H */

@@ -1,0 +1,276 @@
+/* From a topology to objects that can run: see build.h. */
+#include "host/build.h"
+
+#include "delivery/assignment.h"
+#include "delivery/cycle.h"
+#include "delivery/keeper.h"
+#include "delivery/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/store.h"
+
+static sl_error *open_state_store(struct host *host, struct host_node *node) {
+    if (host->topology->state_url == NULL) {
+        return NULL;
+    }
+    sl_buffer url = SL_BUFFER_INIT;
+    sl_buffer_printf(&url, "%s/nodes/%s", host->topology->state_url, node->spec->name);
+    const char *text = sl_buffer_text(&url);
+    sl_error *error =
+        text == NULL ? sl_error_no_memory() : sl_store_open(text, NULL, &node->state_store);
+    sl_buffer_free(&url);
+    return error;
+}
+
+static uint32_t node_flags(const struct topology_node *spec) {
+    uint32_t flags = spec->role->flags;
+    if (spec->role->node->flags != NULL) {
+        flags &= spec->role->node->flags(spec->config) | (flags & SL_ROLE_BLOCKING);
+    }
+    return flags;
+}
+
+static sl_error *init_node(struct host *host, size_t index) {
+    struct host_node *node = &host->nodes[index];
+    const struct topology_node *spec = &host->topology->nodes[index];
+    node->host = host;
+    node->index = index;
+    node->spec = spec;
+    node->ops = spec->role->node;
+    node->task_ops = spec->role->task;
+    node->flags = node_flags(spec);
+    bool owns = (node->flags & SL_ROLE_OWNS_STREAMS) != 0;
+    node->has_cycle = spec->kind == TOPOLOGY_SINK ||
+                      (spec->kind == TOPOLOGY_TRANSFORM && (node->flags & SL_ROLE_DURABLE) != 0);
+    node->passes = spec->kind == TOPOLOGY_TRANSFORM && !owns;
+    node->object =
+        (struct sl_object){.kind = OBJECT_NODE, .host = host, .node = node, .loop = &host->control};
+    if ((node->flags & SL_ROLE_BLOCKING) != 0) {
+        sl_error *error = loop_init(&node->own_loop, spec->name);
+        if (error != NULL) {
+            return error;
+        }
+        node->own_thread = true;
+        node->object.loop = &node->own_loop;
+    }
+    cycle_init(&node->cycle, node);
+    return open_state_store(host, node);
+}
+
+static sl_error *init_keeper(struct host_node *node) {
+    if (node->spec->kind != TOPOLOGY_SINK || (node->flags & SL_ROLE_DURABLE) != 0) {
+        return NULL;
+    }
+    return keeper_new(node, node->state_store, &node->keeper);
+}
+
+static sl_object *object_for(void *arg, size_t index) {
+    struct host *host = arg;
+    return &host->nodes[index].object;
+}
+
+static sl_error *open_graph(struct host *host) {
+    const struct graph_options options = {
+        .flags = host->options->until_end ? SL_RUN_UNTIL_END : 0,
+        .lanes = host->n_lanes,
+        .services = host_services(),
+        .object = object_for,
+        .object_arg = host,
+    };
+    return graph_open(host->topology, &options, NULL, &host->graph);
+}
+
+/* Lists, for every output of `from`, the inputs that read it. */
+static sl_error *link_routes(struct host *host, struct host_node *from) {
+    size_t outputs = from->opened->n_outputs;
+    from->routes = calloc(outputs + 1, sizeof(struct route *));
+    from->n_routes = calloc(outputs + 1, sizeof(size_t));
+    if (from->routes == NULL || from->n_routes == NULL) {
+        return sl_error_no_memory();
+    }
+    for (size_t output = 0; output < outputs; output++) {
+        from->routes[output] = calloc(host->n_edges + 1, sizeof(struct route));
+        if (from->routes[output] == NULL) {
+            return sl_error_no_memory();
+        }
+        size_t edge = 0;
+        for (size_t n = 0; n < host->topology->n_nodes; n++) {
+            struct host_node *to = &host->nodes[n];
+            for (uint32_t input = 0; input < to->spec->n_inputs; input++, edge++) {
+                const struct topology_edge *spec = &to->spec->inputs[input];
+                if (spec->from == from->index && spec->output == output) {
+                    from->routes[output][from->n_routes[output]++] =
+                        (struct route){to, input, edge};
+                }
+            }
+        }
+    }
+    return NULL;
+}
+
+static sl_error *init_task(struct host_node *node, uint32_t lane, size_t first_edge) {
+    struct lane_task *task = &node->tasks[lane];
+    struct host *host = node->host;
+    task->lane = &host->lanes[lane];
+    task->object = (struct sl_object){
+        .kind = OBJECT_TASK, .host = host, .node = node, .loop = &task->lane->loop};
+    task->inputs = calloc(node->spec->n_inputs + 1, sizeof(*task->inputs));
+    task->rows_out = calloc(node->opened->n_outputs + 1, sizeof(*task->rows_out));
+    task->bytes_out = calloc(node->opened->n_outputs + 1, sizeof(*task->bytes_out));
+    if (task->inputs == NULL || task->rows_out == NULL || task->bytes_out == NULL) {
+        return sl_error_no_memory();
+    }
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        task->inputs[i].tail = &task->inputs[i].head;
+        task->inputs[i].limit_bytes = (size_t)node->spec->inputs[i].buffer_bytes;
+        task->inputs[i].index = first_edge + i;
+    }
+    return NULL;
+}
+
+static sl_error *build_graph(struct host *host) {
+    size_t edge = 0;
+    for (size_t n = 0; n < host->topology->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        node->opened = &host->graph->nodes[n];
+        host->first_output[n] = host->n_outputs;
+        host->n_outputs += node->opened->n_outputs;
+        node->tasks = calloc(host->n_lanes, sizeof(*node->tasks));
+        sl_error *error = node->tasks == NULL ? sl_error_no_memory() : link_routes(host, node);
+        for (uint32_t lane = 0; lane < host->n_lanes && error == NULL; lane++) {
+            error = init_task(node, lane, edge);
+        }
+        if (error == NULL) {
+            error = init_keeper(node);
+        }
+        if (error != NULL) {
+            return error;
+        }
+        edge += node->spec->n_inputs;
+    }
+    return NULL;
+}
+
+sl_error *host_build(struct host *host) {
+    const struct topology *topology = host->topology;
+    sl_error *error = loop_init(&host->control, "control");
+    if (error != NULL) {
+        return error;
+    }
+    uint32_t lanes = topology->lanes != 0 ? topology->lanes : uv_available_parallelism();
+    host->lanes = calloc(lanes, sizeof(*host->lanes));
+    host->nodes = calloc(topology->n_nodes + 1, sizeof(*host->nodes));
+    host->first_output = calloc(topology->n_nodes + 1, sizeof(size_t));
+    if (host->lanes == NULL || host->nodes == NULL || host->first_output == NULL) {
+        error = sl_error_no_memory();
+    }
+    for (uint32_t i = 0; i < lanes && error == NULL; i++) {
+        error = lane_init(&host->lanes[i], host, i);
+        host->n_lanes += error == NULL ? 1 : 0;
+    }
+    for (size_t n = 0; n < topology->n_nodes && error == NULL; n++) {
+        host->n_edges += topology->nodes[n].n_inputs;
+        error = init_node(host, n);
+        host->n_nodes += error == NULL ? 1 : 0;
+    }
+    if (error == NULL) {
+        error = open_graph(host);
+    }
+    if (error == NULL) {
+        error = build_graph(host);
+    }
+    if (error != NULL) {
+        host_free(host);
+    }
+    return error;
+}
+
+sl_error *host_start_threads(struct host *host) {
+    sl_error *error = NULL;
+    for (uint32_t i = 0; i < host->n_lanes && error == NULL; i++) {
+        error = loop_start(&host->lanes[i].loop);
+    }
+    for (size_t n = 0; n < host->n_nodes && error == NULL; n++) {
+        if (host->nodes[n].own_thread) {
+            error = loop_start(&host->nodes[n].own_loop);
+        }
+    }
+    return error;
+}
+
+static void free_tasks(struct host_node *node) {
+    for (uint32_t i = 0; node->tasks != NULL && i < node->host->n_lanes; i++) {
+        struct lane_task *task = &node->tasks[i];
+        for (size_t e = 0; task->inputs != NULL && e < node->spec->n_inputs; e++) {
+            edge_clear(&task->inputs[e]);
+        }
+        object_free_metrics(&task->object);
+        free(task->inputs);
+        free(task->rows_out);
+        free(task->bytes_out);
+        free(task->readers);
+        free(task->flushed_to);
+        free(task->taken.items);
+        free(task->flushed.items);
+    }
+    free(node->tasks);
+}
+
+static void free_node(struct host_node *node) {
+    for (size_t o = 0; node->routes != NULL && node->opened != NULL && o < node->opened->n_outputs;
+         o++) {
+        free(node->routes[o]);
+    }
+    free(node->routes);
+    free(node->n_routes);
+    keeper_free(node->keeper);
+    cycle_free(&node->cycle);
+    if (node->state_store != NULL) {
+        node->state_store->ops->close(node->state_store);
+    }
+    object_free_metrics(&node->object);
+    sl_error_free(node->failure);
+}
+
+void host_free(struct host *host) {
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        if (host->lanes[i].loop.threaded) {
+            loop_stop(&host->lanes[i].loop);
+        }
+    }
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        if (node->own_thread) {
+            if (node->own_loop.threaded) {
+                loop_stop(&node->own_loop);
+            }
+            loop_close(&node->own_loop);
+        }
+    }
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        uv_close((uv_handle_t *)&host->lanes[i].idle, NULL);
+        loop_close(&host->lanes[i].loop);
+        free(host->lanes[i].streams);
+    }
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        free_tasks(&host->nodes[n]);
+        uv_close((uv_handle_t *)&host->nodes[n].cycle.timer, NULL);
+    }
+    loop_close(&host->control);
+    assignment_free_all(host);
+    for (size_t i = 0; i < host->n_streams; i++) {
+        stream_free(host->streams[i]);
+    }
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        free_node(&host->nodes[n]);
+    }
+    if (host->graph != NULL) {
+        graph_close(host->graph);
+    }
+    free(host->streams);
+    free(host->nodes);
+    free(host->lanes);
+    free(host->first_output);
+}

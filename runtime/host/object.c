@@ -1,0 +1,37 @@
+/* Entering and leaving plugin code: see object.h. */
+#include "host/object.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+_Thread_local const char *object_running;
+
+static int64_t thread_cpu_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+struct object_clock object_enter(const sl_object *object) {
+    struct object_clock clock = {object_running, thread_cpu_us()};
+    object_running = object->node->spec->name;
+    return clock;
+}
+
+void object_leave(sl_object *object, struct object_clock clock) {
+    object_running = clock.outer;
+    atomic_fetch_add_explicit(&object->cpu_us, thread_cpu_us() - clock.started_us,
+                              memory_order_relaxed);
+}
+
+void object_free_metrics(sl_object *object) {
+    struct sl_metric *metric = atomic_load(&object->metrics);
+    while (metric != NULL) {
+        struct sl_metric *next = metric->next;
+        free(metric->name);
+        free(metric->help);
+        free(metric);
+        metric = next;
+    }
+    atomic_store(&object->metrics, NULL);
+}

@@ -1,0 +1,240 @@
+/*
+ * Objects: the host's side of one node or one task, and what they are made of. The structs of the
+ * running graph are here because the lanes, the delivery and the services all work on them; who may
+ * touch which field is said beside it.
+ */
+#ifndef HOST_OBJECT_H
+#define HOST_OBJECT_H
+
+#include "host/host.h"
+#include "host/loop.h"
+#include "topology/graph.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct host;
+struct host_node;
+struct lane;
+struct lane_task;
+struct stream;
+struct reader;
+struct batch;
+
+enum object_kind { OBJECT_NODE, OBJECT_TASK };
+
+/* A plugin's own counter or gauge. One writer; read by the control loop. */
+struct sl_metric {
+    struct sl_metric *next;
+    sl_metric_kind kind;
+    char *name;
+    char *help;
+    _Atomic int64_t value;
+};
+
+struct sl_object {
+    enum object_kind kind;
+    struct host *host;
+    struct host_node *node;
+    struct loop *loop;
+    _Atomic(struct sl_metric *) metrics; /* newest first; grows only */
+    _Atomic int64_t cpu_us;              /* spent in the plugin's code */
+};
+
+/*
+ * A request that a plugin ends with services->done. `finish` then runs on `home` with the error
+ * (moved). The message also carries the call itself to the plugin's loop: the two journeys never
+ * overlap.
+ */
+struct sl_request {
+    struct loop_message message;
+    struct loop *home;
+    void (*finish)(sl_request *request, sl_error *error);
+    sl_error *error;
+};
+
+/* Where an output goes. */
+struct route {
+    struct host_node *to;
+    uint32_t input;
+    size_t edge; /* index over all edges of the topology */
+};
+
+struct dropped_rows {
+    const char *_Atomic reason; /* static in the plugin */
+    _Atomic int64_t rows;
+};
+enum { DROPPED_REASONS_MAX = 16 };
+
+/* One input of one task: the queue of an edge on one lane. Touched by the lane only, counters read
+ * by the control loop. */
+struct lane_edge {
+    struct batch_link *head;
+    struct batch_link **tail;
+    size_t queued_bytes;
+    size_t limit_bytes;
+    size_t index; /* of the topology's edges */
+    _Atomic int64_t rows;
+    _Atomic int64_t replayed_rows;
+    _Atomic int64_t fill_bytes; /* queued + held, for show */
+};
+
+/* Batches of one flush, for the latency from read to durable. */
+struct latency_sample {
+    int64_t read_us;
+    int64_t rows;
+};
+struct latency_samples {
+    struct latency_sample *items;
+    size_t n;
+    size_t capacity;
+};
+
+/* How far a flush has covered the stream of a reader. */
+struct flushed_to {
+    struct reader *reader;
+    int64_t to;
+};
+
+struct lane_task {
+    struct sl_object object; /* first: sl_object* of a task is its lane_task */
+    struct lane *lane;
+    sl_task *plugin;
+    struct lane_edge *inputs;
+    struct lane_task *next_ready;
+    bool ready;       /* in the lane's list */
+    bool paused;      /* by services->pause */
+    bool backing_off; /* a retriable error: the retry timer runs */
+    bool opened;
+    uint32_t next_input; /* turn among the inputs */
+    uint32_t attempts;
+    size_t held_bytes;
+    const struct batch *current; /* while process runs */
+    uv_timer_t retry;
+    int64_t retry_since_us;
+    int64_t rows_since_flush;
+    _Atomic int64_t *rows_out; /* by output */
+    _Atomic int64_t *bytes_out;
+    struct dropped_rows dropped[DROPPED_REASONS_MAX];
+    /* the positions that its input moves */
+    struct reader **readers;
+    size_t n_readers;
+    size_t capacity_readers;
+    /* flush: asked by the control loop, answered by `flush`; what it covers and hands over is the
+     * control loop's from then on */
+    struct loop_message flush_message;
+    sl_request flush;
+    void *piece;
+    struct flushed_to *flushed_to;
+    size_t n_flushed_to;
+    bool flush_last;                /* the clean stop's: only once the inputs have run empty */
+    bool flush_again;               /* the one before failed and is tried again */
+    bool flush_when_empty;          /* asked for, waiting for the inputs */
+    struct latency_samples taken;   /* since the last flush */
+    struct latency_samples flushed; /* of the flush under way; the control loop takes them */
+    struct loop_message drain_message;
+    bool drain_asked;
+};
+
+enum cycle_state { CYCLE_IDLE, CYCLE_FLUSHING, CYCLE_COMMITTING, CYCLE_BACKOFF, CYCLE_STOPPED };
+
+enum { LATENCY_BUCKETS = 256 };
+
+/* Somebody who waits for a cycle to end; lives at the waiter's. */
+struct cycle_waiter {
+    struct cycle_waiter *next;
+    void (*then)(void *arg);
+    void *arg;
+};
+
+/* The commit cycle of one durable node; control loop only but for `dirty` and `kicked`. */
+struct cycle {
+    enum cycle_state state;
+    uv_timer_t timer;
+    _Atomic bool dirty;  /* a lane has taken rows or coverage since the last flush */
+    _Atomic bool kicked; /* a kick is on its way: do not send another */
+    bool kick;           /* begin again at once after the cycle under way */
+    bool last;           /* the clean stop's cycle */
+    bool again;          /* one more cycle after the one under way, whatever the interval */
+    sl_error *flush_error;
+    unsigned flushing; /* lanes outstanding */
+    void **pieces;
+    size_t n_pieces;
+    size_t capacity_pieces;
+    sl_commit commit;
+    sl_position *positions;
+    struct reader **committing;
+    size_t n_committing;
+    sl_request request;
+    struct loop_message call;
+    struct loop_message kick_message;
+    int64_t started_us;
+    int64_t last_commit_us;
+    int64_t retry_since_us;
+    uint32_t attempts;
+    int64_t commits;
+    int64_t retries;
+    struct latency_samples latencies; /* of the pieces in hand */
+    int64_t latency_histogram[LATENCY_BUCKETS];
+    int64_t latency_max_us;
+    struct cycle_waiter *waiters; /* told when all that was taken is committed */
+};
+
+enum drain_state { DRAIN_OPEN, DRAIN_EMPTYING, DRAIN_COMMITTING, DRAIN_DONE };
+
+struct host_node {
+    struct sl_object object; /* first: sl_object* of a node is its host_node */
+    struct host *host;
+    size_t index;
+    const struct topology_node *spec;
+    struct graph_node *opened;
+    const sl_node_ops *ops;
+    const sl_task_ops *task_ops;
+    uint32_t flags; /* SL_ROLE_* that hold under this config */
+    bool has_cycle; /* sinks and durable transforms */
+    bool passes;    /* rows of a stream go through it on the lane */
+    bool own_thread;
+    struct loop own_loop;
+    struct lane_task *tasks; /* one per lane */
+    struct route **routes;   /* by output */
+    size_t *n_routes;
+    sl_store *state_store;
+    struct cycle cycle;
+    struct keeper *keeper; /* positions of a sink that keeps none itself */
+    /* control loop only */
+    enum host_node_state state;
+    sl_error *failure;
+    _Atomic bool failed; /* the same, for the lanes */
+    bool all_assigned;
+    size_t open_streams; /* owned, not ended */
+    size_t n_streams;    /* owned, assigned */
+    enum drain_state drain;
+    unsigned emptying; /* lanes outstanding */
+    struct loop_message drained_message;
+    struct cycle_waiter drain_waiter;
+    sl_request start;
+    struct loop_message start_message;
+};
+
+static inline struct lane_task *object_task(sl_object *object) {
+    return (struct lane_task *)(void *)object;
+}
+static inline struct host_node *object_node(sl_object *object) {
+    return (struct host_node *)(void *)object;
+}
+
+/* The node whose plugin code runs on this thread, for the crash handler. */
+extern _Thread_local const char *object_running;
+
+struct object_clock {
+    const char *outer;
+    int64_t started_us;
+};
+/* Brackets a call into a plugin: names it for the crash handler, adds its CPU time to the object.
+ */
+struct object_clock object_enter(const sl_object *object);
+void object_leave(sl_object *object, struct object_clock clock);
+
+void object_free_metrics(sl_object *object);
+
+#endif /* HOST_OBJECT_H */

@@ -1,0 +1,473 @@
+/*
+ * The course of a run: start nodes → open tasks → run → (end of data, signal or failure) → drain in
+ * topological order → close. Everything here happens on the control loop, in steps that wait for
+ * answers of the other loops.
+ */
+#include "host/run.h"
+
+#include "delivery/assignment.h"
+#include "delivery/cycle.h"
+#include "delivery/stream.h"
+#include "host/build.h"
+#include "host/snapshot_take.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void host_close(struct host *host);
+
+const struct topology *host_topology(const struct host *host) {
+    return host->topology;
+}
+
+size_t host_first_output(const struct host_node *node) {
+    return node->host->first_output[node->index];
+}
+
+void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...) {
+    if (host->options->log == NULL) {
+        return;
+    }
+    char text[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    host->options->log(host->options->log_arg, level, node, text);
+}
+
+uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms) {
+    uint32_t doublings = attempt > 0 ? attempt - 1 : 0;
+    uint64_t delay = doublings > 20 ? max_ms : min_ms << doublings;
+    delay = delay > max_ms ? max_ms : delay;
+    uint64_t jitter = (uint64_t)uv_hrtime() % (delay / 2 + 1);
+    return delay - jitter;
+}
+
+/* ---- failures ---- */
+
+struct failure {
+    struct host_node *node;
+    sl_error *error;
+};
+
+static bool all_sinks_failed(const struct host *host) {
+    bool any = false;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        const struct host_node *node = &host->nodes[n];
+        if (node->spec->kind == TOPOLOGY_SINK) {
+            if (node->state != HOST_NODE_FAILED) {
+                return false;
+            }
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void note_failure(void *arg) {
+    struct failure *failure = arg;
+    struct host_node *node = failure->node;
+    struct host *host = node->host;
+    if (node->failure != NULL) {
+        sl_error_free(failure->error);
+        free(failure);
+        return;
+    }
+    node->failure = failure->error;
+    node->state = HOST_NODE_FAILED;
+    free(failure);
+    host_log(host, SL_LOG_ERROR, node->spec->name, "FAILED: %s", sl_error_message(node->failure));
+    if (host->error == NULL) {
+        host->error = sl_error_new(sl_error_get_class(node->failure), "node %s failed: %s",
+                                   node->spec->name, sl_error_message(node->failure));
+    }
+    if (host->started && all_sinks_failed(host)) {
+        host_drain(host);
+    }
+    host_advance(host);
+}
+
+void host_node_failed(struct host_node *node, sl_error *error) {
+    atomic_store(&node->failed, true);
+    struct failure *failure = malloc(sizeof(*failure));
+    if (failure != NULL) {
+        *failure = (struct failure){node, error};
+        error = loop_post_new(&node->host->control, note_failure, failure);
+    }
+    if (failure == NULL || error != NULL) {
+        sl_error_free(error);
+        free(failure);
+        host_log(node->host, SL_LOG_ERROR, node->spec->name, "FAILED, and memory is short");
+    }
+}
+
+/* ---- draining ---- */
+
+static void stop_polling(void *arg) {
+    lane_stop_polling(arg);
+}
+
+void host_drain(struct host *host) {
+    if (host->draining) {
+        return;
+    }
+    host->draining = true;
+    if (!host->started) {
+        return; /* seen once the start is through */
+    }
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        loop_post(&host->lanes[i].loop, &host->lanes[i].message, stop_polling, &host->lanes[i]);
+    }
+    host_advance(host);
+}
+
+static void tell_drained(void *arg) {
+    struct host_node *node = arg;
+    struct object_clock clock = object_enter(&node->object);
+    node->ops->drained(node->opened->node);
+    object_leave(&node->object, clock);
+}
+
+static void node_drained(struct host_node *node) {
+    node->drain = DRAIN_DONE;
+    if (node->state != HOST_NODE_FAILED) {
+        node->state = HOST_NODE_DRAINED;
+        if (node->ops->drained != NULL) {
+            loop_post(node->object.loop, &node->drained_message, tell_drained, node);
+        }
+    }
+    host_log(node->host, SL_LOG_DEBUG, node->spec->name, "drained");
+}
+
+static void cycle_finished(void *arg) {
+    struct host_node *node = arg;
+    node_drained(node);
+    host_advance(node->host);
+}
+
+static void task_empty_on_control(void *arg) {
+    struct host_node *node = arg;
+    if (--node->emptying > 0) {
+        return;
+    }
+    if (node->has_cycle) {
+        node->drain = DRAIN_COMMITTING;
+        node->drain_waiter = (struct cycle_waiter){.then = cycle_finished, .arg = node};
+        cycle_finish(&node->cycle, true, &node->drain_waiter);
+    } else {
+        node_drained(node);
+        host_advance(node->host);
+    }
+}
+
+void host_task_empty(struct lane_task *task) {
+    loop_post(&task->object.host->control, &task->drain_message, task_empty_on_control,
+              task->object.node);
+}
+
+static void drain_node(struct host_node *node) {
+    if (node->spec->kind == TOPOLOGY_SOURCE) {
+        node_drained(node);
+        return;
+    }
+    node->drain = DRAIN_EMPTYING;
+    node->emptying = node->host->n_lanes;
+    for (uint32_t i = 0; i < node->host->n_lanes; i++) {
+        struct lane_task *task = &node->tasks[i];
+        loop_post(&task->lane->loop, &task->drain_message, task_drain, task);
+    }
+}
+
+static bool input_has_ended(const struct host_node *node) {
+    if (node->spec->kind == TOPOLOGY_SOURCE) {
+        bool whole = node->all_assigned || node->host->draining || atomic_load(&node->failed);
+        return whole && node->open_streams == 0 && assignment_is_idle(node->host);
+    }
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        if (node->host->nodes[node->spec->inputs[i].from].drain != DRAIN_DONE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void host_advance(struct host *host) {
+    if (!host->started || host->finished) {
+        return;
+    }
+    bool done = true;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        if (node->drain == DRAIN_OPEN && input_has_ended(node)) {
+            drain_node(node);
+        }
+        done = done && node->drain == DRAIN_DONE;
+    }
+    if (done) {
+        host->finished = true;
+        host_close(host);
+    }
+}
+
+/* ---- starting ---- */
+
+static sl_error *own_streams(struct host_node *node) {
+    sl_error *error = NULL;
+    for (uint32_t o = 0; o < node->opened->n_outputs && error == NULL; o++) {
+        const sl_stream_name name = {node->opened->output_names[o], 0};
+        error = assignment_add(node, o, &name, 1);
+    }
+    return error;
+}
+
+static void began(struct host *host) {
+    host->started = true;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        node->state = node->state == HOST_NODE_STARTING ? HOST_NODE_RUNNING : node->state;
+        if (node->has_cycle) {
+            cycle_start(&node->cycle);
+        }
+    }
+    if (host->draining) {
+        host->draining = false;
+        host_drain(host);
+    }
+    assignment_continue(host);
+    host_advance(host);
+}
+
+static void lane_opened(void *arg) {
+    struct lane *lane = arg;
+    struct host *host = lane->host;
+    if (lane->open_error != NULL && host->error == NULL) {
+        host->error = lane->open_error;
+    } else {
+        sl_error_free(lane->open_error);
+    }
+    lane->open_error = NULL;
+    if (--host->outstanding > 0) {
+        return;
+    }
+    if (host->error != NULL) {
+        host_close(host);
+    } else {
+        began(host);
+    }
+}
+
+static void open_tasks(void *arg) {
+    struct lane *lane = arg;
+    struct host *host = lane->host;
+    for (size_t n = host->n_nodes; n-- > 0 && lane->open_error == NULL;) {
+        sl_error *error = task_open(&host->nodes[n].tasks[lane->index]);
+        if (error != NULL) {
+            lane->open_error = sl_error_wrap(error, "node %s", host->nodes[n].spec->name);
+        }
+    }
+    loop_post(&host->control, &lane->message, lane_opened, lane);
+}
+
+static void all_started(struct host *host) {
+    if (host->error != NULL) {
+        host_close(host);
+        return;
+    }
+    host->outstanding = host->n_lanes;
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        loop_post(&host->lanes[i].loop, &host->lanes[i].message, open_tasks, &host->lanes[i]);
+    }
+}
+
+static void node_started(sl_request *request, sl_error *error) {
+    struct host_node *node =
+        (struct host_node *)(void *)((char *)request - offsetof(struct host_node, start));
+    struct host *host = node->host;
+    if (error != NULL) {
+        error = sl_error_wrap(error, "node %s cannot start", node->spec->name);
+        host_log(host, SL_LOG_ERROR, node->spec->name, "%s", sl_error_message(error));
+        if (host->error == NULL) {
+            host->error = error;
+        } else {
+            sl_error_free(error);
+        }
+    }
+    if (--host->outstanding == 0) {
+        all_started(host);
+    }
+}
+
+static void call_start(void *arg) {
+    struct host_node *node = arg;
+    node->start.home = &node->host->control;
+    node->start.finish = node_started;
+    if (node->ops->start == NULL) {
+        host_done(&node->start, NULL);
+        return;
+    }
+    struct object_clock clock = object_enter(&node->object);
+    node->ops->start(node->opened->node, &node->start);
+    object_leave(&node->object, clock);
+}
+
+static void start_nodes(struct host *host) {
+    for (size_t n = 0; n < host->n_nodes && host->error == NULL; n++) {
+        if ((host->nodes[n].flags & SL_ROLE_OWNS_STREAMS) != 0) {
+            host->error = own_streams(&host->nodes[n]);
+        }
+    }
+    if (host->error != NULL) {
+        host_close(host);
+        return;
+    }
+    host->outstanding = (unsigned)host->n_nodes;
+    for (size_t n = host->n_nodes; n-- > 0;) {
+        struct host_node *node = &host->nodes[n];
+        loop_post(node->object.loop, &node->start_message, call_start, node);
+    }
+}
+
+/* ---- ending ---- */
+
+static void report(struct host *host, bool last) {
+    struct host_snapshot snapshot;
+    if (host->options->progress != NULL && snapshot_take(host, &snapshot)) {
+        host->options->progress(host->options->progress_arg, &snapshot, last);
+        snapshot_free(&snapshot);
+    }
+}
+
+static void node_closed(void *arg) {
+    struct host *host = arg;
+    if (--host->outstanding == 0) {
+        loop_stop(&host->control);
+    }
+}
+
+static void close_node(void *arg) {
+    struct host_node *node = arg;
+    if (node->ops->close != NULL && node->opened->node != NULL) {
+        struct object_clock clock = object_enter(&node->object);
+        node->ops->close(node->opened->node);
+        object_leave(&node->object, clock);
+    }
+    node->opened->node = NULL; /* graph_close passes it over */
+    loop_post(&node->host->control, &node->start_message, node_closed, node->host);
+}
+
+static void lane_closed(void *arg) {
+    struct host *host = arg;
+    if (--host->outstanding > 0) {
+        return;
+    }
+    host->outstanding = (unsigned)host->n_nodes;
+    for (size_t n = host->n_nodes; n-- > 0;) {
+        struct host_node *node = &host->nodes[n];
+        loop_post(node->object.loop, &node->start_message, close_node, node);
+    }
+}
+
+static void close_tasks(void *arg) {
+    struct lane *lane = arg;
+    for (size_t n = 0; n < lane->host->n_nodes; n++) {
+        struct lane_task *task = &lane->host->nodes[n].tasks[lane->index];
+        if (task->opened) {
+            task_close(task);
+        }
+    }
+    loop_post(&lane->host->control, &lane->message, lane_closed, lane->host);
+}
+
+static void all_detached(void *arg) {
+    struct host *host = arg;
+    host->outstanding = host->n_lanes;
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        loop_post(&host->lanes[i].loop, &host->lanes[i].message, close_tasks, &host->lanes[i]);
+    }
+}
+
+static void host_close(struct host *host) {
+    host->finished = true;
+    report(host, true);
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        cycle_stop(&host->nodes[n].cycle);
+    }
+    uv_close((uv_handle_t *)&host->sigterm, NULL);
+    uv_close((uv_handle_t *)&host->sigint, NULL);
+    uv_close((uv_handle_t *)&host->shutdown, NULL);
+    uv_close((uv_handle_t *)&host->progress, NULL);
+    assignment_detach_all(host, all_detached, host);
+}
+
+/* ---- signals and timers ---- */
+
+static void shutdown_passed(uv_timer_t *timer) {
+    struct host *host = timer->data;
+    host_log(host, SL_LOG_ERROR, NULL,
+             "shutdown.timeout has passed before everything was committed; what is not committed "
+             "will be read again by the next run");
+    _exit(1);
+}
+
+static void signalled(uv_signal_t *handle, int number) {
+    struct host *host = handle->data;
+    const char *name = number == SIGINT ? "SIGINT" : "SIGTERM";
+    if (host->signalled) {
+        host_log(host, SL_LOG_WARN, NULL, "%s again: ending at once, without committing", name);
+        _exit(1);
+    }
+    host->signalled = true;
+    host_log(host, SL_LOG_INFO, NULL,
+             "%s: reading stops, what was read is committed; again to end at once", name);
+    uv_timer_start(&host->shutdown, shutdown_passed,
+                   (uint64_t)host->topology->shutdown_timeout_us / 1000, 0);
+    host_drain(host);
+}
+
+static void progress_fires(uv_timer_t *timer) {
+    report(timer->data, false);
+}
+
+static void listen_to_signals(struct host *host) {
+    uv_loop_t *uv = &host->control.uv;
+    uv_signal_init(uv, &host->sigterm);
+    uv_signal_init(uv, &host->sigint);
+    uv_timer_init(uv, &host->shutdown);
+    uv_timer_init(uv, &host->progress);
+    host->sigterm.data = host->sigint.data = host->shutdown.data = host->progress.data = host;
+    uv_signal_start(&host->sigterm, signalled, SIGTERM);
+    uv_signal_start(&host->sigint, signalled, SIGINT);
+    if (host->options->progress_interval_ms > 0) {
+        uv_timer_start(&host->progress, progress_fires, host->options->progress_interval_ms,
+                       host->options->progress_interval_ms);
+    }
+}
+
+sl_error *host_run(const struct topology *topology, const struct host_options *options) {
+    setenv("UV_THREADPOOL_SIZE", "8",
+           0); /* uploads and fsyncs of several sinks wait side by side */
+    signal(SIGPIPE, SIG_IGN);
+    struct host host = {.topology = topology, .options = options, .started_us = sl_monotonic_us()};
+    sl_error *error = host_build(&host);
+    if (error != NULL) {
+        return error;
+    }
+    listen_to_signals(&host);
+    error = host_start_threads(&host);
+    if (error == NULL) {
+        start_nodes(&host);
+        loop_run(&host.control);
+        error = host.error;
+    } else {
+        uv_close((uv_handle_t *)&host.sigterm, NULL);
+        uv_close((uv_handle_t *)&host.sigint, NULL);
+        uv_close((uv_handle_t *)&host.shutdown, NULL);
+        uv_close((uv_handle_t *)&host.progress, NULL);
+    }
+    host_free(&host);
+    return error;
+}

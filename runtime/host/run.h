@@ -1,0 +1,67 @@
+/*
+ * The running host, as its own parts see it: the graph, the lanes, the end of a run, and small
+ * services that all parts need.
+ */
+#ifndef HOST_RUN_H
+#define HOST_RUN_H
+
+#include "host/object.h"
+#include "lane/lane.h"
+
+struct host {
+    const struct topology *topology;
+    const struct host_options *options;
+    struct loop control;
+    struct lane *lanes;
+    uint32_t n_lanes;
+    struct graph *graph;
+    struct host_node *nodes; /* by the topology's index */
+    size_t n_nodes;          /* made so far: all once built */
+    size_t n_edges;
+    size_t n_outputs;
+    size_t *first_output;    /* of each node, among all outputs of the topology */
+    struct stream **streams; /* all that ever were */
+    size_t n_streams;
+    size_t capacity_streams;
+    struct assignment *assignments; /* waiting for the nodes to start, or under way */
+    bool started;                   /* every node has started and every task is open */
+    bool draining;                  /* reading has stopped for good */
+    bool finished;
+    bool signalled;       /* once; the second signal ends at once */
+    unsigned outstanding; /* of the step under way: starts, opens, closes */
+    sl_error *error;      /* the first failure */
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    uv_timer_t shutdown;
+    uv_timer_t progress;
+    int64_t started_us;
+};
+
+const struct topology *host_topology(const struct host *host);
+const sl_services *host_services(void);
+
+/* Where the outputs of a node begin in arrays over all outputs of the topology. */
+size_t host_first_output(const struct host_node *node);
+
+/* Any thread. */
+void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...)
+    SL_PRINTF(4, 5);
+
+/* Exponential with jitter: between half and all of min_ms * 2^(attempt-1), at most max_ms. Any
+ * thread. */
+uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms);
+
+/* services->done */
+void host_done(sl_request *request, sl_error *error);
+
+/* The node stops with this error (taken); the others go on. Any thread. */
+void host_node_failed(struct host_node *node, sl_error *error);
+
+/* Something has ended: sees what else has ended by it, up to the whole run. Control loop. */
+void host_advance(struct host *host);
+/* The inputs of a task have run empty while its node drains. On the lane. */
+void host_task_empty(struct lane_task *task);
+/* Stop reading, drain, commit, end. Control loop. */
+void host_drain(struct host *host);
+
+#endif /* HOST_RUN_H */

@@ -1,0 +1,226 @@
+/* Sums the counters of all lanes into the plain data of snapshot.h. */
+#include "host/snapshot_take.h"
+
+#include "delivery/cycle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int64_t relaxed(const _Atomic int64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static bool take_inputs(const struct host_node *node, struct snapshot_node *out) {
+    struct snapshot_input *inputs = calloc(node->spec->n_inputs + 1, sizeof(*inputs));
+    if (inputs == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        inputs[i].name = node->spec->inputs[i].name;
+        inputs[i].buffer_limit_bytes = node->spec->inputs[i].buffer_bytes;
+        for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+            const struct lane_edge *edge = &node->tasks[lane].inputs[i];
+            inputs[i].rows += relaxed(&edge->rows);
+            inputs[i].replayed_rows += relaxed(&edge->replayed_rows);
+            inputs[i].buffer_bytes += relaxed(&edge->fill_bytes);
+        }
+    }
+    out->inputs = inputs;
+    out->n_inputs = node->spec->n_inputs;
+    return true;
+}
+
+static bool take_outputs(const struct host_node *node, struct snapshot_node *out) {
+    struct snapshot_output *outputs = calloc(node->opened->n_outputs + 1, sizeof(*outputs));
+    if (outputs == NULL) {
+        return false;
+    }
+    for (size_t o = 0; o < node->opened->n_outputs; o++) {
+        outputs[o].name = node->opened->output_names[o];
+        for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+            outputs[o].rows += relaxed(&node->tasks[lane].rows_out[o]);
+            outputs[o].memory_bytes += relaxed(&node->tasks[lane].bytes_out[o]);
+        }
+    }
+    out->outputs = outputs;
+    out->n_outputs = node->opened->n_outputs;
+    return true;
+}
+
+static bool take_dropped(const struct host_node *node, struct snapshot_node *out) {
+    struct snapshot_dropped *dropped = calloc(DROPPED_REASONS_MAX + 1, sizeof(*dropped));
+    if (dropped == NULL) {
+        return false;
+    }
+    size_t n = 0;
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        for (size_t i = 0; i < DROPPED_REASONS_MAX; i++) {
+            const struct dropped_rows *from = &node->tasks[lane].dropped[i];
+            const char *reason = atomic_load(&from->reason);
+            if (reason == NULL) {
+                break;
+            }
+            size_t at = 0;
+            while (at < n && strcmp(dropped[at].reason, reason) != 0) {
+                at++;
+            }
+            if (at == n) {
+                if (n == DROPPED_REASONS_MAX) {
+                    continue;
+                }
+                dropped[n++].reason = reason;
+            }
+            dropped[at].rows += relaxed(&from->rows);
+        }
+    }
+    out->dropped = dropped;
+    out->n_dropped = n;
+    return true;
+}
+
+static size_t count_metrics(const sl_object *object) {
+    size_t n = 0;
+    for (const sl_metric *m = atomic_load(&object->metrics); m != NULL; m = m->next) {
+        n++;
+    }
+    return n;
+}
+
+static void add_metrics(const sl_object *object, struct snapshot_metric *metrics, size_t *n,
+                        size_t room) {
+    for (const sl_metric *m = atomic_load(&object->metrics); m != NULL; m = m->next) {
+        size_t at = 0;
+        while (at < *n && strcmp(metrics[at].name, m->name) != 0) {
+            at++;
+        }
+        if (at == *n) {
+            if (*n == room) {
+                continue;
+            }
+            metrics[(*n)++] =
+                (struct snapshot_metric){m->name, m->help, m->kind == SL_METRIC_GAUGE, 0};
+        }
+        metrics[at].value += relaxed(&m->value);
+    }
+}
+
+static bool take_metrics(const struct host_node *node, struct snapshot_node *out) {
+    size_t room = count_metrics(&node->object);
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        room += count_metrics(&node->tasks[lane].object);
+    }
+    struct snapshot_metric *metrics = calloc(room + 1, sizeof(*metrics));
+    if (metrics == NULL) {
+        return false;
+    }
+    size_t n = 0;
+    add_metrics(&node->object, metrics, &n, room);
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        add_metrics(&node->tasks[lane].object, metrics, &n, room);
+    }
+    out->metrics = metrics;
+    out->n_metrics = n;
+    return true;
+}
+
+static int64_t percentile(const struct cycle *cycle, int64_t total, int64_t per_mille) {
+    int64_t wanted = (total * per_mille + 999) / 1000;
+    int64_t seen = 0;
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
+        seen += cycle->latency_histogram[i];
+        if (seen >= wanted) {
+            int64_t bound = cycle_latency_bound_us(i);
+            return bound < cycle->latency_max_us ? bound : cycle->latency_max_us;
+        }
+    }
+    return cycle->latency_max_us;
+}
+
+static void take_cycle(const struct host_node *node, struct snapshot_node *out) {
+    const struct cycle *cycle = &node->cycle;
+    int64_t total = 0;
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
+        total += cycle->latency_histogram[i];
+    }
+    out->commits = cycle->commits;
+    out->commit_retries = cycle->retries;
+    out->latency_p50_us = total == 0 ? -1 : percentile(cycle, total, 500);
+    out->latency_p99_us = total == 0 ? -1 : percentile(cycle, total, 990);
+    out->latency_max_us = total == 0 ? -1 : cycle->latency_max_us;
+}
+
+static bool take_node(const struct host_node *node, struct snapshot_node *out) {
+    out->name = node->spec->name;
+    out->plugin = node->spec->plugin->descriptor.name;
+    out->kind = (int)node->spec->kind;
+    out->state = node->state;
+    out->failure = node->failure != NULL ? sl_error_message(node->failure) : NULL;
+    out->streams = (int64_t)node->n_streams;
+    out->cpu_us = relaxed(&node->object.cpu_us);
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        out->cpu_us += relaxed(&node->tasks[lane].object.cpu_us);
+    }
+    take_cycle(node, out);
+    return take_inputs(node, out) && take_outputs(node, out) && take_dropped(node, out) &&
+           take_metrics(node, out);
+}
+
+static int64_t timeval_us(struct timeval time) {
+    return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
+}
+
+static int64_t resident_bytes(void) {
+    FILE *statm = fopen("/proc/self/statm", "r");
+    long pages = 0;
+    if (statm != NULL) {
+        if (fscanf(statm, "%*s %ld", &pages) != 1) {
+            pages = 0;
+        }
+        fclose(statm);
+    }
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+bool snapshot_take(struct host *host, struct host_snapshot *out) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    *out = (struct host_snapshot){
+        .elapsed_us = sl_monotonic_us() - host->started_us,
+        .cpu_user_us = timeval_us(usage.ru_utime),
+        .cpu_system_us = timeval_us(usage.ru_stime),
+        .rss_bytes = resident_bytes(),
+        .peak_rss_bytes = (int64_t)usage.ru_maxrss * 1024,
+        .lanes = host->n_lanes,
+        .until_end = host->options->until_end,
+        .draining = host->draining,
+    };
+    struct snapshot_node *nodes = calloc(host->n_nodes + 1, sizeof(*nodes));
+    if (nodes == NULL) {
+        return false;
+    }
+    out->nodes = nodes;
+    out->n_nodes = host->n_nodes;
+    bool whole = true;
+    for (size_t n = 0; n < host->n_nodes && whole; n++) {
+        whole = take_node(&host->nodes[n], &nodes[n]);
+    }
+    if (!whole) {
+        snapshot_free(out);
+    }
+    return whole;
+}
+
+void snapshot_free(struct host_snapshot *snapshot) {
+    struct snapshot_node *nodes = (struct snapshot_node *)(uintptr_t)snapshot->nodes;
+    for (size_t n = 0; nodes != NULL && n < snapshot->n_nodes; n++) {
+        free((void *)(uintptr_t)nodes[n].inputs);
+        free((void *)(uintptr_t)nodes[n].outputs);
+        free((void *)(uintptr_t)nodes[n].dropped);
+        free((void *)(uintptr_t)nodes[n].metrics);
+    }
+    free(nodes);
+    snapshot->nodes = NULL;
+}

@@ -1,0 +1,78 @@
+/*
+ * A lane: a thread that runs its streams' whole path. Polls sources, carries batches over the edges
+ * of the graph, runs tasks. Nothing here is locked: other loops reach a lane through its inbox
+ * only.
+ */
+#ifndef LANE_LANE_H
+#define LANE_LANE_H
+
+#include "host/batch.h"
+#include "host/object.h"
+
+struct lane {
+    struct loop loop;
+    struct host *host;
+    uint32_t index;
+    struct lane_task *ready_head;
+    struct lane_task **ready_tail;
+    struct stream **streams; /* that its tasks poll */
+    size_t n_streams;
+    size_t capacity_streams;
+    size_t turn;
+    uv_idle_t idle;
+    bool spinning;
+    bool stopped; /* no more polls: the run drains */
+    struct loop_message message;
+    sl_error *open_error;
+};
+
+/* ---- lane.c: the loop, polling ---- */
+
+sl_error *lane_init(struct lane *lane, struct host *host, uint32_t index);
+/* Something may be possible now: look again soon. On the lane. */
+void lane_spin(struct lane *lane);
+/* The streams that `stop` covers are no longer polled; each reports its end. On the lane. */
+void lane_stop_polling(struct lane *lane);
+/* Takes a stream into the turn of polls, or out of it. On the lane. */
+sl_error *lane_add_stream(struct lane *lane, struct stream *stream);
+void lane_remove_stream(struct lane *lane, struct stream *stream);
+/* services->wake */
+void lane_wake(struct stream *stream);
+
+/* ---- edge.c: queues between tasks ---- */
+
+bool edge_is_full(const struct lane_edge *edge, const struct lane_task *to);
+/* Hands a batch (a reference of the caller's, taken) to every reader of an output. On the lane. */
+void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struct batch *batch);
+/* The next batch of an edge, with its reference; NULL. */
+struct batch *edge_pop(struct lane_edge *edge);
+/* Puts a popped batch back in front. False when memory is short: the batch is then still the
+ * caller's. */
+bool edge_push_back(struct lane_edge *edge, struct batch *batch);
+void edge_clear(struct lane_edge *edge);
+/* Brings the fill that others see up to date. */
+void edge_note_fill(struct lane_edge *edge, const struct lane_task *to);
+
+/* ---- task.c: process, emit, flush ---- */
+
+sl_error *task_open(struct lane_task *task);
+void task_close(struct lane_task *task);
+sl_error *task_add_reader(struct lane_task *task, struct reader *reader);
+void task_remove_reader(struct lane_task *task, const struct reader *reader);
+/* Queues the task when it has something to do and may. */
+void task_ready(struct lane_task *task);
+/* One batch through the task. */
+void task_step(struct lane_task *task);
+bool task_is_empty(const struct lane_task *task);
+sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emission);
+sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *batch);
+void task_dropped(struct lane_task *task, const char *reason, int64_t rows);
+/* Runs on the lane by a message of the control loop: see cycle.c. */
+void task_flush(void *task);
+/* The same: tells the control loop once the inputs have run empty. */
+void task_drain(void *task);
+/* The node fails: its plugin is not called any more. Any loop of the node's objects; takes the
+ * error. */
+void task_fail(struct lane_task *task, sl_error *error);
+
+#endif /* LANE_LANE_H */

@@ -1,0 +1,397 @@
+/*
+ * A task on its lane: takes batches from its inputs one by one, emits, flushes. Keeps the coverage
+ * of its readers, so that rows that were filtered out still move positions.
+ */
+#include "delivery/cycle.h"
+#include "delivery/stream.h"
+#include "host/run.h"
+#include "lane/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
+
+bool task_is_empty(const struct lane_task *task) {
+    for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
+        if (task->inputs[i].head != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void task_ready(struct lane_task *task) {
+    if (task->ready || task->paused || task->backing_off || task_is_empty(task)) {
+        return;
+    }
+    task->ready = true;
+    *task->lane->ready_tail = task;
+    task->lane->ready_tail = &task->next_ready;
+    lane_spin(task->lane);
+}
+
+void task_fail(struct lane_task *task, sl_error *error) {
+    struct host_node *node = task->object.node;
+    atomic_store(&node->failed, true);
+    host_node_failed(node, error);
+    lane_spin(task->lane);
+}
+
+static void retry_fires(uv_timer_t *timer) {
+    struct lane_task *task = timer->data;
+    task->backing_off = false;
+    task_ready(task);
+}
+
+/* Puts the batch back and tries again later, or gives up after retry.timeout. Takes the error and
+ * the batch. */
+static void back_off(struct lane_task *task, struct lane_edge *edge, struct batch *batch,
+                     sl_error *error) {
+    int64_t now = sl_monotonic_us();
+    if (task->attempts == 0) {
+        task->retry_since_us = now;
+    }
+    struct host *host = task->object.host;
+    bool too_long = now - task->retry_since_us >= host_topology(host)->retry_timeout_us;
+    if (too_long || !edge_push_back(edge, batch)) {
+        batch_release(&batch->pub);
+        task_fail(task, error);
+        return;
+    }
+    task->attempts++;
+    task->backing_off = true;
+    uint64_t delay = host_backoff_ms(task->attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+    host_log(host, SL_LOG_WARN, task->object.node->spec->name, "%s; trying again in %llu ms",
+             sl_error_message(error), (unsigned long long)delay);
+    sl_error_free(error);
+    uv_timer_start(&task->retry, retry_fires, delay, 0);
+}
+
+static bool sample_latency(struct lane_task *task, const struct batch *batch) {
+    struct latency_samples *taken = &task->taken;
+    if (taken->n == taken->capacity) {
+        size_t capacity = taken->capacity == 0 ? 64 : taken->capacity * 2;
+        struct latency_sample *grown = realloc(taken->items, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return false;
+        }
+        taken->items = grown;
+        taken->capacity = capacity;
+    }
+    taken->items[taken->n++] = (struct latency_sample){batch->read_us, batch->pub.rows};
+    return true;
+}
+
+/* Sends on what the task did not: every output must cover what the input covered. */
+static void cover_outputs(struct lane_task *task, const struct batch *batch) {
+    struct host_node *node = task->object.node;
+    struct stream *stream = stream_of(batch->pub.stream);
+    int64_t *emitted_to = stream->emitted_to + host_first_output(node);
+    for (uint32_t output = 0; output < node->opened->n_outputs; output++) {
+        if (emitted_to[output] >= batch->pub.next_offset &&
+            (batch->pub.flags & SL_BATCH_AT_END) == 0) {
+            continue;
+        }
+        struct batch *empty;
+        int64_t first = emitted_to[output] < batch->pub.first_offset ? batch->pub.first_offset
+                                                                     : emitted_to[output];
+        sl_error *error = batch_new_empty(&node->opened->outputs[output], batch->pub.stream,
+                                          batch->pub.flags & SL_BATCH_AT_END, first,
+                                          batch->pub.next_offset, batch->read_us, &empty);
+        if (error != NULL) {
+            task_fail(task, error);
+            return;
+        }
+        emitted_to[output] = batch->pub.next_offset;
+        lane_push(task->lane, node, output, empty);
+    }
+}
+
+static void took(struct lane_task *task, struct lane_edge *edge, struct reader *reader,
+                 const struct batch *batch) {
+    const sl_batch *pub = &batch->pub;
+    atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
+    task->rows_since_flush += pub->rows;
+    task->attempts = 0;
+    if (reader != NULL) {
+        if (pub->next_offset > reader->covered) {
+            reader->covered = pub->next_offset;
+        }
+        if (pub->rows > 0 && !sample_latency(task, batch)) {
+            task->taken.n = 0; /* a lost sample is no reason to fail */
+        }
+        cycle_mark_dirty(&task->object.node->cycle);
+    }
+    if (task->object.node->passes) {
+        cover_outputs(task, batch);
+    }
+}
+
+static sl_error *process(struct lane_task *task, uint32_t input, struct batch *batch) {
+    struct host_node *node = task->object.node;
+    if (node->spec->kind == TOPOLOGY_SINK && batch->pub.rows == 0) {
+        return NULL;
+    }
+    task->current = batch;
+    struct object_clock clock = object_enter(&task->object);
+    sl_error *error = node->task_ops->process(task->plugin, input, &batch->pub);
+    object_leave(&task->object, clock);
+    task->current = NULL;
+    return error;
+}
+
+/* The input in turn that has a batch. */
+static uint32_t choose_input(struct lane_task *task) {
+    uint32_t n = (uint32_t)task->object.node->spec->n_inputs;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t input = (task->next_input + i) % n;
+        if (task->inputs[input].head != NULL) {
+            task->next_input = (input + 1) % n;
+            return input;
+        }
+    }
+    return 0;
+}
+
+static void after_step(struct lane_task *task) {
+    if (!task_is_empty(task)) {
+        return;
+    }
+    if (task->flush_when_empty) {
+        task->flush_when_empty = false;
+        task_flush(task);
+    }
+    if (task->drain_asked) {
+        task_drain(task);
+    }
+}
+
+void task_step(struct lane_task *task) {
+    struct host_node *node = task->object.node;
+    uint32_t input = choose_input(task);
+    struct lane_edge *edge = &task->inputs[input];
+    if (atomic_load_explicit(&node->failed, memory_order_relaxed)) {
+        for (size_t i = 0; i < node->spec->n_inputs; i++) {
+            edge_clear(&task->inputs[i]);
+        }
+        after_step(task);
+        return;
+    }
+    struct batch *batch = edge_pop(edge);
+    if (batch == NULL) {
+        return;
+    }
+    edge_note_fill(edge, task);
+    struct stream *stream = stream_of(batch->pub.stream);
+    struct reader *reader = stream->reader_by_edge[edge->index];
+    bool withheld = reader != NULL && (node->flags & SL_ROLE_REPLAYS) == 0 &&
+                    batch->pub.next_offset <= reader->position;
+    if (!stream->attached) {
+        /* Of an assignment that has ended: it will be read again by whoever has the stream now. */
+    } else if (withheld) {
+        atomic_fetch_add_explicit(&edge->replayed_rows, batch->pub.rows, memory_order_relaxed);
+    } else {
+        sl_error *error = process(task, input, batch);
+        if (error != NULL && sl_error_is(error, SL_ERROR_RETRIABLE)) {
+            back_off(task, edge, batch, error);
+            return;
+        }
+        if (error != NULL) {
+            task_fail(task,
+                      sl_error_wrap(error, "at %s partition %d offsets %lld to %lld", stream->topic,
+                                    (int)stream->pub.partition, (long long)batch->pub.first_offset,
+                                    (long long)batch->pub.next_offset - 1));
+        } else {
+            took(task, edge, reader, batch);
+        }
+    }
+    batch_release(&batch->pub);
+    after_step(task);
+}
+
+/* ---- emitting ---- */
+
+static void count_out(struct lane_task *task, uint32_t output, const struct batch *batch) {
+    atomic_fetch_add_explicit(&task->rows_out[output], batch->pub.rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(&task->bytes_out[output], (int64_t)batch->pub.memory_bytes,
+                              memory_order_relaxed);
+}
+
+/* Pushes a source's batch, cut at every position of a node that has part of it already. Takes the
+ * batch. */
+static sl_error *push_cut(struct lane_task *task, uint32_t output, struct batch *batch) {
+    struct stream *stream = stream_of(batch->pub.stream);
+    while (stream->next_cut < stream->n_cuts) {
+        int64_t cut = stream->cuts[stream->next_cut];
+        if (cut >= batch->pub.next_offset) {
+            break;
+        }
+        stream->next_cut++;
+        if (cut <= batch->pub.first_offset) {
+            continue;
+        }
+        struct batch *head;
+        struct batch *tail;
+        sl_error *error = batch_cut(batch, cut, &head, &tail);
+        batch_release(&batch->pub);
+        if (error != NULL) {
+            return error;
+        }
+        lane_push(task->lane, task->object.node, output, head);
+        batch = tail;
+    }
+    lane_push(task->lane, task->object.node, output, batch);
+    return NULL;
+}
+
+sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emission) {
+    struct host_node *node = task->object.node;
+    struct stream *stream = stream_of(emission->stream);
+    bool source = node->spec->kind == TOPOLOGY_SOURCE;
+    int64_t read_us = source || task->current == NULL ? sl_monotonic_us() : task->current->read_us;
+    struct batch *batch;
+    sl_error *error = batch_new(&node->opened->outputs[output], emission, read_us, &batch);
+    if (error != NULL) {
+        return error;
+    }
+    count_out(task, output, batch);
+    stream->emitted_to[host_first_output(node) + output] = batch->pub.next_offset;
+    if (source) {
+        return push_cut(task, output, batch);
+    }
+    lane_push(task->lane, node, output, batch);
+    return NULL;
+}
+
+sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *pub) {
+    struct host_node *node = task->object.node;
+    struct batch *batch = batch_of(pub);
+    batch_retain(pub);
+    count_out(task, output, batch);
+    stream_of(pub->stream)->emitted_to[host_first_output(node) + output] = pub->next_offset;
+    lane_push(task->lane, node, output, batch);
+    return NULL;
+}
+
+void task_dropped(struct lane_task *task, const char *reason, int64_t rows) {
+    size_t i = 0;
+    while (i < DROPPED_REASONS_MAX - 1) {
+        const char *known = atomic_load_explicit(&task->dropped[i].reason, memory_order_relaxed);
+        if (known == NULL || strcmp(known, reason) == 0) {
+            break;
+        }
+        i++;
+    }
+    atomic_store(&task->dropped[i].reason, reason);
+    atomic_fetch_add_explicit(&task->dropped[i].rows, rows, memory_order_relaxed);
+}
+
+/* ---- flushing ---- */
+
+/* Notes how far each reader of the task has got: that is what the piece covers. */
+static void note_coverage(struct lane_task *task) {
+    for (size_t i = 0; i < task->n_readers; i++) {
+        task->flushed_to[i] = (struct flushed_to){task->readers[i], task->readers[i]->covered};
+    }
+    task->n_flushed_to = task->n_readers;
+}
+
+static void hand_over_samples(struct lane_task *task) {
+    struct latency_samples emptied = task->flushed;
+    emptied.n = 0;
+    task->flushed = task->taken;
+    task->taken = emptied;
+}
+
+void task_flush(void *arg) {
+    struct lane_task *task = arg;
+    struct host_node *node = task->object.node;
+    bool failed = atomic_load_explicit(&node->failed, memory_order_relaxed);
+    if (task->flush_last && !task_is_empty(task) && !failed) {
+        task->flush_when_empty = true;
+        lane_spin(task->lane);
+        return;
+    }
+    bool nothing = task->rows_since_flush == 0 && !task->flush_again;
+    note_coverage(task);
+    hand_over_samples(task);
+    task->rows_since_flush = 0;
+    task->piece = NULL;
+    if (failed || nothing || node->task_ops->flush == NULL) {
+        host_done(&task->flush, NULL);
+        return;
+    }
+    struct object_clock clock = object_enter(&task->object);
+    node->task_ops->flush(task->plugin, &task->piece, &task->flush);
+    object_leave(&task->object, clock);
+}
+
+void task_drain(void *arg) {
+    struct lane_task *task = arg;
+    bool failed = atomic_load_explicit(&task->object.node->failed, memory_order_relaxed);
+    task->drain_asked = !task_is_empty(task) && !failed;
+    if (task->drain_asked) {
+        lane_spin(task->lane);
+        return;
+    }
+    host_task_empty(task);
+}
+
+/* ---- life ---- */
+
+sl_error *task_add_reader(struct lane_task *task, struct reader *reader) {
+    if (task->n_readers == task->capacity_readers) {
+        size_t capacity = task->capacity_readers == 0 ? 16 : task->capacity_readers * 2;
+        struct reader **readers = realloc(task->readers, capacity * sizeof(struct reader *));
+        if (readers == NULL) {
+            return sl_error_no_memory();
+        }
+        task->readers = readers;
+        struct flushed_to *flushed = realloc(task->flushed_to, capacity * sizeof(*flushed));
+        if (flushed == NULL) {
+            return sl_error_no_memory();
+        }
+        task->flushed_to = flushed;
+        task->capacity_readers = capacity;
+    }
+    task->readers[task->n_readers++] = reader;
+    return NULL;
+}
+
+void task_remove_reader(struct lane_task *task, const struct reader *reader) {
+    for (size_t i = 0; i < task->n_readers; i++) {
+        if (task->readers[i] == reader) {
+            task->readers[i] = task->readers[--task->n_readers];
+            return;
+        }
+    }
+}
+
+sl_error *task_open(struct lane_task *task) {
+    struct host_node *node = task->object.node;
+    uv_timer_init(&task->lane->loop.uv, &task->retry);
+    task->retry.data = task;
+    const sl_task_context context = {.struct_bytes = sizeof(context),
+                                     .lane = task->lane->index,
+                                     .services = host_services(),
+                                     .self = &task->object};
+    struct object_clock clock = object_enter(&task->object);
+    sl_error *error = node->task_ops->open(node->opened->node, &context, &task->plugin);
+    object_leave(&task->object, clock);
+    task->opened = error == NULL;
+    return error;
+}
+
+void task_close(struct lane_task *task) {
+    if (task->opened && task->object.node->task_ops->close != NULL) {
+        struct object_clock clock = object_enter(&task->object);
+        task->object.node->task_ops->close(task->plugin);
+        object_leave(&task->object, clock);
+    }
+    task->opened = false;
+    for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
+        edge_clear(&task->inputs[i]);
+    }
+    uv_close((uv_handle_t *)&task->retry, NULL);
+}

@@ -204,8 +204,7 @@ static sl_error *parse_tags(const json_value *tags, sl_delta_file *file) {
     return error;
 }
 
-/* "numRecords" of the statistics without parsing all of them. */
-static int64_t rows_of(const char *stats) {
+int64_t delta_stats_rows(const char *stats) {
     static const char name[] = "\"numRecords\"";
     const char *at = stats == NULL ? NULL : strstr(stats, name);
     if (at == NULL) {
@@ -248,7 +247,7 @@ static sl_error *parse_add(const json_value *body, const delta_texts *columns, d
     file->data_change = delta_json_bool(body, "dataChange", true);
     error = parse_partition_values(delta_json_member(body, "partitionValues"), columns, file);
     error = error != NULL ? error : copy_member(body, "stats", &file->stats);
-    file->rows = rows_of(file->stats);
+    file->rows = delta_stats_rows(file->stats);
     return error != NULL ? error : parse_tags(delta_json_member(body, "tags"), file);
 }
 

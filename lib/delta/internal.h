@@ -102,6 +102,8 @@ typedef struct delta_action {
 /* Parses one line of a log entry. `partition_columns` orders partition values. */
 sl_error *delta_action_parse(const char *line, size_t bytes, const delta_texts *partition_columns,
                              delta_action *out);
+/* "numRecords" of statistics (may be NULL) without parsing all of them; -1: not there. */
+int64_t delta_stats_rows(const char *stats);
 void delta_action_clear(delta_action *action);
 void delta_protocol_clear(delta_protocol *protocol);
 void delta_metadata_clear(delta_metadata *metadata);

@@ -1,1 +1,1 @@
-"""The tests' Python packages: support (servers), lake (foreign readers), oracle (the expected answer)."""
+"""The tests' Python packages: support (servers), lake (foreign readers), oracle (the answer)."""

@@ -7,8 +7,8 @@
 #   azurite.sh status DIR   prints DIR/env and exits 0 while it runs, 1 otherwise
 #   azurite.sh fetch        only installs the npm package
 #
-# DIR/env then holds AZURITE_BLOB_STORAGE_URL (delta-rs and DuckDB look for it), the account, its key
-# (published with the emulator, the same everywhere) and PID.
+# DIR/env then holds AZURITE_BLOB_STORAGE_URL (delta-rs and DuckDB look for it), the account, its
+# key (published with the emulator, the same everywhere) and PID.
 . "$(dirname "$0")/common.sh"
 
 azurite_version="$(sed -n 's/.*"azurite": "\(.*\)".*/\1/p' "$dev_dir/azurite/package.json")"

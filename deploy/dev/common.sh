@@ -1,6 +1,6 @@
 # Shared by the scripts of this folder; sourced, never run. Knows where downloads are cached
-# (build/deps, or SLUICE_DEPS), how a port is picked, and how a server is stopped: by its own process
-# id, after a look at its command line, never by name.
+# (build/deps, or SLUICE_DEPS), how a port is picked, and how a server is stopped: by its own
+# process id, after a look at its command line, never by name.
 
 set -euo pipefail
 
@@ -28,8 +28,8 @@ print(*[s.getsockname()[1] for s in held])
 PY
 }
 
-# Runs a command while holding the lock of one cached thing, so that two tests that start at the same
-# moment download it once.
+# Runs a command while holding the lock of one cached thing, so that two tests that start at the
+# same moment download it once.
 with_lock() { # NAME COMMAND...
   local name="$1"
   shift

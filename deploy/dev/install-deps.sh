@@ -2,7 +2,7 @@
 # Installs what sluice needs on Debian 12, and does nothing, quickly, when all of it is there.
 #
 #   install-deps.sh build   compiler, make and the libraries that sluice links (make, make demo)
-#   install-deps.sh test    the same, and what the tests, checks and development servers need (default)
+#   install-deps.sh test    (default) the same, and what tests, checks and servers for them need
 #
 # A tool that is already on the PATH in another form (a JDK or Node of one's own) is left alone.
 . "$(dirname "$0")/common.sh"

@@ -2,9 +2,9 @@
 # A real Apache Kafka broker (KRaft, one node) on free ports of 127.0.0.1, for tests and trials.
 #
 #   kafka.sh start DIR [--set KEY=VALUE]... [--heap SIZE]
-#                           starts a broker whose data is in DIR and waits until it is ready. A broker
-#                           that runs there already is left as it is; a stopped one goes on with its
-#                           data, and on its old ports where nobody else has taken them
+#                           starts a broker whose data is in DIR and waits until it is ready. One
+#                           that runs there already is left as it is; a stopped one goes on with
+#                           its data, and on its old ports where nobody else has taken them
 #   kafka.sh stop DIR       stops it and waits until it is gone
 #   kafka.sh kill DIR       kills it at once, as a power cut would
 #   kafka.sh status DIR     prints DIR/env and exits 0 while it runs, 1 otherwise
@@ -71,10 +71,13 @@ PROPERTIES
   } >"$dir/server.properties"
 }
 
+new_cluster_id() {
+  python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(16)).decode()[:22])'
+}
+
 format_storage() { # DIR
   [ -e "$1/data/meta.properties" ] && return 0
-  (kafka_java 256m info "$1" kafka.tools.StorageTool format \
-    -t "$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')" \
+  (kafka_java 256m info "$1" kafka.tools.StorageTool format -t "$(new_cluster_id)" \
     -c "$1/server.properties") >"$1/format.log" 2>&1 || {
     show_log "$1/format.log"
     die "the storage folder could not be formatted"

@@ -1,13 +1,14 @@
 """Compares what several readers see in one Delta table, or two tables, as multisets of rows.
 
-The comparison is exact and knows nothing of order: DuckDB's EXCEPT ALL, both ways, over Arrow tables of
-one common form (readers.normalised), nested columns included. NaN equals NaN, and -0.0 equals 0.0.
+The comparison is exact and knows nothing of order: DuckDB's EXCEPT ALL, both ways, over Arrow
+tables of one common form (readers.normalised), nested columns included. NaN equals NaN, and -0.0
+equals 0.0.
 
-    python -m tests.lake.compare TABLE [TABLE2] [--readers delta-rs,duckdb] [--version N] [--columns a,b]
-                                 [--fingerprint]
+    python -m tests.lake.compare TABLE [TABLE2] [--readers delta-rs,duckdb] [--version N]
+                                 [--columns a,b] [--fingerprint]
 
-compares every available reader of TABLE, and TABLE2 where given, with the first. Exit code 0: all the
-same; 1: they differ (the schemas or some rows are shown); 2: fewer than two things to compare.
+compares every available reader of TABLE, and TABLE2 where given, with the first. Exit code 0: all
+the same; 1: they differ (the schemas or some rows are shown); 2: fewer than two things to compare.
 """
 
 import argparse
@@ -26,8 +27,11 @@ def _quoted(name):
 def schema_difference(left, right):
     """None when both have the same columns (order aside) of the same types, else a sentence."""
     a, b = ({f.name: str(f.type) for f in t.schema} for t in (left, right))
-    parts = [f"{n}: {a.get(n, 'absent')} / {b.get(n, 'absent')}" for n in {**a, **b}
-             if a.get(n) != b.get(n)]
+    parts = [
+        f"{n}: {a.get(n, 'absent')} / {b.get(n, 'absent')}"
+        for n in {**a, **b}
+        if a.get(n) != b.get(n)
+    ]
     return "columns differ: " + "; ".join(parts) if parts else None
 
 
@@ -69,7 +73,10 @@ def difference(left, right, columns=None, left_name="left", right_name="right"):
     if only_left == 0 and only_right == 0:
         return None
     lines = [f"{left_name} has {left.num_rows} rows, {right_name} {right.num_rows}"]
-    for name, count, rows in ((left_name, only_left, left_rows), (right_name, only_right, right_rows)):
+    for name, count, rows in (
+        (left_name, only_left, left_rows),
+        (right_name, only_right, right_rows),
+    ):
         if count:
             lines.append(f"{count} rows only in {name}, for example:")
             lines += _shown(rows)
@@ -77,7 +84,7 @@ def difference(left, right, columns=None, left_name="left", right_name="right"):
 
 
 def fingerprint(table, columns=None):
-    """(rows, hash): equal for equal multisets of rows, whatever their order; for "nothing changed"."""
+    """(rows, hash): the same for the same multiset of rows, whatever its order."""
     import duckdb
 
     table = readers.normalised(table)
@@ -98,7 +105,8 @@ def fingerprint(table, columns=None):
 
 
 def same_in_all_readers(table, names=None, version=None):
-    """Reads `table` with every available reader of `names`; (Arrow table, readers used, differences).
+    """Reads `table` with every available reader of `names`; (Arrow table, readers used,
+    differences).
 
     `differences` is a list of texts, empty when all agree with the first reader.
     """
@@ -120,7 +128,9 @@ def _arguments(argv):
     parser.add_argument("other", nargs="?", help="a second table to compare with the first")
     parser.add_argument("--readers", default=",".join(readers.READERS), help="default: all")
     parser.add_argument("--version", type=int, help="of TABLE; default: the newest")
-    parser.add_argument("--columns", help="compare only these, comma-separated, with a second table")
+    parser.add_argument(
+        "--columns", help="compare only these, comma-separated, with a second table"
+    )
     parser.add_argument("--fingerprint", action="store_true", help="print a hash of TABLE's rows")
     return parser.parse_args(argv)
 

@@ -6,8 +6,8 @@
     duckdb     the log by delta-kernel, the files by DuckDB's Parquet reader
     spark      Delta's own implementation; what it read comes back as Parquet files of its own
 
-A reader whose packages are not installed is missing, and `missing()` says why, so that a test can say
-so when it skips. How two results are compared is compare.py's matter.
+A reader whose packages are not installed is missing, and `missing()` says why, so that a test can
+say so when it skips. How two results are compared is compare.py's matter.
 """
 
 import atexit
@@ -208,7 +208,7 @@ def _map_as_list(key, value):
 
 
 def _cast(array, wanted):
-    """Arrow's cast has no way from a map to a list, nor into structs below lists in all versions."""
+    """Arrow's own cast has no way from a map to a list, nor into all nested types."""
     if array.type.equals(wanted):
         return array
     kind = array.type
@@ -220,8 +220,10 @@ def _cast(array, wanted):
         return pa.StructArray.from_arrays(children, fields=list(wanted), mask=mask)
     if pa.types.is_map(kind):
         entries = pa.StructArray.from_arrays(
-            [_cast(array.keys, wanted.value_type.field(0).type),
-             _cast(array.items, wanted.value_type.field(1).type)],
+            [
+                _cast(array.keys, wanted.value_type.field(0).type),
+                _cast(array.items, wanted.value_type.field(1).type),
+            ],
             fields=list(wanted.value_type),
         )
         return _list_of(array, entries, wanted)
@@ -237,7 +239,7 @@ def _list_of(array, values, wanted):
 
 
 def normalised(table):
-    """The same rows with one Arrow type for each Delta type; nullability and metadata are dropped."""
+    """The same rows with one Arrow type for each Delta type; without nullability and metadata."""
     names, columns = [], []
     for field, column in zip(table.schema, table.columns):
         wanted = _common_type(field.type)

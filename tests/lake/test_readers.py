@@ -1,4 +1,4 @@
-"""The readers and the comparison themselves, on a table that delta-rs writes with every Delta type."""
+"""The readers and the comparison, on a table by delta-rs with columns of every Delta type."""
 
 import datetime
 import decimal

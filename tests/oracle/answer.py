@@ -1,4 +1,4 @@
-"""The whole answer for one bronze table: silver, rejects, duplicates, and each aggregation's gold."""
+"""The whole answer for one bronze table: silver, rejects, duplicates, each aggregation's gold."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from tests.oracle.spec import DedupSpec, GoldSpec
 class Answer:
     """Frames in offset order, with the place (`_topic`, `_partition`, `_offset`) of each record.
 
-    silver has the schema's columns besides, rejected `value` and `why`, duplicates nothing more. gold:
-    node name to golden.Gold. `specs` are those that gold was computed by.
+    silver has the schema's columns besides, rejected `value` and `why`, duplicates nothing more.
+    gold: node name to golden.Gold. `specs` are those that gold was computed by.
     """
 
     records: int
@@ -29,7 +29,8 @@ class Answer:
 
 
 def expect(bronze, schema, dedup=None, golds=None):
-    """`bronze`: an Arrow or polars table with value, topic, partition, offset, timestamp (in any order).
+    """`bronze`: an Arrow or polars table with value, topic, partition, offset, timestamp (in any
+    order).
 
     `schema`: the JSON Schema as a dict. `dedup`: a DedupSpec or None. `golds`: name to GoldSpec.
     """
@@ -55,7 +56,8 @@ def expect(bronze, schema, dedup=None, golds=None):
 
 
 def expect_for_topology(bronze, topology, folder=None):
-    """As `expect`, by a topology (a path, or a dict with the `folder` that its paths are relative to).
+    """As `expect`, by a topology (a path, or a dict with the `folder` that its paths are relative
+    to).
 
     It has to have one silver-validate; every gold-agg that reads from it is computed.
     """
@@ -63,7 +65,7 @@ def expect_for_topology(bronze, topology, folder=None):
         folder = Path(topology).parent
         topology = json.loads(Path(topology).read_text())
     nodes = topology["transforms"]
-    (name, config), = [
+    ((name, config),) = [
         (n, node["config"]) for n, node in nodes.items() if node["plugin"] == "silver-validate"
     ]
     schema = config["schema"]

@@ -1,7 +1,8 @@
 """Compares what a run left in its tables with the oracle's answer.
 
-Each function returns None when all is as it has to be, else a text that shows what is not: so that a test
-says `assert check.silver(answer, table) is None`. Tables are Arrow tables of any reader (tests/lake).
+Each function returns None when all is as it has to be, else a text that shows what is not: so that
+a test says `assert check.silver(answer, table) is None`. Tables are Arrow tables of any reader
+(tests/lake).
 """
 
 import polars as pl
@@ -69,7 +70,8 @@ def quarantine(answer, table):
     if unexplained:
         return f"{unexplained} quarantined records have no reason"
     got = got.select(
-        *[pl.col(n[1:]).cast(k).alias(n) for n, k in _PLACE.items()], pl.col("value").cast(pl.Binary)
+        *[pl.col(n[1:]).cast(k).alias(n) for n, k in _PLACE.items()],
+        pl.col("value").cast(pl.Binary),
     )
     wanted = answer.rejected.select(*_PLACE, "value")
     told = compare.difference(wanted.to_arrow(), got.to_arrow(), None, "oracle", "quarantine")
@@ -105,11 +107,13 @@ def _near(got, low, high, relative):
     """got within [low, high], widened by a relative error; both null is near, too."""
     slack = relative * pl.max_horizontal(low.abs(), high.abs()) + 1e-12
     inside = (got >= low - slack) & (got <= high + slack)
-    return pl.when(got.is_null() | low.is_null()).then(got.is_null() & low.is_null()).otherwise(inside)
+    return (
+        pl.when(got.is_null() | low.is_null()).then(got.is_null() & low.is_null()).otherwise(inside)
+    )
 
 
 def _exact_form(kind):
-    """The type in which values of `kind` are compared exactly, whatever width a table gives them."""
+    """The type in which values of `kind` are compared, whatever width a table gives them."""
     if isinstance(kind, pl.Decimal):
         return pl.Decimal(38, kind.scale)
     if kind.is_integer():
@@ -136,16 +140,14 @@ def _same_value(name, aggregate, kinds):
 
 
 def gold(answer, node, table):
-    """The windows of an aggregation: exact where the aggregate is exact, near where it is a sketch."""
+    """The windows of an aggregation: exact where the aggregate is, near where it is a sketch."""
     wanted, spec = answer.gold[node].windows, answer.specs[node]
     keys = ["window_start", "window_end", *spec.group_columns]
     names = [*keys, *spec.aggregates]
     absent = [n for n in names if n not in table.schema.names]
     if absent:
         return f"gold has no column {', '.join(absent)}; it has {', '.join(table.schema.names)}"
-    got = _frame(table.select(names)).with_columns(
-        [pl.col(k).cast(wanted.schema[k]) for k in keys]
-    )
+    got = _frame(table.select(names)).with_columns([pl.col(k).cast(wanted.schema[k]) for k in keys])
     twice = got.filter(pl.struct(keys).is_duplicated())
     if twice.height:
         return f"{twice.height} rows of gold share their key with another:\n{_shown(twice)}"
@@ -160,5 +162,7 @@ def gold(answer, node, table):
         wrong = both.filter(~_same_value(name, aggregate, wanted.schema))
         if wrong.height:
             columns = [c for c in wrong.columns if c in keys or name in (c.split("__")[0], c[4:])]
-            told.append(f"{wrong.height} windows differ in {name}:\n{_shown(wrong.select(columns))}")
+            told.append(
+                f"{wrong.height} windows differ in {name}:\n{_shown(wrong.select(columns))}"
+            )
     return "\n".join(told) or None

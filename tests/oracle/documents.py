@@ -1,8 +1,9 @@
 """Strict JSON and the schema, record by record: the oracle's slow and certain way.
 
-`Documents` knows one JSON Schema. It says of one value whether it is valid, by Python's `jsonschema` and by
-what the columns can hold, and turns a valid one into the values of its columns. Schemas of plain columns are
-covered: string, integer, number, boolean, date-time, date, decimal(P,S), objects with properties, arrays.
+`Documents` knows one JSON Schema. It says of one value whether it is valid, by Python's
+`jsonschema` and by what the columns can hold, and turns a valid one into the values of its
+columns. Schemas of plain columns are covered: string, integer, number, boolean, date-time, date,
+decimal(P,S), objects with properties, arrays.
 """
 
 import datetime
@@ -17,7 +18,8 @@ import polars as pl
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 _DATE_TIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
+    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))",
+    re.ASCII,
 )
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _MAX_DEPTH = 64
@@ -152,7 +154,7 @@ def _as_decimal(value, kind):
 
 
 def cell(value, schema, kind):
-    """A valid JSON value as the value of its column; raises Refused where the column is too small."""
+    """A valid JSON value as that of its column; raises Refused where the column is too small."""
     if value is None:
         return None
     if isinstance(kind, pl.Struct):

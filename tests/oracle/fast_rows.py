@@ -1,9 +1,9 @@
 """The oracle's fast way into columns: one regular expression, made from the schema.
 
-It matches a *subset* of the valid records: those written compactly, with the properties in the schema's
-order, no escapes in strings, and numbers of few digits. What matches is valid and its groups are the values;
-what does not match is judged by documents.py, so that a fault here can only be to accept too much. The
-tests compare both ways record by record.
+It matches a *subset* of the valid records: those written compactly, with the properties in the
+schema's order, no escapes in strings, and numbers of few digits. What matches is valid and its
+groups are the values; what does not match is judged by documents.py, so that a fault here can only
+be to accept too much. The tests compare both ways record by record.
 """
 
 import re
@@ -107,13 +107,13 @@ class _Pattern:
         return self.scalar(pattern, schema, column)
 
     def members(self, schema):
-        """An object's properties in order; the first has to be required, so that commas are plain."""
+        """An object's properties in order; the first is required, so that commas are plain."""
         required = schema.get("required", ())
         texts, values, marker = [], [], None
         for name, inner in schema["properties"].items():
             first_group = self.groups
             text, value = self.value(inner)
-            member = f"{'' if not texts else ','}\"{re.escape(name)}\":{text}"
+            member = f'{"" if not texts else ","}"{re.escape(name)}":{text}'
             if name not in required:
                 if marker is None:
                     raise NotFast("an optional property comes first")

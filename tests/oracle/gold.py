@@ -1,8 +1,9 @@
 """From silver to gold: watermarks, late records, windows and aggregates (README.md).
 
-Works on polars frames of kept records in offset order with the columns `_topic`, `_partition`, `_offset`,
-`_timestamp_us` beside the schema's. A quantile comes with its bounds: NAME__lo and NAME__hi hold the values at
-the whole ranks below and above q·(n−1), between which every definition of a quantile lies.
+Works on polars frames of kept records in offset order with the columns `_topic`, `_partition`,
+`_offset`, `_timestamp_us` beside the schema's. A quantile comes with its bounds: NAME__lo and
+NAME__hi hold the values at the whole ranks below and above q·(n−1), between which every definition
+of a quantile lies.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Small bronze tables for the oracle's own tests, and retail events with the faults of a real feed."""
+"""Small bronze tables for the oracle's own tests, and retail events with a feed's faults."""
 
 import json
 import random
@@ -50,8 +50,11 @@ def retail_event(seed, **changes):
         "amount": rng.randrange(1, 50_000) / 100,
         "currency": "EUR",
         "country": rng.choice(["DE", "FR"]),
-        "session": {"id": f"s-{rng.getrandbits(32):08x}", "page": "/cart",
-                    "duration_ms": rng.randrange(120_000)},
+        "session": {
+            "id": f"s-{rng.getrandbits(32):08x}",
+            "page": "/cart",
+            "duration_ms": rng.randrange(120_000),
+        },
         "temperature": rng.randrange(-100, 450) / 10,
         "tags": ["promo", "app"],
     }

@@ -14,8 +14,10 @@ _CHUNK_ROWS = 100_000
 
 def in_offset_order(bronze):
     """The columns of a bronze table (Arrow or polars) that the oracle reads, sorted by place."""
-    frame = bronze if isinstance(bronze, pl.DataFrame) else pl.from_arrow(
-        bronze.select(["value", "topic", "partition", "offset", "timestamp"])
+    frame = (
+        bronze
+        if isinstance(bronze, pl.DataFrame)
+        else pl.from_arrow(bronze.select(["value", "topic", "partition", "offset", "timestamp"]))
     )
     return frame.select(
         pl.col("topic").cast(pl.String).alias("_topic"),
@@ -69,9 +71,15 @@ def _with_rows(rows, found, kind):
         return rows
     filled = pl.Series("found", [row for _, row in found], dtype=kind)
     spots = pl.Series("at", [at for at, _ in found], dtype=pl.UInt32)
-    joined = pl.DataFrame({"row": rows}).with_row_index("at").join(
-        pl.DataFrame({"at": spots, "found": filled, "is_found": [True] * len(found)}),
-        on="at", how="left", maintain_order="left",
+    joined = (
+        pl.DataFrame({"row": rows})
+        .with_row_index("at")
+        .join(
+            pl.DataFrame({"at": spots, "found": filled, "is_found": [True] * len(found)}),
+            on="at",
+            how="left",
+            maintain_order="left",
+        )
     )
     chosen = pl.when(pl.col("is_found")).then(pl.col("found")).otherwise(pl.col("row"))
     return joined.select(chosen.alias("row"))["row"]
@@ -79,8 +87,12 @@ def _with_rows(rows, found, kind):
 
 def clock(timestamps_us, max_ahead_us=None):
     """The clock of one partition at each of its records; None stands for a missing timestamp."""
-    times = np.asarray([-1 if t is None else t for t in timestamps_us]
-                       if isinstance(timestamps_us, list) else timestamps_us, dtype=np.int64)
+    times = np.asarray(
+        [-1 if t is None else t for t in timestamps_us]
+        if isinstance(timestamps_us, list)
+        else timestamps_us,
+        dtype=np.int64,
+    )
     if len(times) == 0:
         return times
     known = np.flatnonzero(times >= 0)
@@ -106,7 +118,7 @@ def with_clock(records, max_ahead_us):
     lengths = records.group_by(_PARTITION, maintain_order=True).len()["len"]
     first = 0
     for length in lengths:
-        result[first:first + length] = clock(times[first:first + length], max_ahead_us)
+        result[first : first + length] = clock(times[first : first + length], max_ahead_us)
         first += length
     return records.with_columns(pl.Series("_clock_us", result))
 

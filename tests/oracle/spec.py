@@ -1,5 +1,5 @@
-"""What an oracle run is told: durations, windows, deduplication and aggregation, as the topology's JSON
-spells them. README.md has the definitions."""
+"""What an oracle run is told: durations, windows, deduplication and aggregation, as the topology's
+JSON spells them. README.md has the definitions."""
 
 import re
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Window:
 
     @staticmethod
     def from_config(config):
-        (kind, value), = config.items()
+        ((kind, value),) = config.items()
         if kind == "hopping":
             return Window(kind, duration_us(value["size"]), duration_us(value["every"]))
         if kind not in ("tumbling", "session"):

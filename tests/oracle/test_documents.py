@@ -76,9 +76,9 @@ def mutated(rng, value):
     """A byte changed, dropped, doubled or swapped, or a number or text put in."""
     at = rng.randrange(len(value))
     return [
-        value[:at] + bytes([rng.randrange(256)]) + value[at + 1:],
-        value[:at] + value[at + 1:],
-        value[:at] + value[at:at + 1] + value[at:],
+        value[:at] + bytes([rng.randrange(256)]) + value[at + 1 :],
+        value[:at] + value[at + 1 :],
+        value[:at] + value[at : at + 1] + value[at:],
         value[:at] + rng.choice([b'"', b",", b"}", b"\\", b"1", b"-", b".", b"e9"]) + value[at:],
     ][rng.randrange(4)]
 
@@ -104,9 +104,26 @@ def test_fast_way_is_refused_for_schemas_beyond_it():
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b" ", b"{", b"{}x", b"01", b"+1", b"1.", b"'a'", b"[1,]", b"nul", b"Infinity",
-             b'"\\x41"', b"\xef\xbb\xbf{}", b'"\xed\xa0\x80"', b'"\xc0\xaf"', b'{"a":1,"a":1}',
-             b"[" * 65 + b"]" * 65]
+    "text",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"{}x",
+        b"01",
+        b"+1",
+        b"1.",
+        b"'a'",
+        b"[1,]",
+        b"nul",
+        b"Infinity",
+        b'"\\x41"',
+        b"\xef\xbb\xbf{}",
+        b'"\xed\xa0\x80"',
+        b'"\xc0\xaf"',
+        b'{"a":1,"a":1}',
+        b"[" * 65 + b"]" * 65,
+    ],
 )
 def test_strict_json(text):
     with pytest.raises(Refused):

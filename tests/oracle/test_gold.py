@@ -22,8 +22,12 @@ START = samples.START_US // samples.SECOND
 
 
 def record(partition, offset, at, kafka=None, **columns):
-    return (partition, offset, START + (at if kafka is None else kafka),
-            {"t": samples.iso(START + at), **columns})
+    return (
+        partition,
+        offset,
+        START + (at if kafka is None else kafka),
+        {"t": samples.iso(START + at), **columns},
+    )
 
 
 def golden(rows, **config):
@@ -32,13 +36,17 @@ def golden(rows, **config):
 
 
 def seconds(moment):
-    return (moment - datetime.datetime(2026, 11, 22, 10, tzinfo=datetime.timezone.utc)).total_seconds()
+    return (
+        moment - datetime.datetime(2026, 11, 22, 10, tzinfo=datetime.timezone.utc)
+    ).total_seconds()
 
 
 def windows(answer, *columns):
     frame = answer.gold["g"].windows
-    return [(seconds(r["window_start"]), seconds(r["window_end"]), *[r[c] for c in columns])
-            for r in frame.to_dicts()]
+    return [
+        (seconds(r["window_start"]), seconds(r["window_end"]), *[r[c] for c in columns])
+        for r in frame.to_dicts()
+    ]
 
 
 def late(answer):
@@ -75,7 +83,11 @@ def test_only_the_own_partition_counts():
 
 
 def test_late_records_and_duplicates_and_rejects_move_no_watermark():
-    rows = [record(0, 0, 0), (0, 1, START, b'{"t":"2027-01-01T00:00:00Z","n":"x"}'), record(0, 2, 1)]
+    rows = [
+        record(0, 0, 0),
+        (0, 1, START, b'{"t":"2027-01-01T00:00:00Z","n":"x"}'),
+        record(0, 2, 1),
+    ]
     assert late(golden(rows, window={"tumbling": "10s"})) == []
 
 
@@ -95,12 +107,18 @@ def test_hopping_of_a_size_that_is_no_multiple():
 
 def test_sessions_end_by_a_gap_and_groups_are_apart():
     rows = [
-        record(0, 0, 0, g="a"), record(0, 1, 9.999, g="a"), record(0, 2, 19.999, g="a"),
-        record(1, 0, 4, g="b"), record(1, 1, 12, g="b"), record(1, 2, 8, g="b"),
+        record(0, 0, 0, g="a"),
+        record(0, 1, 9.999, g="a"),
+        record(0, 2, 19.999, g="a"),
+        record(1, 0, 4, g="b"),
+        record(1, 1, 12, g="b"),
+        record(1, 2, 8, g="b"),
     ]
     answer = golden(rows, window={"session": "10s"}, lateness="1h", group_by=["g"])
     assert windows(answer, "g", "c") == [
-        (0, 19.999, "a", 2), (4, 22, "b", 3), (19.999, 29.999, "a", 1)
+        (0, 19.999, "a", 2),
+        (4, 22, "b", 3),
+        (19.999, 29.999, "a", 1),
     ]
 
 
@@ -123,13 +141,25 @@ def test_event_time_far_ahead_of_kafka_is_left_out_and_moves_nothing():
     assert answer.gold["g"].left_out["_offset"].to_list() == [1]
     assert windows(answer, "c") == [(0, 10, 2), (60, 70, 1)]
     assert late(golden(rows, window={"tumbling": "10s"}, lateness="51s", max_ahead="1m")) == []
-    assert late(golden(rows, window={"tumbling": "10s"}, lateness="50s", max_ahead="1m")) == [(0, 3)]
+    assert late(golden(rows, window={"tumbling": "10s"}, lateness="50s", max_ahead="1m")) == [
+        (0, 3)
+    ]
 
 
 AGGREGATES = {
-    "c": "count()", "cn": "count(n)", "sn": "sum(n)", "sd": "sum(d)", "sx": "sum(x)", "lo": "min(n)",
-    "hi": "max(d)", "avg": "avg(d)", "dev": "stddev(n)", "kinds": "count_distinct(g)",
-    "mid": "quantile(n, 0.5)", "first": "first(n)", "last": "last(n)",
+    "c": "count()",
+    "cn": "count(n)",
+    "sn": "sum(n)",
+    "sd": "sum(d)",
+    "sx": "sum(x)",
+    "lo": "min(n)",
+    "hi": "max(d)",
+    "avg": "avg(d)",
+    "dev": "stddev(n)",
+    "kinds": "count_distinct(g)",
+    "mid": "quantile(n, 0.5)",
+    "first": "first(n)",
+    "last": "last(n)",
 }
 
 
@@ -167,12 +197,15 @@ def test_aggregates_of_no_values_and_null_groups():
 def gold_table(answer):
     frame = answer.gold["g"].windows
     frame = frame.select([c for c in frame.columns if "__" not in c])
-    return frame.with_columns([pl.col(n).cast(pl.Decimal(38, 0)) for n, k in frame.schema.items()
-                               if k == pl.Int128]).to_arrow()
+    return frame.with_columns(
+        [pl.col(n).cast(pl.Decimal(38, 0)) for n, k in frame.schema.items() if k == pl.Int128]
+    ).to_arrow()
 
 
 def test_sums_are_exact_and_deviations_as_in_sql():
-    rows = [record(0, i, i, n=n, d=d) for i, (n, d) in enumerate([(2**62, 0.1), (2, 0.2), (3, 0.3)])]
+    rows = [
+        record(0, i, i, n=n, d=d) for i, (n, d) in enumerate([(2**62, 0.1), (2, 0.2), (3, 0.3)])
+    ]
     wanted = {"n": "sum(n)", "d": "sum(d)", "s": "stddev(d)", "p": "stddev_pop(d)"}
     answer = golden(rows, window={"tumbling": "10s"}, aggregates=wanted, lateness="1h")
     (row,) = answer.gold["g"].windows.to_dicts()
@@ -186,11 +219,14 @@ def test_gold_is_compared_exactly():
     table = gold_table(answer)
     assert check.gold(answer, "g", table) is None
     assert "1 windows missing" in check.gold(answer, "g", table.slice(1))
-    assert "share their key" in check.gold(answer, "g", pl.concat(
-        [pl.from_arrow(table), pl.from_arrow(table.slice(0, 1))]).to_arrow())
+    assert "share their key" in check.gold(
+        answer, "g", pl.concat([pl.from_arrow(table), pl.from_arrow(table.slice(0, 1))]).to_arrow()
+    )
     for name in AGGREGATES:
         frame = pl.from_arrow(table)
-        off = pl.when(pl.int_range(pl.len()) == 7).then(pl.col(name) * 3 + 5).otherwise(pl.col(name))
+        off = (
+            pl.when(pl.int_range(pl.len()) == 7).then(pl.col(name) * 3 + 5).otherwise(pl.col(name))
+        )
         told = check.gold(answer, "g", frame.with_columns(off.cast(frame.schema[name])).to_arrow())
         assert told.startswith(f"1 windows differ in {name}:"), name
 
@@ -202,14 +238,29 @@ def test_a_whole_topology_and_its_tables():
     rows = [(i % 3, i, START + 1, v) for i, v in enumerate(values)]
     topology = {
         "transforms": {
-            "silver": {"plugin": "silver-validate", "inputs": ["events"], "config": {
-                "schema": samples.EVENT_SCHEMA,
-                "deduplicate": {"key": "event_id", "within": "10m"}}},
-            "g": {"plugin": "gold-agg", "inputs": [{"from": "silver"}], "config": {
-                "time": "ts", "window": {"tumbling": "10s"}, "lateness": "60s",
-                "group_by": ["event_type", "country"],
-                "aggregates": {"events": "count()", "revenue": "sum(amount)",
-                               "p99_ms": "quantile(session.duration_ms, 0.99)"}}},
+            "silver": {
+                "plugin": "silver-validate",
+                "inputs": ["events"],
+                "config": {
+                    "schema": samples.EVENT_SCHEMA,
+                    "deduplicate": {"key": "event_id", "within": "10m"},
+                },
+            },
+            "g": {
+                "plugin": "gold-agg",
+                "inputs": [{"from": "silver"}],
+                "config": {
+                    "time": "ts",
+                    "window": {"tumbling": "10s"},
+                    "lateness": "60s",
+                    "group_by": ["event_type", "country"],
+                    "aggregates": {
+                        "events": "count()",
+                        "revenue": "sum(amount)",
+                        "p99_ms": "quantile(session.duration_ms, 0.99)",
+                    },
+                },
+            },
         }
     }
     answer = expect_for_topology(samples.bronze(rows), topology)

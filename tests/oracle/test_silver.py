@@ -7,8 +7,10 @@ from tests.oracle.silver import clock
 from tests.oracle.spec import duration_us, path_parts
 
 SCHEMA = {
-    "properties": {"k": {"type": ["string", "null"]}, "o": {
-        "type": "object", "properties": {"k": {"type": "integer"}}}},
+    "properties": {
+        "k": {"type": ["string", "null"]},
+        "o": {"type": "object", "properties": {"k": {"type": "integer"}}},
+    },
     "required": ["k"],
 }
 
@@ -16,8 +18,10 @@ SCHEMA = {
 def kept_and_duplicates(rows, within, max_ahead=None, key="k"):
     dedup = DedupSpec(key, duration_us(within), duration_us(max_ahead))
     answer = expect(samples.bronze(rows), SCHEMA, dedup)
-    places = [frame.select("_partition", "_offset").rows() for frame in
-              (answer.silver, answer.duplicates, answer.rejected)]
+    places = [
+        frame.select("_partition", "_offset").rows()
+        for frame in (answer.silver, answer.duplicates, answer.rejected)
+    ]
     assert sum(map(len, places)) == answer.records
     return places[:2]
 

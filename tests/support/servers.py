@@ -1,8 +1,8 @@
 """Real servers for tests: an Apache Kafka broker and Azurite, by the scripts of deploy/dev.
 
 Each is a context manager that starts the server in a folder of the test's, and stops it on leaving.
-Everything about ports, readiness and stopping is the scripts' matter; what is here is what a test then
-does with the server: topics, messages, end offsets, containers.
+Everything about ports, readiness and stopping is the scripts' matter; what is here is what a test
+then does with the server: topics, messages, end offsets, containers.
 """
 
 import base64
@@ -32,7 +32,7 @@ def _read_env(folder):
 
 
 def wait_for(condition, limit_s, what):
-    """Returns the condition's first true value; raises TimeoutError, naming `what`, after `limit_s`."""
+    """The condition's first true value; TimeoutError, which names `what`, after `limit_s`."""
     end = time.monotonic() + limit_s
     while True:
         value = condition()
@@ -86,8 +86,10 @@ class Kafka:
         admin = self._admin()
         admin.create_topics([topic])[name].result(30)
         wait_for(
-            lambda: len(getattr(admin.list_topics(timeout=10).topics.get(name), "partitions", ()))
-            == partitions,
+            lambda: (
+                len(getattr(admin.list_topics(timeout=10).topics.get(name), "partitions", ()))
+                == partitions
+            ),
             30,
             f"topic {name} with {partitions} partitions",
         )
@@ -116,7 +118,8 @@ class Kafka:
             consumer.close()
 
     def produce(self, topic, records, **config):
-        """Delivers an iterable of dicts: value, and if wanted key, partition, timestamp (ms), headers.
+        """Delivers an iterable of dicts: value, and if wanted key, partition, timestamp (ms),
+        headers.
 
         Returns the number delivered; the first refusal is raised.
         """
@@ -183,7 +186,7 @@ class Azurite:
         }
 
     def create_container(self, name):
-        """Create Container, with a SharedKey signature; a container that exists is left as it is."""
+        """Create Container, with a SharedKey signature; one that exists is left as it is."""
         headers = {
             "x-ms-date": email.utils.format_datetime(
                 datetime.datetime.now(datetime.timezone.utc), usegmt=True

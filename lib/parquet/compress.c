@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-static sl_error *init_zstd(sl_compressor *compressor, int level) {
+static sl_error *init_zstd(sl_pqw_compressor *compressor, int level) {
     if (level < ZSTD_minCLevel() || level > ZSTD_maxCLevel()) {
         return sl_error_new(SL_ERROR_CONFIG, "zstd has no level %d; use %d to %d", level,
                             ZSTD_minCLevel(), ZSTD_maxCLevel());
@@ -24,7 +24,7 @@ static sl_error *init_zstd(sl_compressor *compressor, int level) {
     return NULL;
 }
 
-sl_error *sl_compressor_init(sl_compressor *compressor, sl_parquet_codec codec, int level) {
+sl_error *sl_pqw_compressor_init(sl_pqw_compressor *compressor, sl_parquet_codec codec, int level) {
     compressor->codec = codec;
     compressor->context = NULL;
     switch (codec) {
@@ -43,7 +43,7 @@ sl_error *sl_compressor_init(sl_compressor *compressor, sl_parquet_codec codec, 
     }
 }
 
-void sl_compressor_free(sl_compressor *compressor) {
+void sl_pqw_compressor_free(sl_pqw_compressor *compressor) {
     if (compressor->codec == SL_PARQUET_ZSTD) {
         ZSTD_freeCCtx(compressor->context);
     } else {
@@ -65,7 +65,8 @@ static size_t bound(sl_parquet_codec codec, size_t bytes) {
     }
 }
 
-sl_error *sl_compress(sl_compressor *compressor, const void *data, size_t bytes, sl_buffer *out) {
+sl_error *sl_pqw_compress(sl_pqw_compressor *compressor, const void *data, size_t bytes,
+                          sl_buffer *out) {
     size_t room = bytes > INT32_MAX ? 0 : bound(compressor->codec, bytes);
     if (room == 0 && bytes > 0) {
         return sl_error_new(SL_ERROR_FATAL, "a page of %zu bytes is too large to compress", bytes);

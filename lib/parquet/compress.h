@@ -11,19 +11,20 @@
 #include "base/base.h"
 #include "parquet/format.h"
 
-typedef struct sl_compressor {
+typedef struct sl_pqw_compressor {
     sl_parquet_codec codec;
     void *context; /* ZSTD_CCtx or lz4's state */
-} sl_compressor;
+} sl_pqw_compressor;
 
 /* CONFIG when the codec is none that we write or the level is not one of its; NO_MEMORY. */
-sl_error *sl_compressor_init(sl_compressor *compressor, sl_parquet_codec codec, int level);
-void sl_compressor_free(sl_compressor *compressor);
+sl_error *sl_pqw_compressor_init(sl_pqw_compressor *compressor, sl_parquet_codec codec, int level);
+void sl_pqw_compressor_free(sl_pqw_compressor *compressor);
 
 /*
  * Appends the compressed form of `data` to `out`; an UNCOMPRESSED codec appends the bytes
  * themselves. At most 2^31 - 1 bytes. NO_MEMORY; FATAL when the codec's library reports a failure.
  */
-sl_error *sl_compress(sl_compressor *compressor, const void *data, size_t bytes, sl_buffer *out);
+sl_error *sl_pqw_compress(sl_pqw_compressor *compressor, const void *data, size_t bytes,
+                          sl_buffer *out);
 
 #endif /* SL_PARQUET_COMPRESS_H */

@@ -34,7 +34,7 @@ __attribute__((always_inline)) static inline void pack32(const uint64_t *values,
 #define PACK_CASES(first)                                                                          \
     PACK_CASE(first) PACK_CASE(first + 1) PACK_CASE(first + 2) PACK_CASE(first + 3)
 
-void sl_pack32(const uint64_t *values, unsigned width, uint8_t *out) {
+void sl_pqw_pack32(const uint64_t *values, unsigned width, uint8_t *out) {
     switch (width) {
     case 0:
         return;
@@ -51,7 +51,7 @@ void sl_pack32(const uint64_t *values, unsigned width, uint8_t *out) {
     }
 }
 
-void sl_pack_bools(const uint8_t *values, size_t n, uint8_t *out) {
+void sl_pqw_pack_bools(const uint8_t *values, size_t n, uint8_t *out) {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         uint64_t eight;

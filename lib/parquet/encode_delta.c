@@ -10,7 +10,7 @@
 #define MINIBLOCKS 4
 #define MINIBLOCK (BLOCK / MINIBLOCKS)
 /* A block at its widest: smallest delta, widths, values of 64 bits. */
-#define BLOCK_MAX_BYTES (SL_VARINT_MAX_BYTES + MINIBLOCKS + BLOCK * 8)
+#define BLOCK_MAX_BYTES (SL_PQW_VARINT_MAX_BYTES + MINIBLOCKS + BLOCK * 8)
 
 static uint64_t zigzag(int64_t value) {
     return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
@@ -28,7 +28,7 @@ static uint8_t *put_block(int64_t *deltas, size_t n, uint8_t *out) {
     }
     memset(relative + n, 0, (BLOCK - n) * sizeof(*relative));
 
-    out += sl_varint_encode(zigzag(smallest), out);
+    out += sl_pqw_varint_encode(zigzag(smallest), out);
     uint8_t *widths = out;
     out += MINIBLOCKS;
     for (size_t m = 0; m < MINIBLOCKS; m++) {
@@ -38,10 +38,10 @@ static uint8_t *put_block(int64_t *deltas, size_t n, uint8_t *out) {
             any |= values[i];
         }
         /* miniblocks without values have width 0 and no bytes */
-        unsigned width = sl_bit_width(any);
+        unsigned width = sl_pqw_bit_width(any);
         widths[m] = (uint8_t)width;
         if (m * MINIBLOCK < n) {
-            sl_pack32(values, width, out);
+            sl_pqw_pack32(values, width, out);
             out += (size_t)4 * width;
         }
     }
@@ -52,20 +52,20 @@ static bool put_header(size_t n, int64_t first, sl_buffer *out) {
     size_t blocks = n / BLOCK + 1;
     size_t bytes;
     if (!sl_mul_size(blocks, BLOCK_MAX_BYTES, &bytes) ||
-        !sl_add_size(bytes, (size_t)4 * SL_VARINT_MAX_BYTES, &bytes) ||
+        !sl_add_size(bytes, (size_t)4 * SL_PQW_VARINT_MAX_BYTES, &bytes) ||
         !sl_buffer_reserve(out, bytes)) {
         return false;
     }
     uint8_t *to = out->data + out->bytes;
-    to += sl_varint_encode(BLOCK, to);
-    to += sl_varint_encode(MINIBLOCKS, to);
-    to += sl_varint_encode(n, to);
-    to += sl_varint_encode(zigzag(first), to);
+    to += sl_pqw_varint_encode(BLOCK, to);
+    to += sl_pqw_varint_encode(MINIBLOCKS, to);
+    to += sl_pqw_varint_encode(n, to);
+    to += sl_pqw_varint_encode(zigzag(first), to);
     out->bytes = (size_t)(to - out->data);
     return true;
 }
 
-bool sl_delta_encode_i64(const int64_t *values, size_t n, sl_buffer *out) {
+bool sl_pqw_delta_encode_i64(const int64_t *values, size_t n, sl_buffer *out) {
     if (!put_header(n, n == 0 ? 0 : values[0], out)) {
         return false;
     }
@@ -82,7 +82,7 @@ bool sl_delta_encode_i64(const int64_t *values, size_t n, sl_buffer *out) {
     return true;
 }
 
-bool sl_delta_encode_i32(const int32_t *values, size_t n, sl_buffer *out) {
+bool sl_pqw_delta_encode_i32(const int32_t *values, size_t n, sl_buffer *out) {
     if (!put_header(n, n == 0 ? 0 : values[0], out)) {
         return false;
     }

@@ -44,24 +44,25 @@ __attribute__((always_inline)) static inline uint8_t *put_literals(const void *v
         if (part < 32) {
             memset(staged + part, 0, (32 - part) * sizeof(*staged));
         }
-        sl_pack32(staged, width, out + done / GROUP * width);
+        sl_pqw_pack32(staged, width, out + done / GROUP * width);
     }
     return out + groups * width;
 }
 
 static uint8_t *put_run(uint32_t value, size_t count, unsigned width, uint8_t *out) {
-    out += sl_varint_encode((uint64_t)count << 1, out);
+    out += sl_pqw_varint_encode((uint64_t)count << 1, out);
     for (unsigned bits = 0; bits < width; bits += 8) {
         *out++ = (uint8_t)(value >> bits);
     }
     return out;
 }
 
-/* Most bytes that n values can take, with slack for the padding of the last sl_pack32. */
+/* Most bytes that n values can take, with slack for the padding of the last sl_pqw_pack32. */
 static bool reserve(sl_buffer *out, size_t n, unsigned width) {
     size_t groups = n / GROUP + 1;
     size_t bytes;
-    return sl_mul_size(groups, (size_t)width + SL_VARINT_MAX_BYTES + sizeof(uint32_t), &bytes) &&
+    return sl_mul_size(groups, (size_t)width + SL_PQW_VARINT_MAX_BYTES + sizeof(uint32_t),
+                       &bytes) &&
            sl_add_size(bytes, 256, &bytes) && sl_buffer_reserve(out, bytes);
 }
 
@@ -99,16 +100,16 @@ __attribute__((always_inline)) static inline bool encode(const void *values, siz
     return true;
 }
 
-bool sl_rle_encode_u8(const uint8_t *values, size_t n, unsigned width, sl_buffer *out) {
+bool sl_pqw_rle_encode_u8(const uint8_t *values, size_t n, unsigned width, sl_buffer *out) {
     return encode(values, 1, n, width, out);
 }
 
-bool sl_rle_encode_u32(const uint32_t *values, size_t n, unsigned width, sl_buffer *out) {
+bool sl_pqw_rle_encode_u32(const uint32_t *values, size_t n, unsigned width, sl_buffer *out) {
     return encode(values, 4, n, width, out);
 }
 
-bool sl_rle_encode_run(uint32_t value, size_t n, unsigned width, sl_buffer *out) {
-    if (!sl_buffer_reserve(out, SL_VARINT_MAX_BYTES + sizeof(uint32_t))) {
+bool sl_pqw_rle_encode_run(uint32_t value, size_t n, unsigned width, sl_buffer *out) {
+    if (!sl_buffer_reserve(out, SL_PQW_VARINT_MAX_BYTES + sizeof(uint32_t))) {
         return false;
     }
     if (n > 0) {

@@ -9,8 +9,8 @@
 #define SHORT_LIST 15
 
 static void put_varint(sl_buffer *out, uint64_t value) {
-    uint8_t bytes[SL_VARINT_MAX_BYTES];
-    sl_buffer_append(out, bytes, sl_varint_encode(value, bytes));
+    uint8_t bytes[SL_PQW_VARINT_MAX_BYTES];
+    sl_buffer_append(out, bytes, sl_pqw_varint_encode(value, bytes));
 }
 
 static uint64_t zigzag(int64_t value) {

@@ -14,12 +14,12 @@
 #define STEPS_PER_VALUE 8
 #define STEPS_FREE 65536
 
-void sl_dictionary_init(sl_dictionary *dictionary, uint32_t width) {
+void sl_pqw_dictionary_init(sl_pqw_dictionary *dictionary, uint32_t width) {
     memset(dictionary, 0, sizeof(*dictionary));
     dictionary->width = width;
 }
 
-void sl_dictionary_clear(sl_dictionary *dictionary) {
+void sl_pqw_dictionary_clear(sl_pqw_dictionary *dictionary) {
     if (dictionary->slots != NULL && dictionary->count > 0) {
         memset(dictionary->slots, 0, ((size_t)dictionary->mask + 1) * sizeof(*dictionary->slots));
     }
@@ -31,14 +31,14 @@ void sl_dictionary_clear(sl_dictionary *dictionary) {
     sl_buffer_clear(&dictionary->positions);
 }
 
-void sl_dictionary_free(sl_dictionary *dictionary) {
+void sl_pqw_dictionary_free(sl_pqw_dictionary *dictionary) {
     free(dictionary->slots);
     sl_buffer_free(&dictionary->page);
     sl_buffer_free(&dictionary->positions);
-    sl_dictionary_init(dictionary, dictionary->width);
+    sl_pqw_dictionary_init(dictionary, dictionary->width);
 }
 
-size_t sl_dictionary_bytes(const sl_dictionary *dictionary) {
+size_t sl_pqw_dictionary_bytes(const sl_pqw_dictionary *dictionary) {
     size_t slots = dictionary->slots == NULL ? 0 : (size_t)dictionary->mask + 1;
     return slots * sizeof(*dictionary->slots) + dictionary->page.bytes +
            dictionary->positions.bytes;
@@ -51,7 +51,8 @@ static uint32_t hash(uint64_t low, uint64_t high, uint32_t bytes) {
     return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64));
 }
 
-static void place(sl_dictionary_slot *slots, uint32_t mask, const sl_dictionary_slot *slot) {
+static void place(sl_pqw_dictionary_slot *slots, uint32_t mask,
+                  const sl_pqw_dictionary_slot *slot) {
     uint32_t at = hash(slot->low, slot->high, slot->bytes) & mask;
     while (slots[at].index != 0) {
         at = (at + 1) & mask;
@@ -59,10 +60,10 @@ static void place(sl_dictionary_slot *slots, uint32_t mask, const sl_dictionary_
     slots[at] = *slot;
 }
 
-static bool grow(sl_dictionary *dictionary) {
+static bool grow(sl_pqw_dictionary *dictionary) {
     size_t old = dictionary->slots == NULL ? 0 : (size_t)dictionary->mask + 1;
     size_t wanted = old == 0 ? FIRST_SLOTS : old * 2;
-    sl_dictionary_slot *slots = calloc(wanted, sizeof(*slots));
+    sl_pqw_dictionary_slot *slots = calloc(wanted, sizeof(*slots));
     if (slots == NULL) {
         return false;
     }
@@ -77,7 +78,7 @@ static bool grow(sl_dictionary *dictionary) {
     return true;
 }
 
-static bool append_value(sl_dictionary *dictionary, const uint8_t *data, uint32_t bytes) {
+static bool append_value(sl_pqw_dictionary *dictionary, const uint8_t *data, uint32_t bytes) {
     uint32_t position = (uint32_t)dictionary->page.bytes;
     size_t page_bytes = dictionary->page.bytes;
     if (page_bytes + bytes + sizeof(bytes) > PAGE_MAX_BYTES) {
@@ -96,7 +97,7 @@ static bool append_value(sl_dictionary *dictionary, const uint8_t *data, uint32_
 }
 
 /* The value is not there. */
-static __attribute__((noinline)) uint32_t insert(sl_dictionary *dictionary, uint64_t low,
+static __attribute__((noinline)) uint32_t insert(sl_pqw_dictionary *dictionary, uint64_t low,
                                                  uint64_t high, const uint8_t *data,
                                                  uint32_t bytes) {
     bool full = dictionary->slots == NULL || dictionary->count >= dictionary->mask / 2;
@@ -104,21 +105,22 @@ static __attribute__((noinline)) uint32_t insert(sl_dictionary *dictionary, uint
         dictionary->exhausted = true;
         return NONE;
     }
-    sl_dictionary_slot slot = {low, high, bytes, ++dictionary->count};
+    sl_pqw_dictionary_slot slot = {low, high, bytes, ++dictionary->count};
     place(dictionary->slots, dictionary->mask, &slot);
     dictionary->last = slot;
     return slot.index - 1;
 }
 
-static bool same_bytes(const sl_dictionary *dictionary, uint32_t index, const uint8_t *data,
+static bool same_bytes(const sl_pqw_dictionary *dictionary, uint32_t index, const uint8_t *data,
                        uint32_t bytes) {
     size_t stored_bytes;
-    return memcmp(sl_dictionary_value(dictionary, index, &stored_bytes), data, bytes) == 0;
+    return memcmp(sl_pqw_dictionary_value(dictionary, index, &stored_bytes), data, bytes) == 0;
 }
 
-__attribute__((always_inline)) static inline uint32_t
-find(sl_dictionary *dictionary, uint64_t low, uint64_t high, const uint8_t *data, uint32_t bytes) {
-    const sl_dictionary_slot *last = &dictionary->last;
+__attribute__((always_inline)) static inline uint32_t find(sl_pqw_dictionary *dictionary,
+                                                           uint64_t low, uint64_t high,
+                                                           const uint8_t *data, uint32_t bytes) {
+    const sl_pqw_dictionary_slot *last = &dictionary->last;
     if (last->low == low && last->high == high && last->bytes == bytes && last->index != 0 &&
         (bytes <= SHORT_BYTES || same_bytes(dictionary, last->index - 1, data, bytes))) {
         return last->index - 1;
@@ -126,7 +128,7 @@ find(sl_dictionary *dictionary, uint64_t low, uint64_t high, const uint8_t *data
     if (dictionary->slots != NULL) {
         uint32_t at = hash(low, high, bytes) & dictionary->mask;
         for (; dictionary->slots[at].index != 0; at = (at + 1) & dictionary->mask) {
-            const sl_dictionary_slot *slot = &dictionary->slots[at];
+            const sl_pqw_dictionary_slot *slot = &dictionary->slots[at];
             if (slot->low == low && slot->high == high && slot->bytes == bytes &&
                 (bytes <= SHORT_BYTES || same_bytes(dictionary, slot->index - 1, data, bytes))) {
                 dictionary->last = *slot;
@@ -140,7 +142,7 @@ find(sl_dictionary *dictionary, uint64_t low, uint64_t high, const uint8_t *data
 
 /* Hashing has degenerated when probes outnumber the values of this call by far; so that long series
  * of good calls do not hide it, steps start anew with each. */
-static bool healthy(sl_dictionary *dictionary, size_t n) {
+static bool healthy(sl_pqw_dictionary *dictionary, size_t n) {
     if (dictionary->steps > STEPS_FREE + (uint64_t)n * STEPS_PER_VALUE) {
         dictionary->exhausted = true;
     }
@@ -148,8 +150,8 @@ static bool healthy(sl_dictionary *dictionary, size_t n) {
     return !dictionary->exhausted;
 }
 
-bool sl_dictionary_index_i32(sl_dictionary *dictionary, const int32_t *values, size_t n,
-                             uint32_t *indexes) {
+bool sl_pqw_dictionary_index_i32(sl_pqw_dictionary *dictionary, const int32_t *values, size_t n,
+                                 uint32_t *indexes) {
     for (size_t i = 0; i < n; i++) {
         indexes[i] = find(dictionary, (uint64_t)values[i], 0, (const uint8_t *)&values[i],
                           (uint32_t)sizeof(values[i]));
@@ -160,8 +162,8 @@ bool sl_dictionary_index_i32(sl_dictionary *dictionary, const int32_t *values, s
     return healthy(dictionary, n);
 }
 
-bool sl_dictionary_index_i64(sl_dictionary *dictionary, const int64_t *values, size_t n,
-                             uint32_t *indexes) {
+bool sl_pqw_dictionary_index_i64(sl_pqw_dictionary *dictionary, const int64_t *values, size_t n,
+                                 uint32_t *indexes) {
     for (size_t i = 0; i < n; i++) {
         indexes[i] = find(dictionary, (uint64_t)values[i], 0, (const uint8_t *)&values[i],
                           (uint32_t)sizeof(values[i]));
@@ -180,7 +182,7 @@ static uint64_t load_part(const uint8_t *data, uint32_t bytes) {
 }
 
 __attribute__((always_inline)) static inline uint32_t
-find_bytes(sl_dictionary *dictionary, const uint8_t *data, size_t bytes) {
+find_bytes(sl_pqw_dictionary *dictionary, const uint8_t *data, size_t bytes) {
     if (bytes <= 8) {
         return find(dictionary, load_part(data, (uint32_t)bytes), 0, data, (uint32_t)bytes);
     }
@@ -197,8 +199,8 @@ find_bytes(sl_dictionary *dictionary, const uint8_t *data, size_t bytes) {
     return find(dictionary, wide.low64, wide.high64, data, (uint32_t)bytes);
 }
 
-bool sl_dictionary_index_fixed(sl_dictionary *dictionary, const uint8_t *values, size_t n,
-                               uint32_t *indexes) {
+bool sl_pqw_dictionary_index_fixed(sl_pqw_dictionary *dictionary, const uint8_t *values, size_t n,
+                                   uint32_t *indexes) {
     size_t width = dictionary->width;
     for (size_t i = 0; i < n; i++) {
         indexes[i] = find_bytes(dictionary, values + i * width, width);
@@ -209,8 +211,8 @@ bool sl_dictionary_index_fixed(sl_dictionary *dictionary, const uint8_t *values,
     return healthy(dictionary, n);
 }
 
-bool sl_dictionary_index_lengths(sl_dictionary *dictionary, const uint8_t *data,
-                                 const uint32_t *lengths, size_t n, uint32_t *indexes) {
+bool sl_pqw_dictionary_index_lengths(sl_pqw_dictionary *dictionary, const uint8_t *data,
+                                     const uint32_t *lengths, size_t n, uint32_t *indexes) {
     for (size_t i = 0; i < n; i++) {
         indexes[i] = find_bytes(dictionary, data, lengths[i]);
         if (indexes[i] == NONE) {
@@ -221,9 +223,9 @@ bool sl_dictionary_index_lengths(sl_dictionary *dictionary, const uint8_t *data,
     return healthy(dictionary, n);
 }
 
-bool sl_dictionary_index_strings(sl_dictionary *dictionary, const uint8_t *data,
-                                 const int32_t *offsets, int64_t first, const int32_t *rows,
-                                 size_t n, uint32_t *indexes) {
+bool sl_pqw_dictionary_index_strings(sl_pqw_dictionary *dictionary, const uint8_t *data,
+                                     const int32_t *offsets, int64_t first, const int32_t *rows,
+                                     size_t n, uint32_t *indexes) {
     for (size_t i = 0; i < n; i++) {
         int64_t row = rows == NULL ? first + (int64_t)i : rows[i];
         int32_t begin = offsets[row];
@@ -235,7 +237,8 @@ bool sl_dictionary_index_strings(sl_dictionary *dictionary, const uint8_t *data,
     return healthy(dictionary, n);
 }
 
-const uint8_t *sl_dictionary_value(const sl_dictionary *dictionary, uint32_t i, size_t *bytes) {
+const uint8_t *sl_pqw_dictionary_value(const sl_pqw_dictionary *dictionary, uint32_t i,
+                                       size_t *bytes) {
     uint32_t position;
     memcpy(&position, dictionary->positions.data + (size_t)i * sizeof(position), sizeof(position));
     const uint8_t *value = dictionary->page.data + position;

@@ -9,8 +9,8 @@
  * those in `rows`.
  */
 typedef struct state {
-    sl_shredder *memory;
-    const sl_shred_path *path;
+    sl_pqw_shredder *memory;
+    const sl_pqw_shred_path *path;
     const struct ArrowArray *array;
     size_t entries;
     uint8_t level;
@@ -23,7 +23,7 @@ typedef struct state {
     int side; /* which of the paired buffers is in use */
 } state;
 
-void sl_shredder_free(sl_shredder *shredder) {
+void sl_pqw_shredder_free(sl_pqw_shredder *shredder) {
     for (int i = 0; i < 2; i++) {
         sl_buffer_free(&shredder->definition[i]);
         sl_buffer_free(&shredder->repetition[i]);
@@ -123,7 +123,7 @@ static sl_error *apply_nulls(state *s, const uint8_t *validity) {
     return NULL;
 }
 
-static sl_error *step_nulls(state *s, const sl_shred_step *step) {
+static sl_error *step_nulls(state *s, const sl_pqw_shred_step *step) {
     const uint8_t *validity = s->array->null_count == 0 ? NULL : s->array->buffers[0];
     if (validity == NULL || s->live == 0 || !has_null(s, validity)) {
         if (step->nullable) {
@@ -219,7 +219,7 @@ static sl_error *step_list(state *s) {
     return NULL;
 }
 
-static sl_error *descend(state *s, const sl_shred_step *step) {
+static sl_error *descend(state *s, const sl_pqw_shred_step *step) {
     if (step->child >= s->array->n_children) {
         return sl_error_new(SL_ERROR_CONFIG, "column %s: the array has no child %lld",
                             s->path->described, (long long)step->child);
@@ -232,9 +232,9 @@ static sl_error *descend(state *s, const sl_shred_step *step) {
     return NULL;
 }
 
-sl_error *sl_shred(sl_shredder *shredder, const sl_shred_path *path,
-                   const struct ArrowArray *columns, int64_t first, int64_t rows,
-                   sl_shredded *out) {
+sl_error *sl_pqw_shred(sl_pqw_shredder *shredder, const sl_pqw_shred_path *path,
+                       const struct ArrowArray *columns, int64_t first, int64_t rows,
+                       sl_pqw_shredded *out) {
     state s = {.memory = shredder,
                .path = path,
                .array = columns,
@@ -251,16 +251,17 @@ sl_error *sl_shred(sl_shredder *shredder, const sl_shred_path *path,
             return error;
         }
     }
-    *out = (sl_shredded){s.array, s.entries, s.definition, s.repetition, s.live, s.first, s.rows};
+    *out =
+        (sl_pqw_shredded){s.array, s.entries, s.definition, s.repetition, s.live, s.first, s.rows};
     return NULL;
 }
 
-size_t sl_shred_weight(const sl_shred_path *path, const struct ArrowArray *columns, int64_t first,
-                       int64_t rows) {
+size_t sl_pqw_shred_weight(const sl_pqw_shred_path *path, const struct ArrowArray *columns,
+                           int64_t first, int64_t rows) {
     const struct ArrowArray *array = columns;
     for (size_t i = 0; i < path->n_steps && rows > 0; i++) {
         if (path->steps[i].child >= array->n_children) {
-            return 0; /* sl_shred will say it */
+            return 0; /* sl_pqw_shred will say it */
         }
         array = array->children[path->steps[i].child];
         if (path->steps[i].list) {

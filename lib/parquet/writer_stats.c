@@ -4,11 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-#define SHOWN SL_STATS_STRING_BYTES
+#define SHOWN SL_PQW_STATS_STRING_BYTES
 #define KEPT (SHOWN + 1)
 #define HEAD_BYTES 16
 
-void sl_stats_clear(sl_stats *stats, sl_stats_kind kind) {
+void sl_pqw_stats_clear(sl_pqw_stats *stats, sl_pqw_stats_kind kind) {
     stats->kind = kind;
     stats->any = false;
     stats->nan_count = 0;
@@ -46,7 +46,7 @@ void sl_stats_clear(sl_stats *stats, sl_stats_kind kind) {
         add_floats(stats, (double)low, (double)high, n, nan);                                      \
     } while (0)
 
-static void add_floats(sl_stats *stats, double low, double high, size_t n, size_t nan) {
+static void add_floats(sl_pqw_stats *stats, double low, double high, size_t n, size_t nan) {
     stats->nan_count += (int64_t)nan;
     if (nan == n) {
         return;
@@ -56,59 +56,59 @@ static void add_floats(sl_stats *stats, double low, double high, size_t n, size_
     stats->any = true;
 }
 
-static sl_stats_wide load_big_endian(const uint8_t *bytes, size_t width) {
-    sl_stats_head value = (bytes[0] & 0x80) != 0 ? ~(sl_stats_head)0 : 0;
+static sl_pqw_stats_wide load_big_endian(const uint8_t *bytes, size_t width) {
+    sl_pqw_stats_head value = (bytes[0] & 0x80) != 0 ? ~(sl_pqw_stats_head)0 : 0;
     for (size_t i = 0; i < width; i++) {
         value = value << 8 | bytes[i];
     }
-    return (sl_stats_wide)value;
+    return (sl_pqw_stats_wide)value;
 }
 
-static void add_wide(sl_stats *stats, sl_stats_wide low, sl_stats_wide high) {
+static void add_wide(sl_pqw_stats *stats, sl_pqw_stats_wide low, sl_pqw_stats_wide high) {
     stats->min.wide = stats->any && stats->min.wide < low ? stats->min.wide : low;
     stats->max.wide = stats->any && stats->max.wide > high ? stats->max.wide : high;
     stats->any = true;
 }
 
-static void add_big_endian(sl_stats *stats, const uint8_t *values, size_t n, size_t width) {
+static void add_big_endian(sl_pqw_stats *stats, const uint8_t *values, size_t n, size_t width) {
     for (size_t i = 0; i < n; i++) {
-        sl_stats_wide value = load_big_endian(values + i * width, width);
+        sl_pqw_stats_wide value = load_big_endian(values + i * width, width);
         add_wide(stats, value, value);
     }
 }
 
-void sl_stats_add(sl_stats *stats, const void *values, size_t n, size_t width) {
+void sl_pqw_stats_add(sl_pqw_stats *stats, const void *values, size_t n, size_t width) {
     if (n == 0) {
         return;
     }
     switch (stats->kind) {
-    case SL_STATS_BOOL:
+    case SL_PQW_STATS_BOOL:
         SCAN(uint8_t, i64);
         break;
-    case SL_STATS_I32:
+    case SL_PQW_STATS_I32:
         SCAN(int32_t, i64);
         break;
-    case SL_STATS_U32:
+    case SL_PQW_STATS_U32:
         SCAN(uint32_t, i64);
         break;
-    case SL_STATS_I64:
+    case SL_PQW_STATS_I64:
         SCAN(int64_t, i64);
         break;
-    case SL_STATS_U64:
+    case SL_PQW_STATS_U64:
         SCAN(uint64_t, u64);
         break;
-    case SL_STATS_FLOAT:
+    case SL_PQW_STATS_FLOAT:
         SCAN_FLOATS(float);
         break;
-    case SL_STATS_DOUBLE:
+    case SL_PQW_STATS_DOUBLE:
         SCAN_FLOATS(double);
         break;
-    case SL_STATS_BIG_ENDIAN:
+    case SL_PQW_STATS_BIG_ENDIAN:
         add_big_endian(stats, values, n, width);
         break;
-    case SL_STATS_BYTES:
+    case SL_PQW_STATS_BYTES:
         for (size_t i = 0; i < n; i++) {
-            sl_stats_add_string(stats, (const uint8_t *)values + i * width, width);
+            sl_pqw_stats_add_string(stats, (const uint8_t *)values + i * width, width);
         }
         break;
     }
@@ -116,34 +116,36 @@ void sl_stats_add(sl_stats *stats, const void *values, size_t n, size_t width) {
 
 /* ---- strings ---- */
 
-static sl_stats_head head_of(const uint8_t *data, size_t bytes) {
+static sl_pqw_stats_head head_of(const uint8_t *data, size_t bytes) {
     uint64_t high;
     uint64_t low;
     memcpy(&high, data, 8);
     memcpy(&low, data + 8, 8);
-    sl_stats_head head = (sl_stats_head)__builtin_bswap64(high) << 64 | __builtin_bswap64(low);
+    sl_pqw_stats_head head =
+        (sl_pqw_stats_head)__builtin_bswap64(high) << 64 | __builtin_bswap64(low);
     if (bytes >= HEAD_BYTES) {
         return head;
     }
-    return bytes == 0 ? 0 : head & (~(sl_stats_head)0 << (8 * (HEAD_BYTES - bytes)));
+    return bytes == 0 ? 0 : head & (~(sl_pqw_stats_head)0 << (8 * (HEAD_BYTES - bytes)));
 }
 
-static int compare(const uint8_t *a, size_t a_bytes, const sl_stats_string *b) {
+static int compare(const uint8_t *a, size_t a_bytes, const sl_pqw_stats_string *b) {
     size_t kept = a_bytes < KEPT ? a_bytes : KEPT;
     int order = memcmp(a, b->data, kept < b->bytes ? kept : b->bytes);
     return order != 0 ? order : kept < b->bytes ? -1 : kept > b->bytes;
 }
 
-static void keep(sl_stats_string *string, sl_stats_head head, const uint8_t *data, size_t bytes) {
+static void keep(sl_pqw_stats_string *string, sl_pqw_stats_head head, const uint8_t *data,
+                 size_t bytes) {
     string->head = head;
     string->bytes = (uint32_t)(bytes < KEPT ? bytes : KEPT);
     memcpy(string->data, data, string->bytes);
 }
 
-__attribute__((always_inline)) static inline void add_string(sl_stats *stats, sl_stats_head head,
-                                                             const uint8_t *data, size_t bytes) {
-    sl_stats_string *min = &stats->min.string;
-    sl_stats_string *max = &stats->max.string;
+__attribute__((always_inline)) static inline void
+add_string(sl_pqw_stats *stats, sl_pqw_stats_head head, const uint8_t *data, size_t bytes) {
+    sl_pqw_stats_string *min = &stats->min.string;
+    sl_pqw_stats_string *max = &stats->max.string;
     if (!stats->any) {
         keep(min, head, data, bytes);
         keep(max, head, data, bytes);
@@ -159,35 +161,36 @@ __attribute__((always_inline)) static inline void add_string(sl_stats *stats, sl
     }
 }
 
-void sl_stats_add_strings(sl_stats *stats, const uint8_t *data, const uint32_t *lengths, size_t n) {
+void sl_pqw_stats_add_strings(sl_pqw_stats *stats, const uint8_t *data, const uint32_t *lengths,
+                              size_t n) {
     for (size_t i = 0; i < n; i++) {
         add_string(stats, head_of(data, lengths[i]), data, lengths[i]);
         data += lengths[i];
     }
 }
 
-void sl_stats_add_string(sl_stats *stats, const uint8_t *data, size_t bytes) {
+void sl_pqw_stats_add_string(sl_pqw_stats *stats, const uint8_t *data, size_t bytes) {
     uint8_t padded[HEAD_BYTES] = {0};
     memcpy(padded, data, bytes < HEAD_BYTES ? bytes : HEAD_BYTES);
     add_string(stats, head_of(padded, bytes), data, bytes);
 }
 
-void sl_stats_merge(sl_stats *stats, const sl_stats *other) {
+void sl_pqw_stats_merge(sl_pqw_stats *stats, const sl_pqw_stats *other) {
     if (other->any) {
         switch (stats->kind) {
-        case SL_STATS_U64: {
+        case SL_PQW_STATS_U64: {
             const uint64_t both[2] = {other->min.u64, other->max.u64};
-            sl_stats_add(stats, both, 2, sizeof(both[0]));
+            sl_pqw_stats_add(stats, both, 2, sizeof(both[0]));
             break;
         }
-        case SL_STATS_FLOAT:
-        case SL_STATS_DOUBLE:
+        case SL_PQW_STATS_FLOAT:
+        case SL_PQW_STATS_DOUBLE:
             add_floats(stats, other->min.f64, other->max.f64, 1, 0);
             break;
-        case SL_STATS_BIG_ENDIAN:
+        case SL_PQW_STATS_BIG_ENDIAN:
             add_wide(stats, other->min.wide, other->max.wide);
             break;
-        case SL_STATS_BYTES:
+        case SL_PQW_STATS_BYTES:
             add_string(stats, other->min.string.head, other->min.string.data,
                        other->min.string.bytes);
             add_string(stats, other->max.string.head, other->max.string.data,
@@ -212,7 +215,7 @@ static bool is_continuation(uint8_t byte) {
 }
 
 /* Where to cut: whole characters of utf8, SHOWN bytes at most. */
-static size_t cut_at(const sl_stats_string *string, bool utf8) {
+static size_t cut_at(const sl_pqw_stats_string *string, bool utf8) {
     size_t end = SHOWN;
     while (utf8 && end > 0 && is_continuation(string->data[end])) {
         end--;
@@ -274,10 +277,11 @@ static size_t round_up_utf8(uint8_t *data, size_t bytes) {
     return 0;
 }
 
-static void describe_strings(const sl_stats *stats, sl_parquet_column *column, uint8_t *memory) {
+static void describe_strings(const sl_pqw_stats *stats, sl_parquet_column *column,
+                             uint8_t *memory) {
     bool utf8 = column->type.id == SL_TYPE_UTF8;
-    const sl_stats_string *min = &stats->min.string;
-    const sl_stats_string *max = &stats->max.string;
+    const sl_pqw_stats_string *min = &stats->min.string;
+    const sl_pqw_stats_string *max = &stats->max.string;
 
     column->has_min = true;
     column->min_exact = min->bytes <= SHOWN;
@@ -312,11 +316,11 @@ static void describe_strings(const sl_stats *stats, sl_parquet_column *column, u
     column->max.bytes = bytes;
 }
 
-static void describe_decimal(sl_stats_wide value, sl_parquet_value *out) {
+static void describe_decimal(sl_pqw_stats_wide value, sl_parquet_value *out) {
     memcpy(out->decimal, &value, sizeof(out->decimal));
 }
 
-void sl_stats_describe(const sl_stats *stats, sl_parquet_column *column, uint8_t *memory) {
+void sl_pqw_stats_describe(const sl_pqw_stats *stats, sl_parquet_column *column, uint8_t *memory) {
     column->nan_count = stats->nan_count;
     column->has_min = column->has_max = stats->any;
     column->min_exact = column->max_exact = stats->any;
@@ -325,19 +329,19 @@ void sl_stats_describe(const sl_stats *stats, sl_parquet_column *column, uint8_t
     }
     bool decimal = column->type.id == SL_TYPE_DECIMAL128;
     switch (stats->kind) {
-    case SL_STATS_BYTES:
+    case SL_PQW_STATS_BYTES:
         describe_strings(stats, column, memory);
         break;
-    case SL_STATS_BIG_ENDIAN:
+    case SL_PQW_STATS_BIG_ENDIAN:
         describe_decimal(stats->min.wide, &column->min);
         describe_decimal(stats->max.wide, &column->max);
         break;
-    case SL_STATS_FLOAT:
-    case SL_STATS_DOUBLE:
+    case SL_PQW_STATS_FLOAT:
+    case SL_PQW_STATS_DOUBLE:
         column->min.f64 = stats->min.f64 == 0 ? -0.0 : stats->min.f64;
         column->max.f64 = stats->max.f64 == 0 ? 0.0 : stats->max.f64;
         break;
-    case SL_STATS_U64:
+    case SL_PQW_STATS_U64:
         column->min.u64 = stats->min.u64;
         column->max.u64 = stats->max.u64;
         break;

@@ -15,58 +15,59 @@
 #include "parquet/writer.h"
 
 /* How the raw values of a column lie in memory, and their order. */
-typedef enum sl_stats_kind {
-    SL_STATS_BOOL, /* bytes 0 and 1 */
-    SL_STATS_I32,
-    SL_STATS_U32,
-    SL_STATS_I64,
-    SL_STATS_U64,
-    SL_STATS_FLOAT,
-    SL_STATS_DOUBLE,
-    SL_STATS_BIG_ENDIAN, /* two's complement, up to 16 bytes: decimals */
-    SL_STATS_BYTES       /* strings, binary, fixed binary */
-} sl_stats_kind;
+typedef enum sl_pqw_stats_kind {
+    SL_PQW_STATS_BOOL, /* bytes 0 and 1 */
+    SL_PQW_STATS_I32,
+    SL_PQW_STATS_U32,
+    SL_PQW_STATS_I64,
+    SL_PQW_STATS_U64,
+    SL_PQW_STATS_FLOAT,
+    SL_PQW_STATS_DOUBLE,
+    SL_PQW_STATS_BIG_ENDIAN, /* two's complement, up to 16 bytes: decimals */
+    SL_PQW_STATS_BYTES       /* strings, binary, fixed binary */
+} sl_pqw_stats_kind;
 
 /* Strings longer than this are cut. */
-#define SL_STATS_STRING_BYTES 64
+#define SL_PQW_STATS_STRING_BYTES 64
 
-__extension__ typedef __int128 sl_stats_wide;
-__extension__ typedef unsigned __int128 sl_stats_head;
+__extension__ typedef __int128 sl_pqw_stats_wide;
+__extension__ typedef unsigned __int128 sl_pqw_stats_head;
 
 /* The first bytes of a string: one more than is shown, to know what was cut. */
-typedef struct sl_stats_string {
-    sl_stats_head head; /* the first 16 bytes as a big-endian number, padded with 0 */
-    uint32_t bytes;     /* at most SL_STATS_STRING_BYTES + 1 */
-    uint8_t data[SL_STATS_STRING_BYTES + 8];
-} sl_stats_string;
+typedef struct sl_pqw_stats_string {
+    sl_pqw_stats_head head; /* the first 16 bytes as a big-endian number, padded with 0 */
+    uint32_t bytes;         /* at most SL_PQW_STATS_STRING_BYTES + 1 */
+    uint8_t data[SL_PQW_STATS_STRING_BYTES + 8];
+} sl_pqw_stats_string;
 
-typedef struct sl_stats {
-    sl_stats_kind kind;
+typedef struct sl_pqw_stats {
+    sl_pqw_stats_kind kind;
     bool any; /* there is a value (other than NaN) */
     int64_t nan_count;
     union {
         int64_t i64;
         uint64_t u64;
         double f64;
-        sl_stats_wide wide;
-        sl_stats_string string;
+        sl_pqw_stats_wide wide;
+        sl_pqw_stats_string string;
     } min, max;
-} sl_stats;
+} sl_pqw_stats;
 
-void sl_stats_clear(sl_stats *stats, sl_stats_kind kind);
+void sl_pqw_stats_clear(sl_pqw_stats *stats, sl_pqw_stats_kind kind);
 /* n values of `width` bytes. */
-void sl_stats_add(sl_stats *stats, const void *values, size_t n, size_t width);
+void sl_pqw_stats_add(sl_pqw_stats *stats, const void *values, size_t n, size_t width);
 /* Strings one after the other; readable 16 bytes past the end. */
-void sl_stats_add_strings(sl_stats *stats, const uint8_t *data, const uint32_t *lengths, size_t n);
+void sl_pqw_stats_add_strings(sl_pqw_stats *stats, const uint8_t *data, const uint32_t *lengths,
+                              size_t n);
 /* One string of its own. */
-void sl_stats_add_string(sl_stats *stats, const uint8_t *data, size_t bytes);
+void sl_pqw_stats_add_string(sl_pqw_stats *stats, const uint8_t *data, size_t bytes);
 /* Takes in another's values; same kind. */
-void sl_stats_merge(sl_stats *stats, const sl_stats *other);
+void sl_pqw_stats_merge(sl_pqw_stats *stats, const sl_pqw_stats *other);
 
 /*
  * Fills has_min, has_max, min_exact, max_exact, min, max and nan_count of a column whose type is
- * set. Strings are put into `memory` (2 * SL_STATS_STRING_BYTES), which `column` then borrows.
+ * set. Strings are put into `memory` (2 * SL_PQW_STATS_STRING_BYTES), which `column` then borrows.
  */
-void sl_stats_describe(const sl_stats *stats, sl_parquet_column *column, uint8_t *memory);
+void sl_pqw_stats_describe(const sl_pqw_stats *stats, sl_parquet_column *column, uint8_t *memory);
 
 #endif /* SL_PARQUET_WRITER_STATS_H */

@@ -22,3 +22,13 @@ $(BUILD)/obj/tests/%.c.o: CFLAGS := $(filter-out -Wpedantic -Wconversion,$(CFLAG
 .PHONY: unit
 unit: $(UNIT_PROGRAMS)
 	@status=0; for t in $^; do echo "== $$t"; $$t || status=1; done; exit $$status
+# Tests of the runtime (host, topology, plugin registry) link everything of it but the command line.
+RUNTIME_ARCHIVE = $(BUILD)/lib/libsl_runtime.a
+$(RUNTIME_ARCHIVE): $(call objects,$(filter-out runtime/cli/%,$(runtime_sources)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/tests/unit/test_runtime_%: $(BUILD)/obj/tests/unit/test_runtime_%.c.o $(LIB_ARCHIVES) $(RUNTIME_ARCHIVE)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -rdynamic -o $@ $< $(RUNTIME_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_runtime) $(CHECK_LIBS)
+$(BUILD)/obj/tests/unit/test_runtime_%.c.o: CPPFLAGS += -Iruntime

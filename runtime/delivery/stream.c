@@ -33,7 +33,8 @@ static char *position_key(const struct reader *reader) {
         sl_buffer_free(&key);
         return NULL;
     }
-    return (char *)sl_buffer_take(&key, NULL);
+    size_t bytes;
+    return (char *)sl_buffer_take(&key, &bytes);
 }
 
 /* Marks every edge that leaves `output` of `node`, and goes on behind the nodes that let the stream

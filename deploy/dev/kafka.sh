@@ -66,6 +66,9 @@ transaction.state.log.num.partitions=8
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# after a kill the controller lets the broker back in only when its old session has run out
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=1000
 PROPERTIES
     [ "$#" = 0 ] || printf '%s\n' "$@"
   } >"$dir/server.properties"

@@ -31,6 +31,7 @@ struct json_value {
     enum json_kind kind;
     bool truth;        /* JSON_BOOL */
     bool broken;       /* a fault was reported here already: nothing more is to be said */
+    bool resolved;     /* substitution has been here */
     bool substituted;  /* the string holds text that came from ${env:} or ${file:} */
     const char *text;  /* strings: decoded; numbers: as written; 0-terminated */
     const char *shown; /* strings: what may be printed: references instead of their values */

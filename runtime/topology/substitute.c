@@ -130,9 +130,10 @@ static const char *resolve(struct context *c, struct json_value *value, const ch
 }
 
 static void substitute_string(struct context *c, struct json_value *value, const char *path) {
-    if (strstr(value->text, "${") == NULL) {
+    if (value->resolved || strstr(value->text, "${") == NULL) {
         return;
     }
+    value->resolved = true;
     sl_buffer text = SL_BUFFER_INIT;
     sl_buffer shown = SL_BUFFER_INIT;
     const char *at = value->text;

@@ -115,5 +115,7 @@ size_t topology_faults_errors(const struct topology_faults *faults);
  * Any thread, after loading.
  */
 void topology_mask(const struct topology *topology, sl_buffer *text);
+/* The same in faults that were added after loading. */
+void topology_mask_faults(const struct topology *topology, struct topology_faults *faults);
 
 #endif /* TOPOLOGY_H */

@@ -1,0 +1,132 @@
+/* The tables of the host's own keys (see keys.h). */
+#include "topology/keys.h"
+
+#define KIB 1024.0
+#define TIB (1024.0 * 1024 * 1024 * 1024)
+#define MS 1000.0
+#define HOUR (3600.0 * 1000000)
+
+const char *const topology_later_keys[] = {"admin", "stores", NULL};
+
+static const char *const when_full_names[] = {
+    [TOPOLOGY_BLOCK] = "block",
+    [TOPOLOGY_DETACH] = "detach",
+    [TOPOLOGY_DROP_NEWEST] = "drop_newest",
+    [TOPOLOGY_DROP_OLDEST] = "drop_oldest",
+    NULL,
+};
+
+#define DURATION_KEY(key, owner, field, default_value, lowest, highest, text)                      \
+    {                                                                                              \
+        .name = key, .type = SL_OPTION_DURATION, .flags = SL_OPTION_RANGE,                         \
+        .offset = offsetof(owner, field), .default_text = default_value, .min = (lowest),          \
+        .max = (highest), .doc = text                                                              \
+    }
+#define BUFFER_KEY(owner, default_value, text)                                                     \
+    {                                                                                              \
+        .name = "buffer", .type = SL_OPTION_SIZE, .flags = SL_OPTION_RANGE,                        \
+        .offset = offsetof(owner, buffer_bytes), .default_text = default_value, .min = KIB,        \
+        .max = TIB, .doc = text                                                                    \
+    }
+#define WHEN_FULL_KEY(owner, default_value)                                                        \
+    {                                                                                              \
+        .name = "when_full", .type = SL_OPTION_ENUM, .offset = offsetof(owner, when_full),         \
+        .default_text = default_value, .enum_names = when_full_names,                              \
+        .doc = "what happens when an input's buffer is full"                                       \
+    }
+#define JSON_KEY(key, owner, field, flag, text)                                                    \
+    {                                                                                              \
+        .name = key, .type = SL_OPTION_JSON, .flags = (flag), .offset = offsetof(owner, field),    \
+        .doc = text                                                                                \
+    }
+
+const sl_option topology_top_keys[] = {
+    {.name = "pipeline",
+     .type = SL_OPTION_STRING,
+     .flags = SL_OPTION_REQUIRED,
+     .offset = offsetof(struct top_keys, pipeline),
+     .doc = "name of the pipeline; durable positions are kept under it"},
+    {.name = "state",
+     .type = SL_OPTION_LOCATION,
+     .offset = offsetof(struct top_keys, state),
+     .doc = "folder or store that keeps the state of nodes and the positions of sinks"},
+    {.name = "lanes",
+     .type = SL_OPTION_INTEGER,
+     .flags = SL_OPTION_RANGE,
+     .offset = offsetof(struct top_keys, lanes),
+     .min = 1,
+     .max = 256,
+     .doc = "threads that move data; one per core when absent"},
+    {.name = "plugin.path",
+     .type = SL_OPTION_LIST,
+     .offset = offsetof(struct top_keys, plugin_path),
+     .doc = "folders with plugins, searched before those that sluice was installed with"},
+    DURATION_KEY("shutdown.timeout", struct top_keys, shutdown_timeout_us, "30s", 0, 24 * HOUR,
+                 "time for a clean stop"),
+    DURATION_KEY("retry.timeout", struct top_keys, retry_timeout_us, "5m", 0, 24 * HOUR,
+                 "how long a retriable error is tried again before the node fails"),
+    DURATION_KEY("revoke.timeout", struct top_keys, revoke_timeout_us, "10s", 0, HOUR,
+                 "time to flush what a partition that is taken away still has in flight"),
+    {.name = "memory.max",
+     .type = SL_OPTION_SIZE,
+     .flags = SL_OPTION_RANGE,
+     .offset = offsetof(struct top_keys, memory_max_bytes),
+     .min = KIB * KIB,
+     .max = 64 * TIB,
+     .doc = "memory in batches above which sources stop reading; no bound when absent"},
+    DURATION_KEY("commit.interval", struct top_keys, commit_interval_us, "1s", 10 * MS, HOUR,
+                 "time between commits of a sink or a stateful transform"),
+    BUFFER_KEY(struct top_keys, "32MiB", "bound of the memory that waits on one input"),
+    WHEN_FULL_KEY(struct top_keys, "block"),
+    JSON_KEY("sources", struct top_keys, sources, SL_OPTION_REQUIRED, "an object of named sources"),
+    JSON_KEY("transforms", struct top_keys, transforms, 0, "an object of named transforms"),
+    JSON_KEY("sinks", struct top_keys, sinks, SL_OPTION_REQUIRED, "an object of named sinks"),
+    {.name = NULL},
+};
+
+#define PLUGIN_KEY                                                                                 \
+    {                                                                                              \
+        .name = "plugin", .type = SL_OPTION_STRING, .flags = SL_OPTION_REQUIRED,                   \
+        .offset = offsetof(struct node_keys, plugin), .doc = "name of the plugin"                  \
+    }
+#define CONFIG_KEY                                                                                 \
+    JSON_KEY("config", struct node_keys, config, 0, "an object with the plugin's options")
+
+static const sl_option source_keys[] = {PLUGIN_KEY, CONFIG_KEY, {.name = NULL}};
+
+static const sl_option reader_keys[] = {
+    PLUGIN_KEY,
+    JSON_KEY("inputs", struct node_keys, inputs, SL_OPTION_REQUIRED,
+             "an array of the nodes that it reads: [\"events\", \"silver.rejects\"]"),
+    CONFIG_KEY,
+    DURATION_KEY("commit.interval", struct node_keys, commit_interval_us, NULL, 10 * MS, HOUR,
+                 "time between commits of this node"),
+    BUFFER_KEY(struct node_keys, NULL, "bound of the memory that waits on each of its inputs"),
+    WHEN_FULL_KEY(struct node_keys, NULL),
+    {.name = NULL},
+};
+
+const sl_option topology_input_keys[] = {
+    {.name = "from",
+     .type = SL_OPTION_STRING,
+     .flags = SL_OPTION_REQUIRED,
+     .offset = offsetof(struct input_keys, from),
+     .doc = "the node, or node.output, that is read"},
+    BUFFER_KEY(struct input_keys, NULL, "bound of the memory that waits on this input"),
+    WHEN_FULL_KEY(struct input_keys, NULL),
+    {.name = NULL},
+};
+
+const sl_option *topology_node_keys(enum topology_kind kind) {
+    return kind == TOPOLOGY_SOURCE ? source_keys : reader_keys;
+}
+
+const char *topology_kind_name(enum topology_kind kind) {
+    static const char *const names[] = {"source", "transform", "sink"};
+    return names[kind];
+}
+
+const char *topology_kind_key(enum topology_kind kind) {
+    static const char *const keys[] = {"sources", "transforms", "sinks"};
+    return keys[kind];
+}

@@ -1,0 +1,377 @@
+/*
+ * Inputs: which node and output each names, cycles, how many a node may have, what nobody reads;
+ * and the topological order of what came out well.
+ */
+#include "topology/graph.h"
+#include "topology/loader.h"
+
+#include <stdio.h>
+
+/* ---- names of outputs ---- */
+
+static struct draft *find_draft(const struct loader *loader, const char *name, size_t bytes) {
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        const char *candidate = loader->drafts[i].node.name;
+        if (strlen(candidate) == bytes && memcmp(candidate, name, bytes) == 0) {
+            return &loader->drafts[i];
+        }
+    }
+    return NULL;
+}
+
+/* Everything that may be read: "node" and "node.output". */
+static const char **readable_names(struct loader *loader, size_t *n_out) {
+    size_t n = 0;
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        const struct topology_node *node = &loader->drafts[i].node;
+        n += node->role == NULL ? 1 : topology_node_outputs(node);
+    }
+    const char **names = arena_array(loader->arena, n, sizeof(*names));
+    *n_out = 0;
+    for (size_t i = 0; i < loader->n_drafts && names != NULL; i++) {
+        const struct topology_node *node = &loader->drafts[i].node;
+        size_t outputs = node->role == NULL ? 1 : topology_node_outputs(node);
+        for (size_t k = 0; k < outputs && node->kind != TOPOLOGY_SINK; k++) {
+            const char *name = k == 0 ? node->name
+                                      : arena_printf(loader->arena, "%s.%s", node->name,
+                                                     topology_node_output_name(node, (uint32_t)k));
+            if (name != NULL) {
+                names[(*n_out)++] = name;
+            }
+        }
+    }
+    return names;
+}
+
+static void fault_no_node(struct loader *loader, const struct json_value *value, const char *path,
+                          const char *text) {
+    size_t n;
+    const char **names = readable_names(loader, &n);
+    const char *nearest = names == NULL ? NULL : sl_nearest_name(text, names, n);
+    size_t bytes = strcspn(text, ".");
+    if (nearest == NULL && names != NULL && text[bytes] == '.') {
+        const char *node = arena_copy(loader->arena, text, bytes);
+        nearest = node == NULL ? NULL : sl_nearest_name(node, names, n);
+    }
+    if (nearest != NULL) {
+        topology_fault_add(loader->faults, value->place, path,
+                           "there is no node \"%.*s\"; did you mean \"%s\"?", (int)bytes, text,
+                           nearest);
+    } else {
+        topology_fault_add(loader->faults, value->place, path,
+                           "there is no node \"%.*s\": an input is the name of a source or a "
+                           "transform, or NODE.OUTPUT",
+                           (int)bytes, text);
+    }
+}
+
+static void fault_no_output(struct loader *loader, const struct json_value *value, const char *path,
+                            const struct topology_node *node, const char *output) {
+    sl_buffer list = SL_BUFFER_INIT;
+    size_t n = topology_node_outputs(node);
+    (void)sl_buffer_printf(&list, "\"%s\"", node->name);
+    for (size_t i = 1; i < n; i++) {
+        (void)sl_buffer_printf(&list, ", \"%s.%s\"", node->name,
+                               topology_node_output_name(node, (uint32_t)i));
+    }
+    const char *text = sl_buffer_text(&list);
+    const char *nearest =
+        node->role->outputs == NULL ? NULL : sl_nearest_name(output, node->role->outputs, n);
+    if (nearest != NULL) {
+        topology_fault_add(loader->faults, value->place, path,
+                           "\"%s\" has no output \"%s\"; did you mean \"%s.%s\"? Its outputs: %s",
+                           node->name, output, node->name, nearest, text == NULL ? "" : text);
+    } else {
+        topology_fault_add(loader->faults, value->place, path,
+                           "\"%s\" has no output \"%s\"; its outputs: %s", node->name, output,
+                           text == NULL ? "" : text);
+    }
+    sl_buffer_free(&list);
+}
+
+/* The node and output that an input's text names; false after a fault. */
+static bool resolve(struct loader *loader, const struct json_value *value, const char *path,
+                    const char *text, struct topology_edge *edge) {
+    size_t bytes = strcspn(text, ".");
+    const struct draft *from = find_draft(loader, text, bytes);
+    if (from == NULL) {
+        fault_no_node(loader, value, path, text);
+        return false;
+    }
+    const struct topology_node *node = &from->node;
+    edge->from = (size_t)(from - loader->drafts);
+    if (node->kind == TOPOLOGY_SINK) {
+        topology_fault_add(loader->faults, value->place, path,
+                           "\"%s\" is a sink: nothing comes out of it; read what it reads",
+                           node->name);
+        return false;
+    }
+    if (text[bytes] == 0 || node->role == NULL) {
+        edge->output = 0;
+        return true;
+    }
+    const char *output = text + bytes + 1;
+    size_t n = topology_node_outputs(node);
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(topology_node_output_name(node, i), output) == 0) {
+            edge->output = (uint32_t)i;
+            return true;
+        }
+    }
+    fault_no_output(loader, value, path, node, output);
+    return false;
+}
+
+/* ---- inputs of one node ---- */
+
+/* The name that an input has; NULL after a fault. Fills what it says beside it. */
+static const char *read_input(struct loader *loader, const struct draft *draft,
+                              const struct json_value *value, const char *path,
+                              struct topology_edge *edge) {
+    edge->buffer_bytes =
+        draft->keys.buffer_bytes != 0 ? draft->keys.buffer_bytes : loader->top.buffer_bytes;
+    edge->when_full = (enum topology_when_full)(draft->has_when_full ? draft->keys.when_full
+                                                                     : loader->top.when_full);
+    if (value->kind == JSON_STRING) {
+        return value->text;
+    }
+    if (value->kind != JSON_OBJECT) {
+        topology_fault_add(loader->faults, value->place, path,
+                           "found %s; allowed is the name of a node, or an object as {\"from\": "
+                           "\"node\", \"buffer\": \"8MiB\"}",
+                           json_kind_name(value->kind));
+        return NULL;
+    }
+    struct option_context context = loader_context(loader, "");
+    const struct input_keys *keys = options_parse(&context, topology_input_keys, sizeof(*keys),
+                                                  value, value->place, path, NULL);
+    if (keys == NULL) {
+        return NULL;
+    }
+    edge->buffer_bytes = keys->buffer_bytes != 0 ? keys->buffer_bytes : edge->buffer_bytes;
+    if (keys->when_full != TOPOLOGY_BLOCK) {
+        const struct json_value *full = json_member(value, "when_full");
+        topology_fault_add(
+            loader->faults, full->place, json_path_member(loader->arena, path, "when_full"),
+            "\"%s\" is not available in this version; allowed is \"block\"", full->shown);
+    }
+    return keys->from;
+}
+
+static void add_edge(struct loader *loader, struct draft *draft, const struct json_value *value,
+                     size_t index) {
+    const char *path = json_path_item(
+        loader->arena, json_path_member(loader->arena, draft->path, "inputs"), index);
+    struct topology_edge edge = {.to = (size_t)(draft - loader->drafts)};
+    const char *text = value->broken ? NULL : read_input(loader, draft, value, path, &edge);
+    if (text == NULL || !resolve(loader, value, path, text, &edge)) {
+        draft->broken_inputs = true;
+        return;
+    }
+    edge.name = text;
+    edge.input = (uint32_t)draft->n_edges;
+    for (size_t i = 0; i < draft->n_edges; i++) {
+        if (draft->edges[i].from == edge.from && draft->edges[i].output == edge.output) {
+            topology_fault_add(loader->faults, value->place, path,
+                               "\"%s\" stands twice among the inputs", text);
+            draft->broken_inputs = true;
+            return;
+        }
+    }
+    draft->edge_values[draft->n_edges] = value;
+    draft->edges[draft->n_edges++] = edge;
+    loader->drafts[edge.from].n_readers++;
+}
+
+static void check_count(struct loader *loader, const struct draft *draft) {
+    const sl_role *role = draft->node.role;
+    size_t n = draft->n_edges;
+    if (role == NULL || draft->broken_inputs || (n >= role->min_inputs && n <= role->max_inputs)) {
+        return;
+    }
+    char allowed[64];
+    if (role->max_inputs == UINT32_MAX) {
+        (void)snprintf(allowed, sizeof(allowed), "%u or more", role->min_inputs);
+    } else if (role->min_inputs == role->max_inputs) {
+        (void)snprintf(allowed, sizeof(allowed), "%u", role->max_inputs);
+    } else {
+        (void)snprintf(allowed, sizeof(allowed), "%u to %u", role->min_inputs, role->max_inputs);
+    }
+    topology_fault_add(loader->faults, draft->inputs->place,
+                       json_path_member(loader->arena, draft->path, "inputs"),
+                       "found %zu %s; the plugin \"%s\" takes %s", n, n == 1 ? "input" : "inputs",
+                       draft->node.plugin->descriptor.name, allowed);
+}
+
+static void read_inputs(struct loader *loader, struct draft *draft) {
+    if (draft->inputs == NULL) {
+        return;
+    }
+    size_t n = draft->inputs->n_children;
+    draft->edges = arena_array(loader->arena, n, sizeof(*draft->edges));
+    draft->edge_values = arena_array(loader->arena, n, sizeof(*draft->edge_values));
+    if (draft->edges == NULL || draft->edge_values == NULL) {
+        return;
+    }
+    size_t index = 0;
+    for (const struct json_value *v = draft->inputs->first; v != NULL; v = v->next) {
+        add_edge(loader, draft, v, index++);
+    }
+    check_count(loader, draft);
+}
+
+/* ---- cycles ---- */
+
+struct search {
+    struct loader *loader;
+    size_t *stack;
+    size_t depth;
+    enum { UNSEEN, OPEN, DONE } * state;
+};
+
+static void fault_cycle(struct search *s, size_t closing, const struct draft *reader,
+                        size_t input) {
+    sl_buffer text = SL_BUFFER_INIT;
+    struct loader *loader = s->loader;
+    size_t first = s->depth;
+    while (s->stack[first - 1] != closing) {
+        first--;
+    }
+    /* the stack goes against the flow: readers first */
+    (void)sl_buffer_append_text(&text, loader->drafts[closing].node.name);
+    for (size_t i = s->depth; i >= first; i--) {
+        (void)sl_buffer_printf(&text, " → %s", loader->drafts[s->stack[i - 1]].node.name);
+    }
+    const char *cycle = sl_buffer_text(&text);
+    size_t index = 0;
+    for (const struct json_value *v = reader->inputs->first; v != reader->edge_values[input];
+         v = v->next) {
+        index++;
+    }
+    topology_fault_add(
+        loader->faults, reader->edge_values[input]->place,
+        json_path_item(loader->arena, json_path_member(loader->arena, reader->path, "inputs"),
+                       index),
+        "a cycle: %s; data flows in one direction only, take one of these inputs out",
+        cycle == NULL ? "" : cycle);
+    sl_buffer_free(&text);
+}
+
+static void visit(struct search *s, size_t index) {
+    const struct draft *draft = &s->loader->drafts[index];
+    s->state[index] = OPEN;
+    s->stack[s->depth++] = index;
+    for (size_t i = 0; i < draft->n_edges; i++) {
+        size_t from = draft->edges[i].from;
+        if (s->state[from] == OPEN) {
+            fault_cycle(s, from, draft, i);
+        } else if (s->state[from] == UNSEEN) {
+            visit(s, from);
+        }
+    }
+    s->depth--;
+    s->state[index] = DONE;
+}
+
+static void find_cycles(struct loader *loader) {
+    struct search s = {.loader = loader};
+    s.stack = arena_array(loader->arena, loader->n_drafts, sizeof(*s.stack));
+    s.state = arena_array(loader->arena, loader->n_drafts, sizeof(*s.state));
+    for (size_t i = 0; i < loader->n_drafts && s.stack != NULL && s.state != NULL; i++) {
+        if (s.state[i] == UNSEEN) {
+            visit(&s, i);
+        }
+    }
+}
+
+/* ---- the whole ---- */
+
+static void warn_unread(struct loader *loader) {
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        const struct draft *d = &loader->drafts[i];
+        if (d->node.kind != TOPOLOGY_SINK && d->n_readers == 0) {
+            topology_warning_add(loader->faults, d->value->key_place, d->path,
+                                 "nothing reads the %s \"%s\"", topology_kind_name(d->node.kind),
+                                 d->node.name);
+        }
+    }
+}
+
+static void check_state(struct loader *loader) {
+    for (size_t i = 0; i < loader->n_drafts && json_member(loader->root, "state") == NULL; i++) {
+        const struct draft *d = &loader->drafts[i];
+        uint32_t flags = d->node.role == NULL ? SL_ROLE_DURABLE : d->node.role->flags;
+        if (d->node.kind == TOPOLOGY_TRANSFORM && (flags & SL_ROLE_OWNS_STREAMS) != 0) {
+            topology_fault_add(loader->faults, d->value->key_place, "$.state",
+                               "\"state\" is missing: the transform \"%s\" (%s) keeps its state in "
+                               "a folder or store; write \"state\": \"file:///folder\"",
+                               d->node.name, d->node.plugin->descriptor.name);
+        } else if (d->node.kind == TOPOLOGY_SINK && (flags & SL_ROLE_DURABLE) == 0) {
+            topology_warning_add(loader->faults, d->value->key_place, "$.state",
+                                 "without \"state\" nobody keeps the positions of the sink \"%s\" "
+                                 "(%s): each start begins where the source's config says",
+                                 d->node.name, d->node.plugin->descriptor.name);
+        }
+    }
+}
+
+void loader_wire(struct loader *loader) {
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        read_inputs(loader, &loader->drafts[i]);
+    }
+    find_cycles(loader);
+    if (topology_faults_errors(loader->faults) == 0) {
+        warn_unread(loader);
+    }
+    check_state(loader);
+}
+
+/* Indexes of drafts so that each comes after those that it reads, else in the file's order. */
+static bool sort_drafts(const struct loader *loader, size_t *order, size_t *place) {
+    size_t n = 0;
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        place[i] = SIZE_MAX;
+    }
+    while (n < loader->n_drafts) {
+        size_t before = n;
+        for (size_t i = 0; i < loader->n_drafts; i++) {
+            const struct draft *d = &loader->drafts[i];
+            bool ready = place[i] == SIZE_MAX;
+            for (size_t k = 0; k < d->n_edges && ready; k++) {
+                ready = place[d->edges[k].from] != SIZE_MAX;
+            }
+            if (ready) {
+                place[i] = n;
+                order[n++] = i;
+            }
+        }
+        if (n == before) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool loader_finish(struct loader *loader) {
+    struct topology *topology = &loader->loaded->topology;
+    size_t n = loader->n_drafts;
+    size_t *order = arena_array(loader->arena, n, sizeof(*order));
+    size_t *place = arena_array(loader->arena, n, sizeof(*place));
+    topology->nodes = arena_array(loader->arena, n, sizeof(*topology->nodes));
+    if (order == NULL || place == NULL || topology->nodes == NULL ||
+        !sort_drafts(loader, order, place)) {
+        return false;
+    }
+    topology->n_nodes = n;
+    for (size_t i = 0; i < n; i++) {
+        struct draft *d = &loader->drafts[order[i]];
+        topology->nodes[i] = d->node;
+        topology->nodes[i].inputs = d->edges;
+        topology->nodes[i].n_inputs = d->n_edges;
+        for (size_t k = 0; k < d->n_edges; k++) {
+            d->edges[k].from = place[d->edges[k].from];
+            d->edges[k].to = i;
+        }
+    }
+    return true;
+}

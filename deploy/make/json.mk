@@ -1,0 +1,16 @@
+# lib/json's own programs: the official JSON Schema test suite and the tool of the random tests.
+JSON_ARCHIVES = $(foreach l,json columns base,$(BUILD)/lib/libsl_$(l).a)
+JSON_LINK     = $(CC) $(LDFLAGS) -o $@ $< $(JSON_ARCHIVES) $(SYS_json) $(SYS_columns) $(SYS_base)
+JSON_SUITE    = $(BUILD)/json-schema-test-suite
+
+$(BUILD)/tests/json_suite: $(BUILD)/obj/tests/json-suite/run.c.o $(JSON_ARCHIVES)
+	@mkdir -p $(@D)
+	$(JSON_LINK)
+$(BUILD)/tests/tools/json_%: $(BUILD)/obj/tests/tools/json_%.c.o $(JSON_ARCHIVES)
+	@mkdir -p $(@D)
+	$(JSON_LINK)
+
+.PHONY: json-suite
+json-suite: $(BUILD)/tests/json_suite ## the official JSON-Schema-Test-Suite, draft 2020-12
+	tests/json-suite/fetch.sh $(JSON_SUITE)
+	$(BUILD)/tests/json_suite $(JSON_SUITE)

@@ -333,8 +333,11 @@ static sl_error *begin(sl_delta_table *table, sl_delta_commit_info *info, bool *
     info->conflict = SL_DELTA_CONFLICT_NONE;
     if (!retry) {
         sl_error *error = make_token(info->token);
-        /* A fresh commit needs no read: a lost race tells what it missed. */
-        return error != NULL || !table->broken ? error : delta_log_load(table);
+        /* A fresh commit needs no read, since a lost race tells what it missed; but not by a handle
+         * that has not looked for so long that the next number may have been used and cleaned up.
+         */
+        bool look = table->broken || sl_monotonic_us() - table->seen_us > DELTA_STALE_US;
+        return error != NULL || !look ? error : catch_up(table, info, done);
     }
     sl_error *error = catch_up(table, info, done);
     if (error == NULL && !*done) { /* the entry may lie at or below the snapshot */

@@ -36,19 +36,19 @@ typedef struct sl_delta_encoder_options {
     size_t file_bytes;       /* a file is ended beyond this; 0: 256 MiB */
     size_t memory_bytes;     /* largest open file is ended beyond this; 0: 64 MiB */
     size_t open_files;       /* most partitions written at a time; 0: 64 */
+    int64_t stats_columns;   /* leaf columns with statistics; 0: 32 (Delta's default), -1: all */
     const char *tail_owner;  /* tag files as this owner's tail; NULL: no */
 } sl_delta_encoder_options;
 
 /* On failure nothing is owned. CONFIG: a partition column that the schema lacks, an unknown codec;
  * names and types as sl_delta_check_schema. */
 sl_error *sl_delta_encoder_new(const sl_delta_encoder_options *options, sl_delta_encoder **out);
-/* Also ends a life with open files: their bytes are dropped. Not while an upload is under way. */
+/* Open files are dropped. An upload under way ends on its own: sl_delta_upload_end with NULL. */
 void sl_delta_encoder_free(sl_delta_encoder *encoder);
 
 /*
- * Encodes rows [first, first + rows) of a batch of the options' schema. CPU only. On failure no
- * row was taken except with NO_MEMORY or FATAL, after which the encoder can only be freed. The
- * array is read during the call only.
+ * Encodes rows [first, first + rows) of a batch of the options' schema, read during the call only.
+ * CPU only. After an error part of the rows may be in: discard the encoder's work or free it.
  */
 sl_error *sl_delta_encoder_append(sl_delta_encoder *encoder, const struct ArrowArray *array,
                                   int64_t first, int64_t rows);
@@ -65,17 +65,31 @@ sl_error *sl_delta_encoder_end_files(sl_delta_encoder *encoder);
 /* Detaches what is ready, and the files ended, into *out; *out is NULL when there is nothing. */
 sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out);
 /*
- * Writes into the store. Blocking. On a RETRIABLE failure it may be called again, and starts at
- * the files that are not stored yet; a file uploaded in several pieces cannot be begun again, its
- * failure is FATAL for the encoder (free both, recover from the stored position).
+ * Writes into the store. Blocking. After a RETRIABLE failure it may be called again and goes on
+ * with the files that are not stored yet. A file that goes up in several pieces cannot be begun
+ * again: its failure is FATAL, then discard the encoder's work and recover from the stored
+ * position.
  */
 sl_error *sl_delta_upload_run(sl_delta_upload *upload, sl_store *store);
 /*
  * Ends the upload (freed in any case). Appends to `files` those that became durable, in the order
- * of their ending. `encoder` NULL: only free, dropping open store writers.
+ * of their ending. `encoder` NULL: it is gone already, or its work was discarded. Errors:
+ * NO_MEMORY; FATAL when the upload did not run to its end, so that rows are missing: discard the
+ * encoder's work.
  */
 sl_error *sl_delta_upload_end(sl_delta_upload *upload, sl_delta_encoder *encoder,
                               sl_delta_files *files);
+
+/*
+ * Drops every row that is not in a file given back by sl_delta_upload_end, as when a stream is
+ * lost: open files, ended ones, and, if an upload is under way, its files when it ends (they are
+ * not handed over then). The encoder goes on empty.
+ */
+void sl_delta_encoder_discard(sl_delta_encoder *encoder);
+
+/* Removes files that no commit will name, as far as the store lets it: what stays is found by
+ * sl_delta_clean a day later. Blocking. */
+void sl_delta_remove_files(sl_store *store, const sl_delta_files *files);
 
 /* end_files, take, run and end in one, for callers on a worker. */
 sl_error *sl_delta_encoder_store(sl_delta_encoder *encoder, sl_store *store, sl_delta_files *files);

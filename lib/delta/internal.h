@@ -144,6 +144,17 @@ sl_error *delta_schema_write(const struct ArrowSchema *schema, sl_buffer *out);
 sl_error *delta_protocol_check_read(const delta_protocol *protocol, const char *url);
 sl_error *delta_protocol_check_write(const sl_delta_table *table);
 
+/* ---- values as text (value_text.c) ---- */
+
+/* "2024-02-29"; false when the year is not 1 to 9999. `out` has room for 32 bytes. */
+bool delta_date_text(int64_t days, char *out);
+/* "2024-02-29T12:34:56.123" + suffix ("Z" or ""), with six digits when `micros`. */
+bool delta_timestamp_text(int64_t us, bool micros, const char *suffix, char *out);
+/* A decimal128 (16 bytes, little-endian) as plain digits; `out` has room for 64 bytes. */
+void delta_decimal_text(const uint8_t *value, int32_t scale, char *out);
+/* Shortest text that reads back as the same double (float when `single`). */
+void delta_double_text(double value, bool single, char *out);
+
 /* ---- table ---- */
 
 struct sl_delta_table {
@@ -164,6 +175,11 @@ struct sl_delta_table {
     int64_t cleaned_ms;             /* Unix time of the last clean-up */
     bool broken;                    /* an apply failed half-way: only close may follow */
 };
+
+/* A handle that has not looked for longer lists the log before it trusts that the next version is
+ * free: the entry may have been made and cleaned up meanwhile, and put-if-absent would make it
+ * again. */
+#define DELTA_STALE_US (INT64_C(10) * 60 * 1000000)
 
 /* What versions that a refresh read have done, for the conflict rules. */
 typedef struct delta_changes {

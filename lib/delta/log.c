@@ -9,10 +9,6 @@
 #include "delta/internal.h"
 
 #define VERSION_DIGITS 20
-/* A handle idle for longer lists the log before it trusts that the next version is free: the entry
- * may have been made and cleaned up meanwhile, and put-if-absent would make it again. */
-#define STALE_US (INT64_C(10) * 60 * 1000000)
-
 /* What a listing of the log found. */
 typedef struct log_listing {
     int64_t *versions; /* ascending: N.json */
@@ -468,7 +464,7 @@ sl_error *delta_log_refresh(sl_delta_table *table, delta_changes *changes) {
         return error;
     }
     sl_error_free(error);
-    if (table->version == before && sl_monotonic_us() - table->seen_us > STALE_US) {
+    if (table->version == before && sl_monotonic_us() - table->seen_us > DELTA_STALE_US) {
         bool behind = false;
         error = fell_behind(table, &behind);
         if (error != NULL) {

@@ -75,10 +75,11 @@ def expect_for_topology(bronze, topology, folder=None):
     golds = {
         n: GoldSpec.from_config(node["config"])
         for n, node in nodes.items()
-        if node["plugin"] == "gold-agg" and name in [_input_name(i) for i in node["inputs"]]
+        if node["plugin"] == "gold-agg" and name in [input_name(i) for i in node["inputs"]]
     }
     return expect(bronze, schema, DedupSpec.from_config(dedup) if dedup else None, golds)
 
 
-def _input_name(given):
+def input_name(given):
+    """The node (or node.output) that an entry of `inputs` names."""
     return given["from"] if isinstance(given, dict) else given

@@ -22,4 +22,5 @@ include deploy/make/flags.mk
 include deploy/make/build.mk
 include deploy/make/test.mk
 include deploy/make/json.mk
+include deploy/make/parquet.mk
 include deploy/make/tools.mk

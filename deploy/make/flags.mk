@@ -9,7 +9,7 @@ LDFLAGS  += $(SANITIZE)
 # Libraries of ours in link order (users before what they use), and the system libraries that each needs.
 LIBS            := delta parquet json window store columns base
 LIBS_plugin     := delta parquet json window columns base
-SYS_parquet     := -lzstd -lsnappy -llz4
+SYS_parquet     := -lzstd -lsnappy -llz4 -lz
 SYS_json        := -lpcre2-8
 SYS_columns     := -lxxhash
 SYS_store       :=

@@ -76,7 +76,6 @@ static bool next_mini(sl_pqr_delta *delta) {
         return false;
     }
     delta->mini = delta->at;
-    delta->mini_bytes = bytes;
     delta->at += bytes;
     delta->mini_at = 0;
     delta->mini_left = delta->mini_values;
@@ -98,8 +97,8 @@ size_t sl_pqr_delta_read(sl_pqr_delta *delta, size_t n, int64_t *out) {
         uint64_t packed[UNPACK_VALUES];
         size_t take = n - done < delta->mini_left ? n - done : delta->mini_left;
         take = take < UNPACK_VALUES ? take : UNPACK_VALUES;
-        sl_pqr_unpack_u64(delta->mini, delta->mini_bytes, delta->mini_at, take, delta->width,
-                          packed);
+        sl_pqr_unpack_u64(delta->mini, (size_t)(delta->end - delta->mini), delta->mini_at, take,
+                          delta->width, packed);
         uint64_t value = delta->value;
         for (size_t i = 0; i < take; i++) {
             value += packed[i] + delta->min_delta;

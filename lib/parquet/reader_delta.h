@@ -21,7 +21,6 @@ typedef struct sl_pqr_delta {
     uint32_t minis_left;  /* of this block */
     const uint8_t *widths;
     const uint8_t *mini;
-    size_t mini_bytes;
     uint32_t mini_at;
     uint32_t mini_left;
     unsigned width;

@@ -24,6 +24,13 @@ void sl_pqr_rle_init_packed_levels(sl_pqr_rle *rle, const uint8_t *data, size_t 
     rle->most_significant_first = true;
 }
 
+void sl_pqr_rle_init_bits(sl_pqr_rle *rle, const uint8_t *data, size_t bytes) {
+    sl_pqr_rle_init(rle, data + bytes, 0, 1);
+    rle->packed = data;
+    rle->packed_bytes = bytes;
+    rle->packed_left = bytes * 8;
+}
+
 /* One value at a bit position, without reading past `bytes`. */
 static uint64_t unpack_one(const uint8_t *data, size_t bytes, uint64_t bit, unsigned width) {
     size_t byte = (size_t)(bit >> 3);
@@ -152,7 +159,7 @@ static void unpack_u32(const uint8_t *data, size_t groups, unsigned width, uint3
 /* How many whole groups of eight can be unpacked from value `first` on with 8-byte loads. */
 static size_t whole_groups(const sl_pqr_rle *rle, size_t n) {
     size_t at = rle->packed_at / 8 * rle->width;
-    size_t left = rle->packed_bytes - at;
+    size_t left = (size_t)(rle->end - (rle->packed + at)); /* later runs may be loaded with it */
     if (rle->packed_at % 8 != 0 || left < rle->width + 8u) {
         return 0;
     }

@@ -28,6 +28,9 @@ bool sl_pqr_rle_init(sl_pqr_rle *rle, const uint8_t *data, size_t bytes, unsigne
 void sl_pqr_rle_init_packed_levels(sl_pqr_rle *rle, const uint8_t *data, size_t bytes,
                                    unsigned width);
 
+/* PLAIN booleans: a bit each, from the least significant one, without a header. */
+void sl_pqr_rle_init_bits(sl_pqr_rle *rle, const uint8_t *data, size_t bytes);
+
 /*
  * Decode up to n values; fewer only when the bytes end or are malformed. Values of sl_pqr_rle_u8
  * must have at most 8 bits.
@@ -36,8 +39,8 @@ size_t sl_pqr_rle_u8(sl_pqr_rle *rle, size_t n, uint8_t *out);
 size_t sl_pqr_rle_u32(sl_pqr_rle *rle, size_t n, uint32_t *out);
 
 /*
- * n bit-packed values from value index `first` of `data`, as 64-bit numbers; width 0 to 64; all of
- * the values must lie within `bytes`.
+ * n bit-packed values from value index `first` of `data`, as 64-bit numbers; width 0 to 64. All of
+ * the values must lie within the `bytes` that may be read.
  */
 void sl_pqr_unpack_u64(const uint8_t *data, size_t bytes, size_t first, size_t n, unsigned width,
                        uint64_t *out);

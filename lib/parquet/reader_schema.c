@@ -142,7 +142,7 @@ static bool repeated_is_element(const schema_builder *builder, const sl_pqr_elem
 static sl_error *build_list(schema_builder *builder, const sl_pqr_element *element, levels at,
                             sl_pqr_node *node) {
     sl_error *error = set_list_format(node, SL_PQR_LIST, "+l");
-    const sl_pqr_element *repeated;
+    const sl_pqr_element *repeated = NULL;
     if (error == NULL) {
         error = take(builder, &repeated);
     }
@@ -160,7 +160,7 @@ static sl_error *build_list(schema_builder *builder, const sl_pqr_element *eleme
 
 static sl_error *build_map(schema_builder *builder, levels at, sl_pqr_node *node) {
     sl_error *error = set_list_format(node, SL_PQR_MAP, "+m");
-    const sl_pqr_element *repeated;
+    const sl_pqr_element *repeated = NULL;
     if (error == NULL) {
         error = take(builder, &repeated);
     }
@@ -276,7 +276,7 @@ static sl_error *build_repeated(schema_builder *builder, const sl_pqr_element *e
 
 static sl_error *build_field(schema_builder *builder, levels at, sl_pqr_node *node) {
     size_t path_bytes = builder->path.bytes;
-    const sl_pqr_element *element;
+    const sl_pqr_element *element = NULL;
     sl_error *error = take(builder, &element);
     if (error != NULL) {
         return error;

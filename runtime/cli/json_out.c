@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void new_line(struct json_out *out) {
     (void)sl_buffer_append_byte(&out->text, '\n');
@@ -75,8 +76,14 @@ void json_out_string(struct json_out *out, const char *text) {
     before(out);
     if (text == NULL) {
         (void)sl_buffer_append_text(&out->text, "null");
-    } else {
+    } else if (out->mask == NULL) {
         (void)sl_buffer_append_json_string(&out->text, text, strlen(text));
+    } else {
+        sl_buffer masked = SL_BUFFER_INIT;
+        (void)sl_buffer_append_text(&masked, text);
+        out->mask(out->mask_arg, &masked);
+        (void)sl_buffer_append_json_string(&out->text, (const char *)masked.data, masked.bytes);
+        sl_buffer_free(&masked);
     }
 }
 
@@ -88,7 +95,12 @@ void json_out_integer(struct json_out *out, int64_t value) {
 void json_out_number(struct json_out *out, double value) {
     before(out);
     if (isfinite(value)) {
-        (void)sl_buffer_printf(&out->text, "%.17g", value);
+        char text[40];
+        (void)snprintf(text, sizeof(text), "%.15g", value);
+        if (strtod(text, NULL) != value) {
+            (void)snprintf(text, sizeof(text), "%.17g", value);
+        }
+        (void)sl_buffer_append_text(&out->text, text);
     } else {
         (void)sl_buffer_append_text(&out->text, "null");
     }

@@ -9,6 +9,9 @@
 /* Zero-initialise. */
 struct json_out {
     sl_buffer text;
+    /* Every string value passes through it; NULL: none. */
+    void (*mask)(const void *arg, sl_buffer *text);
+    const void *mask_arg;
     int depth;
     bool has_items[JSON_OUT_MAX_DEPTH];
     bool after_key;

@@ -1,4 +1,4 @@
-/* Log lines (see log.h): formatted aside, masked, then written under one mutex. */
+/* Log lines (see log.h): masked, formatted and written under one mutex. */
 #include "cli/log.h"
 
 #include <pthread.h>
@@ -147,16 +147,20 @@ void log_write(struct log *log, sl_log_level level, const char *node, const char
     if (level > log->level) {
         return;
     }
+    sl_buffer masked = SL_BUFFER_INIT;
     sl_buffer line = SL_BUFFER_INIT;
     sl_buffer whole = SL_BUFFER_INIT;
-    if (log->format == LOG_JSON) {
-        format_json(level, node, message, &line);
-    } else {
-        format_text(log, level, node, message, &line);
-    }
+    (void)sl_buffer_append_text(&masked, message);
     (void)pthread_mutex_lock(&log->mutex);
     if (log->mask != NULL) {
-        log->mask(log->mask_arg, &line);
+        log->mask(log->mask_arg, &masked);
+    }
+    const char *text = sl_buffer_text(&masked);
+    text = text == NULL ? "(out of memory)" : text;
+    if (log->format == LOG_JSON) {
+        format_json(level, node, text, &line);
+    } else {
+        format_text(log, level, node, text, &line);
     }
     if (log->status.bytes > 0) {
         (void)sl_buffer_append_text(&whole, "\r\033[K");
@@ -166,6 +170,7 @@ void log_write(struct log *log, sl_log_level level, const char *node, const char
     (void)sl_buffer_append(&whole, log->status.data, log->status.bytes);
     write_all(log->fd, &whole);
     (void)pthread_mutex_unlock(&log->mutex);
+    sl_buffer_free(&masked);
     sl_buffer_free(&line);
     sl_buffer_free(&whole);
 }

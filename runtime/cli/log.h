@@ -1,6 +1,6 @@
 /*
  * The log: one line for each message on stderr, as text or as JSON, written whole. On a terminal a
- * status line (progress) stays below it. Secrets are masked in every line once a mask is set.
+ * status line (progress) stays below it. Secrets are masked in every message once a mask is set.
  *
  * Any thread, after log_open.
  */
@@ -18,8 +18,8 @@ struct log;
 
 /* Writes to `fd` messages up to `level`. NULL when memory is short. */
 struct log *log_open(int fd, sl_log_level level, enum log_format format);
-/* Every line passes through `mask` from here on; NULL: none. `arg` must outlive the log or the next
- * call. */
+/* Every message passes through `mask` from here on; NULL: none. `arg` must outlive the log or the
+ * next call. */
 void log_set_mask(struct log *log, void (*mask)(const void *arg, sl_buffer *text), const void *arg);
 /* `node` may be NULL. Line breaks in `message` become blanks. */
 void log_write(struct log *log, sl_log_level level, const char *node, const char *message);

@@ -1,0 +1,268 @@
+/* Services for `validate` (see validate_services.h). */
+#include "cli/validate_services.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+/* What stands behind a plugin's sl_object here. */
+struct checked_node {
+    const char *name;
+    const struct topology *topology;
+    sl_store *state;
+};
+
+struct validate_host {
+    size_t n;
+    struct checked_node nodes[];
+};
+
+static struct checked_node *node_of(sl_object *self) {
+    return (struct checked_node *)(void *)self;
+}
+
+static sl_error *not_now(void) {
+    return sl_error_new(SL_ERROR_FATAL,
+                        "the configuration is only checked: nothing runs before `start`");
+}
+
+static sl_error *open_read_only(const char *url, sl_store **out) {
+    sl_store_options options = {.read_only = true};
+    return sl_store_open(url, &options, out);
+}
+
+sl_error *validate_host_new(const struct topology *topology, struct validate_host **out) {
+    struct validate_host *host =
+        calloc(1, sizeof(*host) + topology->n_nodes * sizeof(host->nodes[0]));
+    if (host == NULL) {
+        return sl_error_no_memory();
+    }
+    host->n = topology->n_nodes;
+    for (size_t i = 0; i < host->n; i++) {
+        host->nodes[i].name = topology->nodes[i].name;
+        host->nodes[i].topology = topology;
+        sl_error *error = topology->state_url == NULL
+                              ? NULL
+                              : open_read_only(topology->state_url, &host->nodes[i].state);
+        if (error != NULL) {
+            validate_host_free(host);
+            return error;
+        }
+    }
+    *out = host;
+    return NULL;
+}
+
+void validate_host_free(struct validate_host *host) {
+    for (size_t i = 0; host != NULL && i < host->n; i++) {
+        if (host->nodes[i].state != NULL) {
+            host->nodes[i].state->ops->close(host->nodes[i].state);
+        }
+    }
+    free(host);
+}
+
+sl_object *validate_host_object(void *host, size_t index) {
+    return (sl_object *)(void *)&((struct validate_host *)host)->nodes[index];
+}
+
+/* ---- the table ---- */
+
+static sl_error *service_error_new(sl_error_class error_class, const char *message) {
+    return sl_error_new(error_class, "%s", message);
+}
+
+static void service_done(sl_request *request, sl_error *error) {
+    (void)request;
+    sl_error_free(error);
+}
+
+static void service_batch(const sl_batch *batch) {
+    (void)batch;
+}
+
+static sl_error *service_emit(sl_object *self, uint32_t output, sl_emission *emission) {
+    (void)self;
+    (void)output;
+    if (emission->columns != NULL && emission->columns->release != NULL) {
+        emission->columns->release(emission->columns);
+    }
+    return not_now();
+}
+
+static sl_error *service_forward(sl_object *self, uint32_t output, const sl_batch *batch) {
+    (void)self;
+    (void)output;
+    (void)batch;
+    return not_now();
+}
+
+static void service_dropped(sl_object *self, const sl_stream *stream, const char *reason,
+                            int64_t rows) {
+    (void)self;
+    (void)stream;
+    (void)reason;
+    (void)rows;
+}
+
+static void service_hold(sl_object *self, size_t bytes) {
+    (void)self;
+    (void)bytes;
+}
+
+static void service_pause(sl_object *self, int on) {
+    (void)self;
+    (void)on;
+}
+
+static void service_assign(sl_object *node, const sl_stream_name *names, size_t n) {
+    (void)node;
+    (void)names;
+    (void)n;
+}
+
+static void service_revoke(sl_object *node, const sl_stream_name *names, size_t n, int lost,
+                           void (*revoked)(void *arg), void *arg) {
+    (void)node;
+    (void)names;
+    (void)n;
+    (void)lost;
+    revoked(arg);
+}
+
+static void service_wake(sl_object *task, const sl_stream *stream) {
+    (void)task;
+    (void)stream;
+}
+
+static void service_all_assigned(sl_object *node) {
+    (void)node;
+}
+
+static sl_error *service_store_open(sl_object *self, const char *url, sl_store **out) {
+    (void)self;
+    return open_read_only(url, out);
+}
+
+static sl_store *service_state_store(sl_object *self) {
+    return node_of(self)->state;
+}
+
+static sl_error *service_work(sl_object *self, void (*run)(void *arg), void (*done)(void *arg),
+                              void *arg) {
+    (void)self;
+    (void)run;
+    (void)done;
+    (void)arg;
+    return not_now();
+}
+
+static sl_error *service_timer_start(sl_object *self, uint64_t delay_ms, uint64_t repeat_ms,
+                                     void (*fire)(void *arg), void *arg, sl_timer **out) {
+    (void)self;
+    (void)delay_ms;
+    (void)repeat_ms;
+    (void)fire;
+    (void)arg;
+    (void)out;
+    return not_now();
+}
+
+static void service_timer_stop(sl_timer *timer) {
+    (void)timer;
+}
+
+static sl_error *service_watch(sl_object *self, int fd, void (*readable)(void *arg), void *arg,
+                               sl_watch **out) {
+    (void)self;
+    (void)fd;
+    (void)readable;
+    (void)arg;
+    (void)out;
+    return not_now();
+}
+
+static void service_unwatch(sl_watch *watch) {
+    (void)watch;
+}
+
+static sl_error *service_post(sl_object *self, void (*fn)(void *arg), void *arg) {
+    (void)self;
+    (void)fn;
+    (void)arg;
+    return not_now();
+}
+
+static int64_t service_now_us(sl_object *self) {
+    (void)self;
+    return sl_now_us();
+}
+
+SL_SDK_PRINTF(3, 4)
+static void service_log(sl_object *self, sl_log_level level, const char *format, ...) {
+    if (level > SL_LOG_WARN) {
+        return;
+    }
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    sl_buffer line = SL_BUFFER_INIT;
+    (void)sl_buffer_printf(&line, "%s: %s", node_of(self)->name, text);
+    topology_mask(node_of(self)->topology, &line);
+    const char *masked = sl_buffer_text(&line);
+    (void)fprintf(stderr, "%s\n", masked == NULL ? "" : masked);
+    sl_buffer_free(&line);
+}
+
+static sl_metric *service_metric(sl_object *self, sl_metric_kind kind, const char *name,
+                                 const char *help) {
+    (void)self;
+    (void)kind;
+    (void)name;
+    (void)help;
+    return NULL;
+}
+
+static void service_metric_change(sl_metric *metric, int64_t value) {
+    (void)metric;
+    (void)value;
+}
+
+static void service_fail(sl_object *self, sl_error *error) {
+    (void)self;
+    sl_error_free(error);
+}
+
+const sl_services validate_services = {
+    .struct_bytes = sizeof(sl_services),
+    .error_new = service_error_new,
+    .done = service_done,
+    .retain = service_batch,
+    .release = service_batch,
+    .emit = service_emit,
+    .forward = service_forward,
+    .dropped = service_dropped,
+    .hold = service_hold,
+    .pause = service_pause,
+    .assign = service_assign,
+    .revoke = service_revoke,
+    .wake = service_wake,
+    .all_assigned = service_all_assigned,
+    .store_open = service_store_open,
+    .state_store = service_state_store,
+    .work = service_work,
+    .timer_start = service_timer_start,
+    .timer_stop = service_timer_stop,
+    .watch = service_watch,
+    .unwatch = service_unwatch,
+    .post = service_post,
+    .now_us = service_now_us,
+    .log = service_log,
+    .metric = service_metric,
+    .metric_add = service_metric_change,
+    .metric_set = service_metric_change,
+    .fail = service_fail,
+};

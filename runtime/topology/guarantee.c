@@ -1,0 +1,130 @@
+/*
+ * Guarantees of paths: the weakest of the nodes along it. Paths are walked from each sink against
+ * the flow.
+ */
+#include "topology/guarantee.h"
+
+#include "topology/keys.h"
+
+struct walk {
+    const struct topology *topology;
+    struct arena *arena;
+    struct delivery_path *paths;
+    size_t n;
+    bool complete;
+    const struct topology_edge **edges; /* from the sink up to the node at hand */
+    size_t depth;
+};
+
+const char *delivery_name(sl_guarantee guarantee) {
+    switch (guarantee) {
+    case SL_AT_MOST_ONCE:
+        return "at-most-once";
+    case SL_AT_LEAST_ONCE:
+        return "at-least-once";
+    case SL_EXACTLY_ONCE:
+        return "exactly-once";
+    }
+    return "unknown";
+}
+
+sl_guarantee delivery_of_node(const struct topology_node *node) {
+    const sl_role *role = node->role;
+    sl_guarantee given = (sl_guarantee)role->guarantee;
+    if (role->node->guarantee != NULL) {
+        given = role->node->guarantee(node->config);
+    }
+    given = given > SL_EXACTLY_ONCE ? SL_EXACTLY_ONCE : given;
+    bool unrepeatable =
+        (role->flags & SL_ROLE_UNREPEATABLE) != 0 && (role->flags & SL_ROLE_DURABLE) == 0;
+    return unrepeatable && given > SL_AT_LEAST_ONCE ? SL_AT_LEAST_ONCE : given;
+}
+
+/* Why a node's guarantee is what it is. */
+static const char *reason(struct arena *arena, const struct topology_node *node,
+                          sl_guarantee guarantee) {
+    const char *plugin = node->plugin->descriptor.name;
+    if (guarantee == SL_EXACTLY_ONCE) {
+        return "the sink commits positions and data in one step, and what lies between is replayed "
+               "the same";
+    }
+    if (node->kind == TOPOLOGY_SOURCE) {
+        return arena_printf(arena,
+                            guarantee == SL_AT_MOST_ONCE
+                                ? "\"%s\" (%s) cannot be read again: what was in flight when "
+                                  "sluice stops is lost"
+                                : "\"%s\" (%s) may give records twice",
+                            node->name, plugin);
+    }
+    if (guarantee == SL_AT_MOST_ONCE) {
+        return arena_printf(arena, "\"%s\" (%s) may lose rows after a failure", node->name, plugin);
+    }
+    if (node->kind == TOPOLOGY_TRANSFORM) {
+        return arena_printf(arena, "\"%s\" (%s) may answer differently when it is replayed",
+                            node->name, plugin);
+    }
+    return arena_printf(arena, "\"%s\" (%s) may write rows again after a failure", node->name,
+                        plugin);
+}
+
+static void consider(const struct topology_node *node, sl_guarantee *weakest,
+                     const struct topology_node **culprit) {
+    sl_guarantee own = delivery_of_node(node);
+    if (own < *weakest) {
+        *weakest = own;
+        *culprit = node;
+    }
+}
+
+static void add_path(struct walk *w, const struct topology_node *sink) {
+    const struct topology_node *nodes = w->topology->nodes;
+    const struct topology_edge *first = w->edges[w->depth - 1];
+    sl_guarantee weakest = SL_EXACTLY_ONCE;
+    const struct topology_node *culprit = sink;
+    sl_buffer text = SL_BUFFER_INIT;
+    for (size_t i = w->depth; i-- > 0;) {
+        consider(&nodes[w->edges[i]->from], &weakest, &culprit);
+        (void)sl_buffer_printf(&text, "%s → ", w->edges[i]->name);
+    }
+    consider(sink, &weakest, &culprit);
+    (void)sl_buffer_append_text(&text, sink->name);
+    struct delivery_path path = {.text = arena_take(w->arena, &text),
+                                 .source = &nodes[first->from],
+                                 .sink = sink,
+                                 .guarantee = weakest,
+                                 .why = reason(w->arena, culprit, weakest)};
+    if (path.text != NULL && path.why != NULL) {
+        w->paths[w->n++] = path;
+    }
+}
+
+static void climb(struct walk *w, const struct topology_node *sink,
+                  const struct topology_node *node) {
+    for (size_t i = 0; i < node->n_inputs && w->complete; i++) {
+        const struct topology_node *from = &w->topology->nodes[node->inputs[i].from];
+        w->edges[w->depth++] = &node->inputs[i];
+        if (from->kind != TOPOLOGY_SOURCE) {
+            climb(w, sink, from);
+        } else if (w->n == DELIVERY_MAX_PATHS) {
+            w->complete = false;
+        } else {
+            add_path(w, sink);
+        }
+        w->depth--;
+    }
+}
+
+const struct delivery_path *delivery_paths(const struct topology *topology, struct arena *arena,
+                                           size_t *n, bool *complete) {
+    struct walk w = {.topology = topology, .arena = arena, .complete = true};
+    w.paths = arena_array(arena, DELIVERY_MAX_PATHS, sizeof(*w.paths));
+    w.edges = arena_array(arena, topology->n_nodes, sizeof(const struct topology_edge *));
+    for (size_t i = 0; i < topology->n_nodes && w.paths != NULL && w.edges != NULL; i++) {
+        if (topology->nodes[i].kind == TOPOLOGY_SINK) {
+            climb(&w, &topology->nodes[i], &topology->nodes[i]);
+        }
+    }
+    *n = w.n;
+    *complete = w.complete;
+    return arena->failed ? NULL : w.paths;
+}

@@ -68,6 +68,17 @@ static bool all_sinks_failed(const struct host *host) {
     return any;
 }
 
+static void look_again(void *arg) {
+    lane_spin(arg);
+}
+
+/* Streams that a full edge of the failed node held back may go on. */
+static void release_lanes(struct host *host) {
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        sl_error_free(loop_post_new(&host->lanes[i].loop, look_again, &host->lanes[i]));
+    }
+}
+
 static void note_failure(void *arg) {
     struct failure *failure = arg;
     struct host_node *node = failure->node;
@@ -85,7 +96,10 @@ static void note_failure(void *arg) {
         host->error = sl_error_new(sl_error_get_class(node->failure), "node %s failed: %s",
                                    node->spec->name, sl_error_message(node->failure));
     }
-    if (host->started && all_sinks_failed(host)) {
+    if (!host->finished) {
+        release_lanes(host);
+    }
+    if (host->started && !host->finished && all_sinks_failed(host)) {
         host_drain(host);
     }
     host_advance(host);

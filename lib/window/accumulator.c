@@ -215,7 +215,7 @@ static bool ordered_row(ordered_value *held, const column_view *view, const row_
                         int64_t row, bool want_last) {
     order_key key = order->base;
     key.time_us = order->times[row];
-    key.offset += row;
+    key.offset = order->offsets != NULL ? order->offsets[row] : key.offset + row;
     if (held->value.present) {
         int comparison = compare_order(&key, &held->key);
         if (want_last ? comparison <= 0 : comparison >= 0) {

@@ -186,7 +186,8 @@ typedef struct target {
 /* What the rows of a batch have in common for first and last. */
 typedef struct row_order {
     const int64_t *times;
-    order_key base; /* time_us and offset are those of the batch's first row */
+    const int64_t *offsets; /* or NULL */
+    order_key base;         /* time_us and offset are those of the batch's first row */
 } row_order;
 
 size_t accumulator_bytes(accumulator_kind kind);

@@ -279,6 +279,9 @@ static size_t closed_panes(const sl_window_table *table, int64_t watermark) {
 }
 
 static void drop_panes(sl_window_table *table, size_t n) {
+    if (n == 0) {
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         pane_free(table->plan, table->panes[i]);
     }

@@ -186,6 +186,7 @@ static void set_order(update *u, const sl_window_origin *origin) {
         prefix = prefix << 8 | (i < bytes ? (uint8_t)origin->topic[i] : 0u);
     }
     u->order.times = u->time.ints;
+    u->order.offsets = origin->offsets;
     u->order.base = (order_key){.topic = prefix,
                                 .offset = origin->first_offset,
                                 .partition = origin->partition,

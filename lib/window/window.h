@@ -124,6 +124,9 @@ typedef struct sl_window_origin {
     const char *topic; /* borrowed for the call */
     int32_t partition;
     int64_t first_offset; /* of the batch */
+    /* One a row, when they are known. NULL: rows count from first_offset, which gives the same
+     * order within a stream. */
+    const int64_t *offsets;
 } sl_window_origin;
 
 /* What became of a batch's rows. The caller owns `late`, an array that grows and is used again. */

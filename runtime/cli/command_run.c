@@ -1,0 +1,131 @@
+/* sluice run: loads a topology and hands it to the host, with the log and the progress. */
+#include "cli/common.h"
+#include "cli/log.h"
+#include "cli/progress.h"
+#include "host/host.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void write_log(void *arg, sl_log_level level, const char *node, const char *message) {
+    log_write(arg, level, node, message);
+}
+
+static void mask(const void *topology, sl_buffer *text) {
+    topology_mask(topology, text);
+}
+
+/* Warnings as log lines, since a run's stderr is its log. */
+static void log_warnings(struct log *log, const char *file, const struct topology_faults *faults) {
+    for (size_t i = 0; i < topology_faults_count(faults); i++) {
+        const struct topology_fault *fault = topology_faults_at(faults, i);
+        log_printf(log, SL_LOG_WARN, NULL, "%s:%d: %s: %s", file, fault->line, fault->path,
+                   fault->text);
+    }
+}
+
+static void print_summary(const struct topology *topology, struct progress *progress) {
+    const char *summary = progress_summary(progress);
+    if (summary == NULL) {
+        return;
+    }
+    sl_buffer text = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&text, summary);
+    topology_mask(topology, &text);
+    (void)fwrite(text.data, 1, text.bytes, stdout);
+    (void)fflush(stdout);
+    sl_buffer_free(&text);
+}
+
+static int run_topology(const struct cli_args *args, const struct cli_loaded *loaded,
+                        struct log *log, struct progress *progress) {
+    struct host_options options = {.until_end = cli_args_get(args, "--until-end") != NULL,
+                                   .log = write_log,
+                                   .log_arg = log,
+                                   .progress = progress_update,
+                                   .progress_arg = progress,
+                                   .progress_interval_ms = progress_interval_ms(log)};
+    log_set_mask(log, mask, loaded->topology);
+    log_warnings(log, args->operands[0], loaded->faults);
+    sl_error *error = host_run(loaded->topology, &options);
+    log_set_status(log, NULL);
+    print_summary(loaded->topology, progress);
+    if (error == NULL) {
+        return CLI_DONE;
+    }
+    log_write(log, SL_LOG_ERROR, NULL, sl_error_message(error));
+    int status = sl_error_is(error, SL_ERROR_CONFIG) ? CLI_BAD_USAGE : CLI_FAILED;
+    sl_error_free(error);
+    return status;
+}
+
+/* The log as the options say; NULL after a sentence on stderr, with *status set. */
+static struct log *open_log(const struct cli_args *args, int *status) {
+    const char *level_text = cli_args_get(args, "--log-level");
+    const char *format_text = cli_args_get(args, "--log-format");
+    sl_log_level level = SL_LOG_INFO;
+    enum log_format format = LOG_TEXT;
+    *status = CLI_BAD_USAGE;
+    if (level_text != NULL && !log_parse_level(level_text, &level)) {
+        (void)fprintf(stderr, "sluice run: --log-level=%s: allowed are error, warn, info, debug\n",
+                      level_text);
+        return NULL;
+    }
+    if (format_text != NULL && !log_parse_format(format_text, &format)) {
+        (void)fprintf(stderr, "sluice run: --log-format=%s: allowed are text, json\n", format_text);
+        return NULL;
+    }
+    struct log *log = log_open(STDERR_FILENO, level, format);
+    if (log == NULL) {
+        *status = cli_fail(sl_error_no_memory(), CLI_FAILED);
+    }
+    return log;
+}
+
+static int run(const struct cli_args *args) {
+    int status;
+    struct log *log = open_log(args, &status);
+    if (log == NULL) {
+        return status;
+    }
+    struct cli_loaded loaded = {0};
+    struct progress *progress = progress_new(log);
+    sl_error *error = progress == NULL ? sl_error_no_memory() : cli_load(args, &loaded);
+    if (error != NULL) {
+        status = cli_fail(error, CLI_FAILED);
+    } else if (loaded.topology == NULL) {
+        cli_print_faults(args->operands[0], loaded.faults);
+        status = CLI_BAD_USAGE;
+    } else {
+        status = run_topology(args, &loaded, log, progress);
+    }
+    progress_free(progress);
+    log_close(log); /* before the topology, whose secrets it masks */
+    cli_unload(&loaded);
+    return status;
+}
+
+static const struct cli_option options[] = {
+    {"--until-end", NULL, "stop at the end of the data there was when the run began"},
+    CLI_SET_OPTION,
+    CLI_PLUGIN_PATH_OPTION,
+    {"--log-level", "LEVEL", "error, warn, info (default) or debug"},
+    {"--log-format", "FORMAT", "text (default) or json, one line each"},
+    {NULL, NULL, NULL}};
+
+const struct cli_command cli_run_command = {
+    .name = "run",
+    .operands = "TOPOLOGY",
+    .min_operands = 1,
+    .max_operands = 1,
+    .summary = "Run a topology until SIGTERM or SIGINT, or until the end of the data.",
+    .details =
+        "--set memory.max=1GiB, --set sinks.bronze.config.table=/lake/bronze: a path of names "
+        "with\n"
+        "dots between; a name that holds a dot and is not known is written in back quotes. The\n"
+        "value is JSON if it is, else a string.\n\n"
+        "A first signal stops cleanly (drain, flush, commit), a second one at once.\n"
+        "Exit codes: 0 done, 1 the run failed, 2 bad topology or usage.",
+    .options = options,
+    .run = run,
+};

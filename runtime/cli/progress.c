@@ -1,0 +1,305 @@
+/* Progress and the summary of a run, from the host's snapshots. */
+#include "cli/progress.h"
+
+#include "cli/numbers.h"
+#include "topology/keys.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define TERMINAL_INTERVAL_MS 250
+#define LOG_INTERVAL_MS 5000
+#define BAR_CELLS 10
+
+struct progress {
+    struct log *log;
+    int64_t last_rows; /* of the update before, for the rate */
+    int64_t last_us;
+    sl_buffer summary;
+};
+
+struct progress *progress_new(struct log *log) {
+    struct progress *progress = calloc(1, sizeof(*progress));
+    if (progress != NULL) {
+        progress->log = log;
+    }
+    return progress;
+}
+
+void progress_free(struct progress *progress) {
+    if (progress != NULL) {
+        sl_buffer_free(&progress->summary);
+        free(progress);
+    }
+}
+
+uint64_t progress_interval_ms(const struct log *log) {
+    return log_is_terminal(log) ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS;
+}
+
+/* ---- sums ---- */
+
+static int64_t rows_taken(const struct snapshot_node *node) {
+    int64_t rows = 0;
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        rows += node->inputs[i].rows;
+    }
+    return rows;
+}
+
+static int64_t rows_given(const struct snapshot_node *node) {
+    int64_t rows = 0;
+    for (size_t i = 0; i < node->n_outputs; i++) {
+        rows += node->outputs[i].rows;
+    }
+    return rows;
+}
+
+static int64_t rows_dropped(const struct snapshot_node *node) {
+    int64_t rows = 0;
+    for (size_t i = 0; i < node->n_dropped; i++) {
+        rows += node->dropped[i].rows;
+    }
+    return rows;
+}
+
+static int64_t rows_read(const struct host_snapshot *s) {
+    int64_t rows = 0;
+    for (size_t i = 0; i < s->n_nodes; i++) {
+        rows += s->nodes[i].kind == TOPOLOGY_SOURCE ? rows_given(&s->nodes[i]) : 0;
+    }
+    return rows;
+}
+
+/* The fullest buffer, 0 to 1. */
+static double fullest(const struct host_snapshot *s) {
+    double most = 0;
+    for (size_t i = 0; i < s->n_nodes; i++) {
+        for (size_t k = 0; k < s->nodes[i].n_inputs; k++) {
+            const struct snapshot_input *input = &s->nodes[i].inputs[k];
+            double limit =
+                (double)input->buffer_limit_bytes * (double)(s->lanes > 0 ? s->lanes : 1);
+            double fill = limit > 0 ? (double)input->buffer_bytes / limit : 0;
+            most = fill > most ? fill : most;
+        }
+    }
+    return most > 1 ? 1 : most;
+}
+
+static int64_t per_second(int64_t rows, int64_t us) {
+    return us > 0 ? (int64_t)((double)rows * 1e6 / (double)us) : 0;
+}
+
+/* ---- while it runs ---- */
+
+static void append_bar(sl_buffer *out, double fill) {
+    int cells = (int)(fill * BAR_CELLS + 0.5);
+    (void)sl_buffer_append_text(out, "buffers [");
+    for (int i = 0; i < BAR_CELLS; i++) {
+        (void)sl_buffer_append_byte(out, i < cells ? '#' : '-');
+    }
+    (void)sl_buffer_append_byte(out, ']');
+}
+
+/* Cuts the line to the terminal's width: a line that wraps cannot be taken back. */
+static void clip(sl_buffer *line) {
+    struct winsize size;
+    size_t columns =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+    if (line->bytes > columns - 1) {
+        line->bytes = columns - 1;
+    }
+}
+
+static void append_progress(struct progress *p, const struct host_snapshot *s, sl_buffer *out) {
+    int64_t rows = rows_read(s);
+    number_seconds(out, s->elapsed_us);
+    (void)sl_buffer_append_text(out, s->draining ? "  stopping  " : "  ");
+    number_count(out, rows);
+    (void)sl_buffer_append_text(out, " rows read (");
+    number_count(out, per_second(rows - p->last_rows, s->elapsed_us - p->last_us));
+    (void)sl_buffer_append_text(out, "/s)");
+    p->last_rows = rows;
+    p->last_us = s->elapsed_us;
+    for (size_t i = 0; i < s->n_nodes; i++) {
+        const struct snapshot_node *node = &s->nodes[i];
+        if (node->kind == TOPOLOGY_SINK) {
+            (void)sl_buffer_printf(out, "  %s ", node->name);
+            number_count(out, rows_taken(node));
+            (void)sl_buffer_append_text(out, node->state == HOST_NODE_FAILED ? " FAILED" : "");
+        }
+    }
+    (void)sl_buffer_append_text(out, "  ");
+    number_bytes(out, s->rss_bytes);
+}
+
+static void show_status(struct progress *p, const struct host_snapshot *s) {
+    sl_buffer line = SL_BUFFER_INIT;
+    append_bar(&line, fullest(s));
+    (void)sl_buffer_append_text(&line, "  ");
+    append_progress(p, s, &line);
+    clip(&line);
+    const char *text = sl_buffer_text(&line);
+    if (text != NULL) {
+        log_set_status(p->log, text);
+    }
+    sl_buffer_free(&line);
+}
+
+static void log_progress(struct progress *p, const struct host_snapshot *s) {
+    sl_buffer line = SL_BUFFER_INIT;
+    append_progress(p, s, &line);
+    const char *text = sl_buffer_text(&line);
+    if (text != NULL) {
+        log_write(p->log, SL_LOG_INFO, NULL, text);
+    }
+    sl_buffer_free(&line);
+}
+
+/* ---- the summary ---- */
+
+static void append_flow(sl_buffer *out, const struct snapshot_node *node) {
+    int64_t taken = rows_taken(node);
+    int64_t sum = rows_given(node) + rows_dropped(node);
+    number_count(out, taken);
+    (void)sl_buffer_append_text(out, taken == sum ? " rows in = " : " rows in; out: ");
+    for (size_t i = 0; i < node->n_outputs; i++) {
+        const struct snapshot_output *output = &node->outputs[i];
+        (void)sl_buffer_append_text(out, i == 0 ? "" : " + ");
+        number_count(out, output->rows);
+        (void)sl_buffer_printf(out, " %s", output->name[0] == 0 ? "out" : output->name);
+    }
+    for (size_t i = 0; i < node->n_dropped; i++) {
+        (void)sl_buffer_append_text(out, " + ");
+        number_count(out, node->dropped[i].rows);
+        (void)sl_buffer_printf(out, " %s", node->dropped[i].reason);
+    }
+}
+
+static void append_rows(sl_buffer *out, const struct host_snapshot *s,
+                        const struct snapshot_node *node) {
+    if (node->kind == TOPOLOGY_TRANSFORM) {
+        append_flow(out, node);
+    } else {
+        int64_t rows = node->kind == TOPOLOGY_SOURCE ? rows_given(node) : rows_taken(node);
+        number_count(out, rows);
+        (void)sl_buffer_append_text(out, node->kind == TOPOLOGY_SOURCE ? " rows read, "
+                                                                       : " rows written, ");
+        number_count(out, per_second(rows, s->elapsed_us));
+        (void)sl_buffer_append_text(out, "/s");
+    }
+    int64_t replayed = 0;
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        replayed += node->inputs[i].replayed_rows;
+    }
+    if (replayed > 0) {
+        (void)sl_buffer_append_text(out, ", ");
+        number_count(out, replayed);
+        (void)sl_buffer_append_text(out, " had been done before");
+    }
+}
+
+static void append_commits(sl_buffer *out, const struct snapshot_node *node) {
+    if (node->commits == 0) {
+        return;
+    }
+    (void)sl_buffer_append_text(out, "\n      ");
+    number_count(out, node->commits);
+    (void)sl_buffer_append_text(out, node->commits == 1 ? " commit" : " commits");
+    if (node->commit_retries > 0) {
+        (void)sl_buffer_append_text(out, ", tried again ");
+        number_count(out, node->commit_retries);
+        (void)sl_buffer_append_text(out, " times");
+    }
+    if (node->latency_p50_us >= 0) {
+        (void)sl_buffer_append_text(out, "; read to durable p50 ");
+        number_duration(out, node->latency_p50_us);
+        (void)sl_buffer_append_text(out, ", p99 ");
+        number_duration(out, node->latency_p99_us);
+        (void)sl_buffer_append_text(out, ", max ");
+        number_duration(out, node->latency_max_us);
+    }
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t bytes = strlen(text);
+    size_t end_bytes = strlen(end);
+    return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
+}
+
+static void append_metrics(sl_buffer *out, const struct snapshot_node *node) {
+    for (size_t i = 0; i < node->n_metrics; i++) {
+        const struct snapshot_metric *metric = &node->metrics[i];
+        if (metric->value == 0) {
+            continue;
+        }
+        (void)sl_buffer_printf(out, "\n      %s ", metric->name);
+        if (ends_with(metric->name, "bytes") || ends_with(metric->name, "bytes_total")) {
+            number_bytes(out, metric->value);
+        } else {
+            number_count(out, metric->value);
+        }
+    }
+}
+
+static void append_node(sl_buffer *out, const struct host_snapshot *s,
+                        const struct snapshot_node *node) {
+    (void)sl_buffer_printf(out,
+                           "  %-9s %s (%s): ", topology_kind_name((enum topology_kind)node->kind),
+                           node->name, node->plugin);
+    append_rows(out, s, node);
+    append_commits(out, node);
+    if (node->cpu_us > 0) {
+        (void)sl_buffer_append_text(out, "\n      ");
+        number_seconds(out, node->cpu_us);
+        (void)sl_buffer_append_text(out, " in the plugin on the lanes");
+    }
+    append_metrics(out, node);
+    if (node->state == HOST_NODE_FAILED) {
+        (void)sl_buffer_printf(out, "\n      FAILED: %s",
+                               node->failure == NULL ? "" : node->failure);
+    }
+    (void)sl_buffer_append_byte(out, '\n');
+}
+
+static void append_totals(sl_buffer *out, const struct host_snapshot *s) {
+    int64_t rows = rows_read(s);
+    int64_t cpu_us = s->cpu_user_us + s->cpu_system_us;
+    (void)sl_buffer_append_text(out, "Ran ");
+    number_seconds(out, s->elapsed_us);
+    (void)sl_buffer_printf(out, " on %u %s: ", s->lanes, s->lanes == 1 ? "lane" : "lanes");
+    number_count(out, rows);
+    (void)sl_buffer_append_text(out, " rows read, ");
+    number_count(out, per_second(rows, s->elapsed_us));
+    (void)sl_buffer_append_text(out, "/s; ");
+    (void)sl_buffer_printf(out, "%.2f CPU-s", (double)cpu_us / 1e6);
+    if (rows > 0) {
+        (void)sl_buffer_printf(out, " (%.2f per million rows)", (double)cpu_us / (double)rows);
+    }
+    (void)sl_buffer_append_text(out, "; at most ");
+    number_bytes(out, s->peak_rss_bytes);
+    (void)sl_buffer_append_text(out, " of memory\n");
+}
+
+void progress_update(void *progress, const struct host_snapshot *snapshot, bool last) {
+    struct progress *p = progress;
+    if (!last) {
+        if (log_is_terminal(p->log)) {
+            show_status(p, snapshot);
+        } else {
+            log_progress(p, snapshot);
+        }
+        return;
+    }
+    log_set_status(p->log, NULL);
+    sl_buffer_clear(&p->summary);
+    append_totals(&p->summary, snapshot);
+    for (size_t i = 0; i < snapshot->n_nodes; i++) {
+        append_node(&p->summary, snapshot, &snapshot->nodes[i]);
+    }
+}
+
+const char *progress_summary(struct progress *progress) {
+    return progress->summary.bytes == 0 ? NULL : sl_buffer_text(&progress->summary);
+}

@@ -1,0 +1,189 @@
+/*
+ * Checks property names and values against librdkafka itself: a scratch configuration takes them
+ * or says why not, and its own table of properties gives the nearest right name.
+ */
+#include "properties.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Properties that sluice sets itself, since its delivery depends on them. */
+static const struct reserved {
+    const char *name;
+    const char *why;
+} RESERVED[] = {
+    {"group.id", "is set by the option \"group\" of the source"},
+    {"enable.auto.commit", "is set by sluice: positions belong to the nodes, not to the group"},
+    {"auto.commit.enable", "is set by sluice: positions belong to the nodes, not to the group"},
+    {"enable.auto.offset.store", "is set by sluice: positions belong to the nodes"},
+    {"auto.offset.reset",
+     "is set by sluice to \"error\"; the option \"start\" says where to begin"},
+    {"enable.partition.eof", "is set by sluice: it tells the end of a partition"},
+    {"partition.assignment.strategy", "is set by sluice to \"cooperative-sticky\""},
+    {"isolation.level", "is set by the option \"isolation\" of the source"},
+    {"enable.idempotence", "is set by sluice to true"},
+    {"acks", "is set by sluice to \"all\""},
+    {"request.required.acks", "is set by sluice to \"all\""},
+    {"delivery.report.only.error", "is set by sluice: every delivery is counted"},
+    {"metadata.broker.list", "is written \"bootstrap.servers\" in the section \"kafka\""},
+    {"bootstrap.servers", "belongs into the section \"kafka\""},
+    {"plugin.library.paths", "is not supported: librdkafka's own plugins would bypass sluice"},
+};
+
+static pthread_once_t names_once = PTHREAD_ONCE_INIT;
+static char *names_text;
+static const char **names;
+static size_t n_names;
+
+/* Keeps the first column of librdkafka's table of properties. */
+static void collect_names(char *text) {
+    char *rest = NULL;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char *bar = strchr(line, '|');
+        if (bar == NULL || line[0] < 'a' || line[0] > 'z') {
+            continue;
+        }
+        line[strcspn(line, " |")] = '\0';
+        const char **grown = realloc((void *)names, (n_names + 1) * sizeof(*grown));
+        if (grown == NULL) {
+            return;
+        }
+        names = grown;
+        names[n_names++] = line;
+    }
+}
+
+static void read_names(void) {
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&names_text, &bytes);
+    if (memory == NULL) {
+        return;
+    }
+    rd_kafka_conf_properties_show(memory);
+    if (fclose(memory) == 0) {
+        collect_names(names_text);
+    }
+}
+
+static const char *nearest_name(const char *key) {
+    pthread_once(&names_once, read_names);
+    return sl_nearest_name(key, names, n_names);
+}
+
+const char *kafka_check_property(const char *key, const char *value, const char **nearest) {
+    static _Thread_local char sentence[640];
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(RESERVED); i++) {
+        if (strcmp(key, RESERVED[i].name) == 0) {
+            return RESERVED[i].why;
+        }
+    }
+    size_t bytes = strlen(key);
+    if (bytes > 3 && strcmp(key + bytes - 3, "_cb") == 0) {
+        return "is a callback, not a property that can be written down";
+    }
+    rd_kafka_conf_t *scratch = rd_kafka_conf_new();
+    char why[400] = "";
+    rd_kafka_conf_res_t result = rd_kafka_conf_set(scratch, key, value, why, sizeof(why));
+    rd_kafka_conf_destroy(scratch);
+    if (result == RD_KAFKA_CONF_OK) {
+        return NULL;
+    }
+    if (result == RD_KAFKA_CONF_UNKNOWN) {
+        *nearest = nearest_name(key);
+        return "is neither an option of this plugin nor a property of librdkafka";
+    }
+    snprintf(sentence, sizeof(sentence), "librdkafka refuses the value: %s", why);
+    return sentence;
+}
+
+sl_error *kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value) {
+    char why[400] = "";
+    return rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK
+               ? NULL
+               : sl_error_new(SL_ERROR_CONFIG, "librdkafka refuses \"%s\": %s", name, why);
+}
+
+sl_error *kafka_conf_set_number(rd_kafka_conf_t *conf, const char *name, int64_t value) {
+    char text[24];
+    snprintf(text, sizeof(text), "%lld", (long long)value);
+    return kafka_conf_set(conf, name, text);
+}
+
+sl_error *kafka_conf_set_map(rd_kafka_conf_t *conf, const sl_map *map) {
+    sl_error *error = NULL;
+    for (size_t i = 0; i < map->count && error == NULL; i++) {
+        error = kafka_conf_set(conf, map->pairs[i].key, map->pairs[i].value);
+    }
+    return error;
+}
+
+sl_error *kafka_conf_common(rd_kafka_conf_t *conf, const struct kafka_section *section,
+                            const char *bootstrap) {
+    const struct {
+        const char *name;
+        const char *value;
+    } texts[] = {
+        {"client.id", "sluice"},
+        {"bootstrap.servers", bootstrap != NULL ? bootstrap : section->bootstrap},
+        {"sasl.password", section->sasl_password},
+        {"ssl.key.password", section->ssl_key_password},
+        {"ssl.key.pem", section->ssl_key_pem},
+        {"ssl.keystore.password", section->ssl_keystore_password},
+        {"sasl.oauthbearer.config", section->sasl_oauthbearer_config},
+    };
+    sl_error *error = NULL;
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(texts) && error == NULL; i++) {
+        if (texts[i].value != NULL) {
+            error = kafka_conf_set(conf, texts[i].name, texts[i].value);
+        }
+    }
+    return error != NULL ? error : kafka_conf_set_map(conf, &section->properties);
+}
+
+sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    sl_buffer text = SL_BUFFER_INIT;
+    char what[512];
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    sl_buffer_printf(&text, "%s: %s", what, rd_kafka_err2str(code));
+    static const rd_kafka_resp_err_t LASTING[] = {
+        RD_KAFKA_RESP_ERR__FATAL,
+        RD_KAFKA_RESP_ERR__INVALID_ARG,
+        RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE,
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
+        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+    };
+    sl_error_class error_class = SL_ERROR_RETRIABLE;
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(LASTING); i++) {
+        error_class = code == LASTING[i] ? SL_ERROR_FATAL : error_class;
+    }
+    const char *message = sl_buffer_text(&text);
+    sl_error *error =
+        message == NULL ? sl_error_no_memory() : sl_error_new(error_class, "%s", message);
+    sl_buffer_free(&text);
+    return error;
+}
+
+sl_error *kafka_check_section(const struct kafka_section *section) {
+    if (section == NULL || (section->bootstrap == NULL && !section->embedded)) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the topology's section \"kafka\" names no broker; write "
+                            "\"kafka\": {\"bootstrap.servers\": \"HOST:PORT\"}, or "
+                            "{\"embedded\": true} for a broker inside this process");
+    }
+    if (section->bootstrap != NULL && section->embedded) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the topology's section \"kafka\" has both \"bootstrap.servers\" "
+                            "(\"%s\") and \"embedded\": true; write one of them",
+                            section->bootstrap);
+    }
+    return NULL;
+}

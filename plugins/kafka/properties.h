@@ -1,0 +1,33 @@
+/*
+ * librdkafka's properties: checking those that an operator passes through, and making the
+ * configuration of a client.
+ */
+#ifndef KAFKA_PROPERTIES_H
+#define KAFKA_PROPERTIES_H
+
+#include "kafka.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/base.h"
+
+/* The `check` of the option maps (sl_option.check). */
+const char *kafka_check_property(const char *key, const char *value, const char **nearest);
+
+/* Sets one property; the error (CONFIG) names it. */
+sl_error *kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value);
+sl_error *kafka_conf_set_number(rd_kafka_conf_t *conf, const char *name, int64_t value);
+sl_error *kafka_conf_set_map(rd_kafka_conf_t *conf, const sl_map *map);
+
+/* What every client has: brokers, secrets, the section's properties, the log. `bootstrap` NULL:
+ * the section's. */
+sl_error *kafka_conf_common(rd_kafka_conf_t *conf, const struct kafka_section *section,
+                            const char *bootstrap);
+
+/* An error for a librdkafka code: RETRIABLE, or FATAL for what time does not heal. */
+sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) SL_PRINTF(2, 3);
+
+/* Refuses a section that names no broker (CONFIG). */
+sl_error *kafka_check_section(const struct kafka_section *section);
+
+#endif /* KAFKA_PROPERTIES_H */

@@ -1,0 +1,97 @@
+/*
+ * The sink's two halves: one producer for the node, served on the control loop; tasks that hand
+ * records to it on the lanes. They meet in counters: a task counts what it hands over, the node
+ * what the broker has acknowledged.
+ */
+#ifndef KAFKA_SINK_H
+#define KAFKA_SINK_H
+
+#include "flow.h"
+#include "kafka.h"
+#include "properties.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SINK_MAX_PATH 16
+
+/* What each record costs beyond its key and value, for the bounds on memory. */
+#define SINK_RECORD_BYTES 64
+
+/*
+ * The embedded broker keeps 5 MiB of a partition; unread and unacknowledged records may be as much
+ * as this, counted before compression.
+ */
+#define SINK_EMBEDDED_BYTES (4u << 20)
+
+/* Records of one task between two flushes; their opaque points here. */
+struct sink_generation {
+    struct sink_lane *lane;
+    int64_t handed; /* task only */
+    _Atomic int64_t answered;
+};
+
+/* A task's part that outlives it: deliveries may come until the producer has ended. */
+struct sink_lane {
+    struct sink_lane *next;
+    struct sink_generation generations[2];
+    _Atomic int64_t handed_bytes;
+    _Atomic int64_t answered_bytes;
+    _Atomic int waiting; /* wants a signal when deliveries have come */
+    int fd;              /* under the node's mutex; -1: the task is closed */
+};
+
+struct sink_topic {
+    struct sink_topic *next;
+    rd_kafka_topic_t *handle;
+    struct flow *flow;
+    size_t name_bytes;
+    char name[];
+};
+
+/* How rows of one input become records. */
+struct sink_input {
+    const struct ArrowSchema *schema;
+    bool raw;
+    int64_t key_path[SINK_MAX_PATH];
+    size_t key_depth; /* 0: no key */
+    int64_t topic_path[SINK_MAX_PATH];
+    size_t topic_depth; /* 0: the fixed topic */
+};
+
+struct sl_node {
+    const sl_services *services;
+    sl_object *self;
+    const struct kafka_sink_config *config;
+    const struct kafka_section *section;
+    uint32_t lanes;
+    int validate_only;
+    const char *bootstrap;
+    int has_broker;
+    struct sink_input *inputs;
+    size_t n_inputs;
+    struct flow *fed; /* of the fixed topic, from open on */
+    int drained;
+    rd_kafka_t *producer;
+    rd_kafka_queue_t *queue;
+    int queue_fd;
+    sl_watch *queue_watch;
+    sl_metric *delivered, *failed_deliveries;
+
+    pthread_mutex_t
+        mutex; /* guards what follows; taken once a batch of deliveries, never a record */
+    struct sink_lane *lane_list;
+    struct sink_topic *topics;
+    char *failure; /* the first delivery that failed */
+    _Atomic int has_failed;
+};
+
+/* The topic's handle, made when it is new. Any thread. */
+sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
+                         struct sink_topic **out);
+/* Whether the bounds allow a lane to hand more over. Any thread. */
+bool sink_has_room(struct sl_node *node, const struct sink_lane *lane);
+/* A copy of the failure as an error. Any thread. */
+sl_error *sink_failure(struct sl_node *node);
+
+#endif /* KAFKA_SINK_H */

@@ -1,0 +1,559 @@
+/*
+ * The sink's node: opens the producer, counts deliveries on the control loop, and fails when the
+ * broker refuses one.
+ */
+#include "embedded.h"
+#include "sink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "columns/raw.h"
+
+#define LOOK_UP_LIMIT_MS 15000
+#define LOOK_UP_TRIES 20
+#define LOOK_UP_PAUSE_US 250000
+
+static void signal_fd(int fd) {
+    uint64_t one = 1;
+    ssize_t written = write(fd, &one, sizeof(one));
+    (void)written; /* a full eventfd is readable already */
+}
+
+static const char *cluster_of(const struct sl_node *node) {
+    return node->section->embedded ? "embedded" : node->section->bootstrap;
+}
+
+/* ---- open ---- */
+
+static sl_error *resolve_topic_column(const struct kafka_sink_config *config,
+                                      struct sink_input *input) {
+    sl_error *error = sl_schema_resolve(input->schema, config->topic_column, input->topic_path,
+                                        SINK_MAX_PATH, &input->topic_depth);
+    if (error != NULL) {
+        return sl_error_wrap(error, "topic_column");
+    }
+    const struct ArrowSchema *at = input->schema;
+    for (size_t i = 0; i < input->topic_depth; i++) {
+        at = at->children[input->topic_path[i]];
+    }
+    return strcmp(at->format, "u") == 0
+               ? NULL
+               : sl_error_new(SL_ERROR_CONFIG, "topic_column \"%s\" is no text column",
+                              config->topic_column);
+}
+
+static sl_error *open_input(const struct kafka_sink_config *config, const sl_input *from,
+                            struct sink_input *input) {
+    *input = (struct sink_input){.schema = from->schema, .raw = sl_raw_is(from->schema)};
+    sl_error *error = NULL;
+    if (config->key != NULL && input->raw) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "key is \"%s\", but the input \"%s\" has raw records, which keep "
+                            "their own keys; leave the option out",
+                            config->key, from->name);
+    }
+    if (config->key != NULL) {
+        error = sl_schema_resolve(input->schema, config->key, input->key_path, SINK_MAX_PATH,
+                                  &input->key_depth);
+        error = error == NULL ? NULL : sl_error_wrap(error, "key");
+    }
+    if (error == NULL && config->topic_column != NULL) {
+        error = resolve_topic_column(config, input);
+    }
+    return error;
+}
+
+static sl_error *check_config(const sl_node_context *context) {
+    const struct kafka_sink_config *config = context->config;
+    sl_error *error = kafka_check_section(context->section);
+    if (error == NULL && (config->topic != NULL) == (config->topic_column != NULL)) {
+        error = sl_error_new(SL_ERROR_CONFIG, "a kafka sink needs either topic or topic_column");
+    }
+    return error;
+}
+
+static void free_topics(struct sl_node *node) {
+    while (node->topics != NULL) {
+        struct sink_topic *next = node->topics->next;
+        if (node->topics->handle != NULL) {
+            rd_kafka_topic_destroy(node->topics->handle);
+        }
+        if (!node->drained) {
+            flow_feed_end(node->topics->flow);
+        }
+        flow_release(node->topics->flow);
+        free(node->topics);
+        node->topics = next;
+    }
+}
+
+static void free_node(struct sl_node *node) {
+    while (node->lane_list != NULL) {
+        struct sink_lane *next = node->lane_list->next;
+        free(node->lane_list);
+        node->lane_list = next;
+    }
+    if (node->fed != NULL) {
+        if (!node->drained) {
+            flow_feed_end(node->fed);
+        }
+        flow_release(node->fed);
+    }
+    if (node->has_broker) {
+        embedded_release();
+    }
+    pthread_mutex_destroy(&node->mutex);
+    free(node->failure);
+    free(node->inputs);
+    free(node);
+}
+
+static sl_error *open_inputs(struct sl_node *node, const sl_node_context *context) {
+    sl_error *error = NULL;
+    for (size_t i = 0; i < context->n_inputs && error == NULL; i++) {
+        error = open_input(context->config, &context->inputs[i], &node->inputs[i]);
+    }
+    if (error == NULL && node->config->topic != NULL && !node->validate_only) {
+        node->fed = flow_get(cluster_of(node), node->config->topic);
+        if (node->fed == NULL) {
+            return sl_error_no_memory();
+        }
+        flow_feed(node->fed);
+    }
+    return error;
+}
+
+static sl_error *node_open(const sl_node_context *context, sl_node **out) {
+    sl_error *error = check_config(context);
+    if (error != NULL) {
+        return error;
+    }
+    struct sl_node *node = calloc(1, sizeof(*node));
+    struct sink_input *inputs = calloc(context->n_inputs + 1, sizeof(*inputs));
+    if (node == NULL || inputs == NULL) {
+        free(node);
+        free(inputs);
+        return sl_error_no_memory();
+    }
+    node->services = context->services;
+    node->self = context->self;
+    node->config = context->config;
+    node->section = context->section;
+    node->lanes = context->lanes == 0 ? 1 : context->lanes;
+    node->validate_only = (context->flags & SL_RUN_VALIDATE_ONLY) != 0;
+    node->inputs = inputs;
+    node->n_inputs = context->n_inputs;
+    node->queue_fd = -1;
+    pthread_mutex_init(&node->mutex, NULL);
+    error = open_inputs(node, context);
+    if (error != NULL) {
+        free_node(node);
+        return error;
+    }
+    *out = node;
+    return NULL;
+}
+
+/* ---- topics ---- */
+
+sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
+                         struct sink_topic **out) {
+    sl_error *error = NULL;
+    pthread_mutex_lock(&node->mutex);
+    struct sink_topic *topic = node->topics;
+    while (topic != NULL && (topic->name_bytes != bytes || memcmp(topic->name, name, bytes) != 0)) {
+        topic = topic->next;
+    }
+    if (topic == NULL) {
+        topic = calloc(1, sizeof(*topic) + bytes + 1);
+        if (topic == NULL) {
+            error = sl_error_no_memory();
+            goto out;
+        }
+        memcpy(topic->name, name, bytes);
+        topic->name_bytes = bytes;
+        if (node->section->embedded) {
+            error = embedded_topic(topic->name, node->section->embedded_partitions);
+        }
+        topic->flow = error == NULL ? flow_get(cluster_of(node), topic->name) : NULL;
+        topic->handle =
+            topic->flow == NULL ? NULL : rd_kafka_topic_new(node->producer, topic->name, NULL);
+        if (topic->handle == NULL) {
+            if (error == NULL) {
+                error = sl_error_new(SL_ERROR_FATAL, "cannot write to a topic named \"%s\": %s",
+                                     topic->name, rd_kafka_err2str(rd_kafka_last_error()));
+            }
+            if (topic->flow != NULL) {
+                flow_release(topic->flow);
+            }
+            free(topic);
+            goto out;
+        }
+        flow_feed(topic->flow);
+        topic->next = node->topics;
+        node->topics = topic;
+    }
+    *out = topic;
+out:
+    pthread_mutex_unlock(&node->mutex);
+    return error;
+}
+
+bool sink_has_room(struct sl_node *node, const struct sink_lane *lane) {
+    int64_t waiting = atomic_load(&lane->handed_bytes) - atomic_load(&lane->answered_bytes);
+    if (waiting >= node->config->memory_bytes / node->lanes) {
+        return false;
+    }
+    if (!node->section->embedded) {
+        return true;
+    }
+    pthread_mutex_lock(&node->mutex);
+    size_t unread = 0;
+    for (const struct sink_topic *topic = node->topics; topic != NULL; topic = topic->next) {
+        size_t of_topic = flow_unread_bytes(topic->flow);
+        unread = of_topic > unread ? of_topic : unread;
+    }
+    for (const struct sink_lane *l = node->lane_list; l != NULL; l = l->next) {
+        unread += (size_t)(atomic_load(&l->handed_bytes) - atomic_load(&l->answered_bytes));
+    }
+    pthread_mutex_unlock(&node->mutex);
+    return unread < SINK_EMBEDDED_BYTES;
+}
+
+/* ---- deliveries ---- */
+
+static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message) {
+    sl_buffer text = SL_BUFFER_INIT;
+    sl_buffer_printf(&text, "a record was not delivered to topic \"%s\" partition %d at %s: %s",
+                     message->rkt == NULL ? "" : rd_kafka_topic_name(message->rkt),
+                     (int)message->partition, node->bootstrap, rd_kafka_err2str(message->err));
+    size_t bytes = 0;
+    bool whole = sl_buffer_append_byte(&text, 0);
+    char *sentence = whole ? (char *)sl_buffer_take(&text, &bytes) : NULL;
+    pthread_mutex_lock(&node->mutex);
+    if (node->failure == NULL) {
+        node->failure = sentence;
+        sentence = NULL;
+    }
+    pthread_mutex_unlock(&node->mutex);
+    free(sentence);
+    sl_buffer_free(&text);
+    if (!atomic_exchange(&node->has_failed, 1)) {
+        node->services->fail(node->self, sink_failure(node));
+    }
+}
+
+sl_error *sink_failure(struct sl_node *node) {
+    pthread_mutex_lock(&node->mutex);
+    sl_error *error = node->failure == NULL ? sl_error_no_memory()
+                                            : sl_error_new(SL_ERROR_FATAL, "%s", node->failure);
+    pthread_mutex_unlock(&node->mutex);
+    return error;
+}
+
+/* A run of deliveries to one partition. */
+struct delivered {
+    rd_kafka_topic_t *topic;
+    int32_t partition;
+    int64_t end;
+    size_t bytes;
+};
+
+static void tell_flow(struct sl_node *node, struct delivered *run) {
+    if (run->topic != NULL) {
+        const char *name = rd_kafka_topic_name(run->topic);
+        struct sink_topic *topic = NULL;
+        sl_error *error = sink_topic_get(node, name, strlen(name), &topic);
+        if (error == NULL) {
+            flow_delivered(topic->flow, run->partition, run->end, run->bytes);
+        }
+        sl_error_free(error);
+    }
+    *run = (struct delivered){.topic = NULL};
+}
+
+static void count_delivery(struct sl_node *node, const rd_kafka_message_t *message,
+                           struct delivered *run) {
+    struct sink_generation *generation = message->_private;
+    size_t bytes = message->len + message->key_len + SINK_RECORD_BYTES;
+    atomic_fetch_add_explicit(&generation->answered, 1, memory_order_release);
+    atomic_fetch_add(&generation->lane->answered_bytes, (int64_t)bytes);
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        node->services->metric_add(node->failed_deliveries, 1);
+        keep_failure(node, message);
+        return;
+    }
+    if (run->topic != message->rkt || run->partition != message->partition) {
+        tell_flow(node, run);
+        *run = (struct delivered){.topic = message->rkt, .partition = message->partition};
+    }
+    run->bytes += bytes;
+    run->end = message->offset + 1 > run->end ? message->offset + 1 : run->end;
+}
+
+static void signal_lanes(struct sl_node *node) {
+    pthread_mutex_lock(&node->mutex);
+    for (struct sink_lane *lane = node->lane_list; lane != NULL; lane = lane->next) {
+        if (lane->fd >= 0 && atomic_exchange(&lane->waiting, 0)) {
+            signal_fd(lane->fd);
+        }
+    }
+    pthread_mutex_unlock(&node->mutex);
+}
+
+static void on_deliveries(struct sl_node *node, rd_kafka_event_t *event) {
+    const rd_kafka_message_t *messages[256];
+    struct delivered run = {.topic = NULL};
+    size_t n = 0;
+    while ((n = rd_kafka_event_message_array(event, messages, SL_ARRAY_LENGTH(messages))) > 0) {
+        node->services->metric_add(node->delivered, (int64_t)n);
+        for (size_t i = 0; i < n; i++) {
+            count_delivery(node, messages[i], &run);
+        }
+        tell_flow(node, &run);
+    }
+}
+
+static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
+    if (rd_kafka_event_error_is_fatal(event)) {
+        char why[400] = "";
+        rd_kafka_fatal_error(node->producer, why, sizeof(why));
+        node->services->fail(node->self,
+                             sl_error_new(SL_ERROR_FATAL, "the producer for %s cannot go on: %s",
+                                          node->bootstrap, why));
+        return;
+    }
+    node->services->log(node->self, SL_LOG_WARN, "%s: %s", node->bootstrap,
+                        rd_kafka_event_error_string(event));
+}
+
+static void on_queue_readable(void *arg) {
+    struct sl_node *node = arg;
+    uint64_t count = 0;
+    ssize_t got = read(node->queue_fd, &count, sizeof(count));
+    (void)got;
+    rd_kafka_event_t *event = NULL;
+    while ((event = rd_kafka_queue_poll(node->queue, 0)) != NULL) {
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR) {
+            on_deliveries(node, event);
+        } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) {
+            on_error(node, event);
+        }
+        rd_kafka_event_destroy(event);
+    }
+    signal_lanes(node);
+}
+
+/* ---- start ---- */
+
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+    const struct sl_node *node = rd_kafka_opaque(client);
+    sl_log_level to = level <= 3 ? SL_LOG_ERROR : level <= 4 ? SL_LOG_WARN : SL_LOG_DEBUG;
+    node->services->log(node->self, to, "librdkafka: %s: %s", facility, text);
+}
+
+static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
+    const struct kafka_sink_config *config = node->config;
+    char linger[24];
+    char memory[24];
+    snprintf(linger, sizeof(linger), "%.3f", (double)config->linger_us / 1000);
+    /* The bound on bytes is ours; librdkafka's only has to be above it. */
+    snprintf(memory, sizeof(memory), "%lld", (long long)(config->memory_bytes / 1024 * 2 + 2048));
+    const struct {
+        const char *name;
+        const char *value;
+    } values[] = {
+        {"acks", "all"},
+        {"enable.idempotence", "true"},
+        {"linger.ms", linger},
+        {"queue.buffering.max.messages", "10000000"},
+        {"queue.buffering.max.kbytes", memory},
+        {"compression.type", kafka_compressions[config->compression]},
+        {"compression.level", config->compression == 0 ? "1" : "-1"},
+        {"partitioner", kafka_partitioners[config->partitioner]},
+        {"sticky.partitioning.linger.ms", "10"},
+    };
+    sl_error *error = kafka_conf_common(conf, node->section, node->bootstrap);
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(values) && error == NULL; i++) {
+        error = kafka_conf_set(conf, values[i].name, values[i].value);
+    }
+    return error != NULL ? error : kafka_conf_set_map(conf, &config->properties);
+}
+
+static sl_error *make_producer(struct sl_node *node) {
+    char why[400] = "";
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_opaque(conf, node);
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    sl_error *error = set_producer(node, conf);
+    if (error == NULL) {
+        node->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+        if (node->producer == NULL) {
+            error = sl_error_new(SL_ERROR_CONFIG, "librdkafka cannot make a producer: %s", why);
+        }
+    }
+    if (error != NULL) {
+        rd_kafka_conf_destroy(conf);
+    }
+    return error;
+}
+
+/* Asks once for the fixed topic. A broker that makes topics by itself needs a moment for it. */
+static rd_kafka_resp_err_t look_up(struct sl_node *node, rd_kafka_topic_t *handle) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(node->producer, 0, handle, &metadata, LOOK_UP_LIMIT_MS);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        code = metadata->topic_cnt == 1 ? metadata->topics[0].err
+                                        : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        rd_kafka_metadata_destroy(metadata);
+    }
+    return code;
+}
+
+static sl_error *check_topic(struct sl_node *node) {
+    struct sink_topic *topic = NULL;
+    sl_error *error =
+        sink_topic_get(node, node->config->topic, strlen(node->config->topic), &topic);
+    if (error != NULL) {
+        return error;
+    }
+    rd_kafka_resp_err_t code = look_up(node, topic->handle);
+    for (int i = 0; i < LOOK_UP_TRIES && (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                                          code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+         i++) {
+        usleep(LOOK_UP_PAUSE_US);
+        code = look_up(node, topic->handle);
+    }
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "topic \"%s\" does not exist at %s, which does not make topics by "
+                            "itself: create it first",
+                            node->config->topic, node->bootstrap);
+    }
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL
+                                              : kafka_error(code, "cannot ask %s for topic \"%s\"",
+                                                            node->bootstrap, node->config->topic);
+}
+
+struct start_job {
+    struct sl_node *node;
+    sl_request *request;
+    sl_error *error;
+};
+
+static void start_run(void *arg) {
+    struct start_job *job = arg;
+    struct sl_node *node = job->node;
+    node->bootstrap = node->section->embedded ? node->bootstrap : node->section->bootstrap;
+    if (node->section->embedded && !node->has_broker) {
+        job->error = embedded_acquire(&node->bootstrap);
+        node->has_broker = job->error == NULL;
+    }
+    if (job->error == NULL) {
+        job->error = make_producer(node);
+    }
+    if (job->error == NULL && node->config->topic != NULL) {
+        job->error = check_topic(node);
+    }
+}
+
+static sl_error *watch_queue(struct sl_node *node) {
+    static const uint64_t one = 1;
+    node->queue = rd_kafka_queue_get_main(node->producer);
+    node->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (node->queue_fd < 0) {
+        return sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for the producer");
+    }
+    rd_kafka_queue_io_event_enable(node->queue, node->queue_fd, &one, sizeof(one));
+    signal_fd(node->queue_fd); /* something may be there already */
+    return node->services->watch(node->self, node->queue_fd, on_queue_readable, node,
+                                 &node->queue_watch);
+}
+
+static void disconnect(struct sl_node *node) {
+    if (node->queue_watch != NULL) {
+        node->services->unwatch(node->queue_watch);
+        node->queue_watch = NULL;
+    }
+    if (node->queue != NULL) {
+        rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(node->queue);
+        node->queue = NULL;
+    }
+    free_topics(node);
+    if (node->producer != NULL) {
+        rd_kafka_purge(node->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                           RD_KAFKA_PURGE_F_NON_BLOCKING);
+        rd_kafka_destroy(node->producer);
+        node->producer = NULL;
+    }
+    if (node->queue_fd >= 0) {
+        close(node->queue_fd);
+        node->queue_fd = -1;
+    }
+}
+
+static void start_done(void *arg) {
+    struct start_job *job = arg;
+    struct sl_node *node = job->node;
+    sl_request *request = job->request;
+    sl_error *error = job->error != NULL ? job->error : watch_queue(node);
+    free(job);
+    if (error != NULL) {
+        disconnect(node); /* the host may start again */
+    }
+    node->services->done(request, error);
+}
+
+static void node_start(sl_node *node, sl_request *request) {
+    node->delivered =
+        node->services->metric(node->self, SL_METRIC_COUNTER, "kafka_records_delivered_total",
+                               "records that the broker has acknowledged");
+    node->failed_deliveries =
+        node->services->metric(node->self, SL_METRIC_COUNTER, "kafka_deliveries_failed_total",
+                               "records that the broker has refused");
+    struct start_job *job = calloc(1, sizeof(*job));
+    sl_error *error = job == NULL ? sl_error_no_memory() : NULL;
+    if (error == NULL) {
+        *job = (struct start_job){.node = node, .request = request};
+        error = node->services->work(node->self, start_run, start_done, job);
+    }
+    if (error != NULL) {
+        free(job);
+        node->services->done(request, error);
+    }
+}
+
+/* All inputs have ended and every record is acknowledged: the topics' readers may end, too. */
+static void node_drained(sl_node *node) {
+    if (node->drained) {
+        return;
+    }
+    node->drained = 1;
+    pthread_mutex_lock(&node->mutex);
+    for (struct sink_topic *topic = node->topics; topic != NULL; topic = topic->next) {
+        flow_feed_end(topic->flow);
+    }
+    pthread_mutex_unlock(&node->mutex);
+    if (node->fed != NULL) {
+        flow_feed_end(node->fed);
+    }
+}
+
+static void node_close(sl_node *node) {
+    disconnect(node);
+    free_node(node);
+}
+
+const sl_node_ops kafka_sink_node_ops = {
+    .struct_bytes = sizeof(sl_node_ops),
+    .open = node_open,
+    .start = node_start,
+    .drained = node_drained,
+    .close = node_close,
+};

@@ -1,0 +1,93 @@
+/*
+ * The source's two halves: the node (control loop) owns the client, the group membership and what
+ * is known of each partition; the tasks (lanes) drain one queue for each partition.
+ */
+#ifndef KAFKA_SOURCE_H
+#define KAFKA_SOURCE_H
+
+#include "flow.h"
+#include "kafka.h"
+#include "properties.h"
+
+#define SOURCE_QUERY_LIMIT_MS 15000
+
+/* One partition that the node has (had). Lives as long as the node. */
+struct source_partition {
+    struct sl_node *node;
+    char *topic;
+    int32_t number;
+    int owned;     /* the group gave it to us and has not taken it back */
+    int leaving;   /* revoked, not yet given back */
+    int assigned;  /* the client fetches it */
+    int64_t end;   /* --until-end: where it ended when the run began; SL_OFFSET_NONE: not known */
+    int64_t acked; /* positions of all readers */
+    int ack_dirty; /* not yet told to the group */
+    struct flow *flow;
+    struct flow_reader *reader;
+};
+
+/* A topic that existed when the node started. */
+struct source_topic {
+    char *name;
+    int32_t partitions;
+};
+
+struct sl_node {
+    const sl_services *services;
+    sl_object *self;
+    const struct kafka_source_config *config;
+    const struct kafka_section *section;
+    const char *pipeline;
+    const char *name;
+    int until_end;
+    int64_t start_timestamp_ms;
+    const char *bootstrap; /* in use */
+    int has_broker;        /* a share of the embedded broker */
+    rd_kafka_t *client;
+    rd_kafka_queue_t *queue; /* rebalances and errors; messages come by the partitions' queues */
+    int queue_fd;
+    sl_watch *queue_watch;
+    sl_timer *timer;
+    int said_all;
+    int rebalancing; /* revocations under way */
+    struct source_topic *topics;
+    size_t n_topics;
+    struct source_partition **partitions;
+    size_t n_partitions;
+};
+
+/* What a lane gets to read a partition with: owned by the task once attached. */
+struct source_handle {
+    struct source_partition *partition;
+    rd_kafka_queue_t *queue;
+    int fd; /* eventfd: the queue has something, or feeding has ended */
+    int64_t end;
+};
+void source_handle_free(struct source_handle *handle);
+
+/* ---- source_client.c: what may block, for pool threads ---- */
+
+/* Starts the embedded broker if wanted, looks topics up, makes the client. */
+sl_error *source_connect(struct sl_node *node);
+/* The offset at which a stream without position starts. */
+sl_error *source_find_start(struct sl_node *node, const char *topic, int32_t number, int64_t *out);
+/* The end of a partition as its reader sees it (last stable offset or high watermark). */
+sl_error *source_find_end(struct sl_node *node, const char *topic, int32_t number, int64_t *out);
+
+/* ---- source_group.c: membership, on the control loop ---- */
+
+struct source_partition *source_partition_get(struct sl_node *node, const char *topic,
+                                              int32_t number); /* NULL: no memory */
+/* Joins the group, or takes all partitions of the embedded broker. */
+sl_error *source_join(struct sl_node *node);
+/* Serves the main queue until it is empty. */
+void source_serve(struct sl_node *node);
+/* Lets the client fetch a partition from `offset` on, into a queue of its own. */
+sl_error *source_fetch(struct source_partition *partition, int64_t offset,
+                       struct source_handle **out);
+void source_unfetch(struct source_partition *partition);
+/* Tells the group what has been acknowledged since the last call; waits for the answer when
+ * wait_ms is not 0. */
+void source_commit(struct sl_node *node, int wait_ms);
+
+#endif /* KAFKA_SOURCE_H */

@@ -1,0 +1,330 @@
+/*
+ * Group membership: rebalances become assignments and revocations of the host, partitions are
+ * fetched and let go one by one. Incremental (cooperative) assignments only, so that what stays is
+ * not disturbed.
+ *
+ * A rebalance is acknowledged at once with an empty assignment; a partition is added when the host
+ * has found its position (source_fetch), and taken out in one call when the host has let go.
+ */
+#include "source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct source_partition *source_partition_get(struct sl_node *node, const char *topic,
+                                              int32_t number) {
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        struct source_partition *known = node->partitions[i];
+        if (known->number == number && strcmp(known->topic, topic) == 0) {
+            return known;
+        }
+    }
+    struct source_partition **grown =
+        realloc((void *)node->partitions, (node->n_partitions + 1) * sizeof(*node->partitions));
+    node->partitions = grown != NULL ? grown : node->partitions;
+    struct source_partition *partition = calloc(1, sizeof(*partition));
+    char *copy = strdup(topic);
+    const char *cluster = node->section->embedded ? "embedded" : node->bootstrap;
+    struct flow *flow = flow_get(cluster, topic);
+    struct flow_reader *reader = flow == NULL ? NULL : flow_reader_new(flow, number);
+    if (grown == NULL || partition == NULL || copy == NULL || reader == NULL) {
+        if (flow != NULL) {
+            flow_release(flow);
+        }
+        if (reader != NULL) {
+            flow_reader_free(reader);
+        }
+        free(partition);
+        free(copy);
+        return NULL;
+    }
+    *partition = (struct source_partition){.node = node,
+                                           .topic = copy,
+                                           .number = number,
+                                           .end = SL_OFFSET_NONE,
+                                           .acked = SL_OFFSET_NONE,
+                                           .flow = flow,
+                                           .reader = reader};
+    node->partitions[node->n_partitions++] = partition;
+    return partition;
+}
+
+/* ---- taking and leaving ---- */
+
+static void say_all_assigned(struct sl_node *node) {
+    if (node->until_end && !node->said_all) {
+        node->said_all = 1;
+        node->services->all_assigned(node->self);
+    }
+}
+
+/* Tells the host that these are ours. */
+static sl_error *offer(struct sl_node *node, const rd_kafka_topic_partition_list_t *list) {
+    sl_stream_name *names = calloc((size_t)list->cnt + 1, sizeof(*names));
+    if (names == NULL) {
+        return sl_error_no_memory();
+    }
+    for (int i = 0; i < list->cnt; i++) {
+        struct source_partition *partition =
+            source_partition_get(node, list->elems[i].topic, list->elems[i].partition);
+        if (partition == NULL) {
+            free(names);
+            return sl_error_no_memory();
+        }
+        partition->owned = 1;
+        partition->leaving = 0;
+        names[i] = (sl_stream_name){.topic = partition->topic, .partition = partition->number};
+    }
+    if (list->cnt > 0) {
+        node->services->assign(node->self, names, (size_t)list->cnt);
+    }
+    free(names);
+    say_all_assigned(node);
+    return NULL;
+}
+
+/* Adds to (or takes from) the client's assignment. */
+static sl_error *change(struct sl_node *node, const rd_kafka_topic_partition_list_t *list,
+                        bool add) {
+    rd_kafka_error_t *refused = add ? rd_kafka_incremental_assign(node->client, list)
+                                    : rd_kafka_incremental_unassign(node->client, list);
+    if (refused == NULL) {
+        return NULL;
+    }
+    sl_error *error =
+        sl_error_new(rd_kafka_error_is_fatal(refused) ? SL_ERROR_FATAL : SL_ERROR_RETRIABLE,
+                     "librdkafka refuses to %s %d partitions: %s", add ? "take" : "give up",
+                     list->cnt, rd_kafka_error_string(refused));
+    rd_kafka_error_destroy(refused);
+    return error;
+}
+
+static void fail_if(struct sl_node *node, sl_error *error) {
+    if (error != NULL) {
+        node->services->fail(node->self, error);
+    }
+}
+
+struct revocation {
+    struct sl_node *node;
+    size_t n;
+    struct source_partition *partitions[];
+};
+
+static void finish_revocation(void *arg) {
+    struct revocation *revocation = arg;
+    struct sl_node *node = revocation->node;
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)revocation->n + 1);
+    for (size_t i = 0; i < revocation->n; i++) {
+        struct source_partition *partition = revocation->partitions[i];
+        if (partition->assigned) {
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
+        }
+        partition->assigned = partition->owned = partition->leaving = 0;
+    }
+    node->rebalancing--;
+    fail_if(node, change(node, list, false));
+    rd_kafka_topic_partition_list_destroy(list);
+    free(revocation);
+}
+
+static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_list_t *list,
+                          bool lost) {
+    size_t n = (size_t)list->cnt;
+    struct revocation *revocation =
+        malloc(sizeof(*revocation) + n * sizeof(revocation->partitions[0]));
+    sl_stream_name *names = calloc(n + 1, sizeof(*names));
+    if (revocation == NULL || names == NULL) {
+        free(revocation);
+        free(names);
+        return sl_error_no_memory();
+    }
+    *revocation = (struct revocation){.node = node};
+    for (size_t i = 0; i < n; i++) {
+        struct source_partition *partition =
+            source_partition_get(node, list->elems[i].topic, list->elems[i].partition);
+        if (partition != NULL && partition->owned) {
+            partition->leaving = 1;
+            names[revocation->n] =
+                (sl_stream_name){.topic = partition->topic, .partition = partition->number};
+            revocation->partitions[revocation->n++] = partition;
+        }
+    }
+    node->rebalancing++;
+    node->services->revoke(node->self, names, revocation->n, lost, finish_revocation, revocation);
+    free(names);
+    return NULL;
+}
+
+static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
+    const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
+        sl_error *error = change(node, nothing, true);
+        rd_kafka_topic_partition_list_destroy(nothing);
+        fail_if(node, error != NULL ? error : offer(node, list));
+    } else {
+        fail_if(node, withdraw(node, list, rd_kafka_assignment_lost(node->client)));
+    }
+}
+
+static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
+        char why[400] = "";
+        rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(node->client, why, sizeof(why));
+        node->services->fail(
+            node->self, sl_error_new(SL_ERROR_FATAL, "the consumer of %s cannot go on: %s (%s)",
+                                     node->bootstrap, why, rd_kafka_err2name(fatal)));
+        return;
+    }
+    node->services->log(node->self, SL_LOG_WARN, "%s: %s", node->bootstrap,
+                        rd_kafka_event_error_string(event));
+}
+
+void source_serve(struct sl_node *node) {
+    rd_kafka_event_t *event = NULL;
+    while ((event = rd_kafka_queue_poll(node->queue, 0)) != NULL) {
+        switch (rd_kafka_event_type(event)) {
+        case RD_KAFKA_EVENT_REBALANCE:
+            on_rebalance(node, event);
+            break;
+        case RD_KAFKA_EVENT_ERROR:
+            on_error(node, event);
+            break;
+        default:
+            break; /* answers to offset commits, which are best effort */
+        }
+        rd_kafka_event_destroy(event);
+    }
+}
+
+static sl_error *subscribe(struct sl_node *node) {
+    const struct kafka_source_config *config = node->config;
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)config->topics.count + 1);
+    for (size_t i = 0; i < config->topics.count; i++) {
+        rd_kafka_topic_partition_list_add(list, config->topics.items[i], RD_KAFKA_PARTITION_UA);
+    }
+    if (config->topics_regex != NULL) {
+        sl_buffer pattern = SL_BUFFER_INIT;
+        sl_buffer_printf(&pattern, "%s%s", config->topics_regex[0] == '^' ? "" : "^",
+                         config->topics_regex);
+        const char *text = sl_buffer_text(&pattern);
+        if (text != NULL) {
+            rd_kafka_topic_partition_list_add(list, text, RD_KAFKA_PARTITION_UA);
+        }
+        sl_buffer_free(&pattern);
+    }
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(node->client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL
+                                              : kafka_error(code, "cannot subscribe to the topics");
+}
+
+sl_error *source_join(struct sl_node *node) {
+    if (!node->section->embedded) {
+        return subscribe(node);
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    for (size_t i = 0; i < node->n_topics; i++) {
+        rd_kafka_topic_partition_list_add_range(list, node->topics[i].name, 0,
+                                                node->topics[i].partitions - 1);
+    }
+    sl_error *error = offer(node, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return error;
+}
+
+/* ---- fetching ---- */
+
+void source_handle_free(struct source_handle *handle) {
+    if (handle->queue != NULL) {
+        rd_kafka_queue_io_event_enable(handle->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(handle->queue);
+    }
+    flow_reader_watch(handle->partition->reader, -1);
+    if (handle->fd >= 0) {
+        close(handle->fd);
+    }
+    free(handle);
+}
+
+sl_error *source_fetch(struct source_partition *partition, int64_t offset,
+                       struct source_handle **out) {
+    struct sl_node *node = partition->node;
+    struct source_handle *handle = calloc(1, sizeof(*handle));
+    if (handle == NULL) {
+        return sl_error_no_memory();
+    }
+    handle->partition = partition;
+    handle->end = partition->end;
+    handle->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    handle->queue = rd_kafka_queue_get_partition(node->client, partition->topic, partition->number);
+    if (handle->fd < 0 || handle->queue == NULL) {
+        source_handle_free(handle);
+        return sl_error_new(SL_ERROR_RETRIABLE, "cannot get a queue for %s partition %d",
+                            partition->topic, (int)partition->number);
+    }
+    /* Cut loose before the first message can come: each partition is drained on its own. */
+    rd_kafka_queue_forward(handle->queue, NULL);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset = offset;
+    sl_error *error = change(node, list, true);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (error != NULL) {
+        source_handle_free(handle);
+        return error;
+    }
+    rd_kafka_queue_forward(handle->queue, NULL);
+    partition->assigned = 1;
+    flow_reader_advance(partition->reader, offset);
+    flow_reader_watch(partition->reader, handle->fd);
+    *out = handle;
+    return NULL;
+}
+
+void source_unfetch(struct source_partition *partition) {
+    if (!partition->assigned || partition->leaving) {
+        return; /* a revocation gives its partitions back all at once */
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
+    partition->assigned = 0;
+    fail_if(partition->node, change(partition->node, list, false));
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* ---- the group's offsets, for lag tools ---- */
+
+void source_commit(struct sl_node *node, int wait_ms) {
+    if (node->client == NULL || node->section->embedded || node->rebalancing > 0) {
+        return;
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        struct source_partition *partition = node->partitions[i];
+        if (partition->ack_dirty && partition->owned) {
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset =
+                partition->acked;
+            partition->ack_dirty = 0;
+        }
+    }
+    if (list->cnt > 0 && wait_ms == 0) {
+        rd_kafka_commit(node->client, list, 1);
+    } else if (list->cnt > 0) {
+        rd_kafka_queue_t *answers = rd_kafka_queue_new(node->client);
+        if (rd_kafka_commit_queue(node->client, list, answers, NULL, NULL) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_event_t *event = rd_kafka_queue_poll(answers, wait_ms);
+            if (event != NULL) {
+                rd_kafka_event_destroy(event);
+            }
+        }
+        rd_kafka_queue_destroy(answers);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}

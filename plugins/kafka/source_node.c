@@ -1,0 +1,364 @@
+/*
+ * The source's node operations, on the control loop. What would wait goes to pool threads as jobs.
+ */
+#include "embedded.h"
+#include "source.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/timestamp.h"
+#include "columns/raw.h"
+
+#define TICK_MS 1000
+#define LAST_COMMIT_MS 2000
+
+/* ---- open ---- */
+
+static sl_error *parse_start(const struct kafka_source_config *config, int64_t *timestamp_ms) {
+    const char *text = config->start_timestamp;
+    int64_t us = 0;
+    if ((config->start == START_TIMESTAMP) != (text != NULL)) {
+        return sl_error_new(SL_ERROR_CONFIG, "start and start_timestamp do not go together: "
+                                             "start_timestamp is given if, and only if, start is "
+                                             "\"timestamp\"");
+    }
+    if (text == NULL || sl_parse_i64(text, strlen(text), timestamp_ms)) {
+        return NULL;
+    }
+    if (!sl_parse_timestamp(text, strlen(text), &us)) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "start_timestamp is \"%s\"; it must be RFC 3339 as "
+                            "\"2026-11-22T10:00:00Z\" or milliseconds of Unix time",
+                            text);
+    }
+    *timestamp_ms = us / 1000;
+    return NULL;
+}
+
+static sl_error *check_topics(const struct kafka_section *section,
+                              const struct kafka_source_config *config) {
+    if ((config->topics.count > 0) == (config->topics_regex != NULL)) {
+        return sl_error_new(SL_ERROR_CONFIG, "a kafka source needs either topics or topics_regex");
+    }
+    if (config->topics_regex != NULL && section->embedded) {
+        return sl_error_new(SL_ERROR_CONFIG, "topics_regex needs a real broker: with embedded, "
+                                             "list the topics");
+    }
+    for (size_t i = 0; i < config->topics.count; i++) {
+        const char *name = config->topics.items[i];
+        if (name[0] == '\0' || strlen(name) > 249 || name[0] == '^' ||
+            name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                              "0123456789._-")] != '\0') {
+            return sl_error_new(SL_ERROR_CONFIG,
+                                "\"%s\" is no topic name: 1 to 249 letters, digits, '.', '_' and "
+                                "'-'%s",
+                                name, name[0] == '^' ? "; for a pattern use topics_regex" : "");
+        }
+    }
+    return NULL;
+}
+
+/* With an embedded broker, readers count from the start: its sinks must not run away from them. */
+static sl_error *announce_readers(struct sl_node *node) {
+    for (size_t i = 0; i < node->config->topics.count; i++) {
+        for (int64_t p = 0; p < node->section->embedded_partitions; p++) {
+            if (source_partition_get(node, node->config->topics.items[i], (int32_t)p) == NULL) {
+                return sl_error_no_memory();
+            }
+        }
+    }
+    return NULL;
+}
+
+static void free_node(struct sl_node *node) {
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        flow_reader_free(node->partitions[i]->reader);
+        flow_release(node->partitions[i]->flow);
+        free(node->partitions[i]->topic);
+        free(node->partitions[i]);
+    }
+    for (size_t i = 0; i < node->n_topics; i++) {
+        free(node->topics[i].name);
+    }
+    if (node->has_broker) {
+        embedded_release();
+    }
+    free((void *)node->partitions);
+    free(node->topics);
+    free(node);
+}
+
+static sl_error *node_open(const sl_node_context *context, sl_node **out) {
+    const struct kafka_section *section = context->section;
+    int64_t timestamp_ms = 0;
+    sl_error *error = kafka_check_section(section);
+    if (error == NULL) {
+        error = check_topics(section, context->config);
+    }
+    if (error == NULL) {
+        error = parse_start(context->config, &timestamp_ms);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    struct sl_node *node = calloc(1, sizeof(*node));
+    if (node == NULL) {
+        return sl_error_no_memory();
+    }
+    *node = (struct sl_node){
+        .services = context->services,
+        .self = context->self,
+        .config = context->config,
+        .section = section,
+        .pipeline = context->pipeline,
+        .name = context->name,
+        .until_end = (context->flags & SL_RUN_UNTIL_END) != 0,
+        .start_timestamp_ms = timestamp_ms,
+        .bootstrap = section->bootstrap,
+        .queue_fd = -1,
+    };
+    error = section->embedded ? announce_readers(node) : NULL;
+    if (error != NULL) {
+        free_node(node);
+        return error;
+    }
+    *out = node;
+    return NULL;
+}
+
+static sl_error *node_output_schema(sl_node *node, uint32_t output, struct ArrowSchema *out) {
+    (void)node;
+    (void)output;
+    return sl_raw_schema(out);
+}
+
+/* ---- jobs on pool threads ---- */
+
+struct job {
+    struct sl_node *node;
+    sl_request *request;
+    struct source_partition *partition;
+    int64_t offset;
+    int64_t *out_offset; /* resolve */
+    void **out_handle;   /* resume */
+    sl_error *error;
+};
+
+static void start_job(struct sl_node *node, struct job job, void (*run)(void *),
+                      void (*done)(void *)) {
+    struct job *made = malloc(sizeof(*made));
+    sl_error *error = made == NULL ? sl_error_no_memory() : NULL;
+    if (error == NULL) {
+        *made = job;
+        error = node->services->work(node->self, run, done, made);
+    }
+    if (error != NULL) {
+        free(made);
+        node->services->done(job.request, error);
+    }
+}
+
+static void end_job(struct job *job) {
+    sl_request *request = job->request;
+    sl_error *error = job->error;
+    const sl_services *services = job->node->services;
+    free(job);
+    services->done(request, error);
+}
+
+/* ---- start ---- */
+
+static void on_queue_readable(void *arg) {
+    struct sl_node *node = arg;
+    uint64_t count = 0;
+    ssize_t got = read(node->queue_fd, &count, sizeof(count));
+    (void)got;
+    source_serve(node);
+}
+
+/* The client counts a group member as alive only while its queue is served. */
+static void on_tick(void *arg) {
+    struct sl_node *node = arg;
+    source_serve(node);
+    source_commit(node, 0);
+}
+
+static sl_error *watch_queue(struct sl_node *node) {
+    static const uint64_t one = 1;
+    node->queue = rd_kafka_queue_get_consumer(node->client);
+    node->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (node->queue_fd < 0) {
+        return sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for the consumer");
+    }
+    rd_kafka_queue_io_event_enable(node->queue, node->queue_fd, &one, sizeof(one));
+    sl_error *error = node->services->watch(node->self, node->queue_fd, on_queue_readable, node,
+                                            &node->queue_watch);
+    return error != NULL ? error
+                         : node->services->timer_start(node->self, TICK_MS, TICK_MS, on_tick, node,
+                                                       &node->timer);
+}
+
+static void connect_run(void *arg) {
+    struct job *job = arg;
+    job->error = source_connect(job->node);
+}
+
+/* Ends the client without telling the group when its membership is static. */
+static void disconnect(struct sl_node *node) {
+    if (node->timer != NULL) {
+        node->services->timer_stop(node->timer);
+        node->timer = NULL;
+    }
+    if (node->queue_watch != NULL) {
+        node->services->unwatch(node->queue_watch);
+        node->queue_watch = NULL;
+    }
+    if (node->queue != NULL) {
+        rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
+    }
+    if (node->client != NULL && node->config->instance != NULL && node->config->instance[0] == 0) {
+        rd_kafka_unsubscribe(node->client); /* leaves the group: others take over at once */
+    }
+    if (node->queue != NULL) {
+        rd_kafka_queue_destroy(node->queue);
+        node->queue = NULL;
+    }
+    if (node->client != NULL) {
+        rd_kafka_destroy_flags(node->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        node->client = NULL;
+    }
+    if (node->queue_fd >= 0) {
+        close(node->queue_fd);
+        node->queue_fd = -1;
+    }
+}
+
+static void connect_done(void *arg) {
+    struct job *job = arg;
+    struct sl_node *node = job->node;
+    if (job->error == NULL) {
+        job->error = watch_queue(node);
+    }
+    if (job->error == NULL) {
+        job->error = source_join(node);
+    }
+    if (job->error != NULL) {
+        disconnect(node); /* the host may start again */
+    }
+    end_job(job);
+}
+
+static void node_start(sl_node *node, sl_request *request) {
+    start_job(node, (struct job){.node = node, .request = request}, connect_run, connect_done);
+}
+
+/* ---- streams ---- */
+
+static void resolve_run(void *arg) {
+    struct job *job = arg;
+    job->error =
+        source_find_start(job->node, job->partition->topic, job->partition->number, &job->offset);
+}
+
+static void resolve_done(void *arg) {
+    struct job *job = arg;
+    if (job->error == NULL) {
+        *job->out_offset = job->offset;
+    }
+    end_job(job);
+}
+
+static void node_resolve(sl_node *node, const sl_stream *stream, int64_t *offset,
+                         sl_request *request) {
+    struct source_partition *partition =
+        source_partition_get(node, stream->topic, stream->partition);
+    if (partition == NULL) {
+        node->services->done(request, sl_error_no_memory());
+        return;
+    }
+    start_job(node,
+              (struct job){
+                  .node = node, .request = request, .partition = partition, .out_offset = offset},
+              resolve_run, resolve_done);
+}
+
+static void resume_run(void *arg) {
+    struct job *job = arg;
+    struct source_partition *partition = job->partition;
+    if (job->node->until_end && partition->end == SL_OFFSET_NONE && !flow_is_fed(partition->flow)) {
+        job->error =
+            source_find_end(job->node, partition->topic, partition->number, &partition->end);
+    }
+}
+
+static void resume_done(void *arg) {
+    struct job *job = arg;
+    struct source_partition *partition = job->partition;
+    struct source_handle *handle = NULL;
+    if (job->error == NULL && (!partition->owned || partition->leaving)) {
+        job->error = sl_error_new(SL_ERROR_RETRIABLE, "%s partition %d was revoked meanwhile",
+                                  partition->topic, (int)partition->number);
+    }
+    if (job->error == NULL) {
+        job->error = source_fetch(partition, job->offset, &handle);
+    }
+    if (job->error == NULL) {
+        *job->out_handle = handle;
+    }
+    end_job(job);
+}
+
+static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
+                        void **handle, sl_request *request) {
+    (void)position;
+    struct source_partition *partition =
+        source_partition_get(node, stream->topic, stream->partition);
+    if (partition == NULL) {
+        node->services->done(request, sl_error_no_memory());
+        return;
+    }
+    start_job(node,
+              (struct job){.node = node,
+                           .request = request,
+                           .partition = partition,
+                           .offset = offset,
+                           .out_handle = handle},
+              resume_run, resume_done);
+}
+
+static void node_suspend(sl_node *node, const sl_stream *stream) {
+    struct source_partition *partition =
+        source_partition_get(node, stream->topic, stream->partition);
+    if (partition != NULL) {
+        source_unfetch(partition);
+    }
+}
+
+static void node_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
+    struct source_partition *partition =
+        source_partition_get(node, stream->topic, stream->partition);
+    if (partition != NULL && position != SL_OFFSET_NONE && position != partition->acked) {
+        partition->acked = position;
+        partition->ack_dirty = 1;
+    }
+}
+
+static void node_close(sl_node *node) {
+    source_commit(node, LAST_COMMIT_MS);
+    disconnect(node);
+    free_node(node);
+}
+
+const sl_node_ops kafka_source_node_ops = {
+    .struct_bytes = sizeof(sl_node_ops),
+    .open = node_open,
+    .output_schema = node_output_schema,
+    .start = node_start,
+    .resolve = node_resolve,
+    .resume = node_resume,
+    .suspend = node_suspend,
+    .acknowledge = node_acknowledge,
+    .close = node_close,
+};

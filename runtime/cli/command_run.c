@@ -89,7 +89,7 @@ static int run(const struct cli_args *args) {
         return status;
     }
     struct cli_loaded loaded = {0};
-    struct progress *progress = progress_new(log);
+    struct progress *progress = progress_new(log, cli_args_get(args, "--json") != NULL);
     sl_error *error = progress == NULL ? sl_error_no_memory() : cli_load(args, &loaded);
     if (error != NULL) {
         status = cli_fail(error, CLI_FAILED);
@@ -111,6 +111,7 @@ static const struct cli_option options[] = {
     CLI_PLUGIN_PATH_OPTION,
     {"--log-level", "LEVEL", "error, warn, info (default) or debug"},
     {"--log-format", "FORMAT", "text (default) or json, one line each"},
+    {"--json", NULL, "print the summary as JSON, for programs"},
     {NULL, NULL, NULL}};
 
 const struct cli_command cli_run_command = {

@@ -2,6 +2,7 @@
 #include "cli/progress.h"
 
 #include "cli/numbers.h"
+#include "cli/summary_json.h"
 #include "topology/keys.h"
 
 #include <stdlib.h>
@@ -14,15 +15,17 @@
 
 struct progress {
     struct log *log;
+    bool json;
     int64_t last_rows; /* of the update before, for the rate */
     int64_t last_us;
     sl_buffer summary;
 };
 
-struct progress *progress_new(struct log *log) {
+struct progress *progress_new(struct log *log, bool json) {
     struct progress *progress = calloc(1, sizeof(*progress));
     if (progress != NULL) {
         progress->log = log;
+        progress->json = json;
     }
     return progress;
 }
@@ -294,6 +297,10 @@ void progress_update(void *progress, const struct host_snapshot *snapshot, bool 
     }
     log_set_status(p->log, NULL);
     sl_buffer_clear(&p->summary);
+    if (p->json) {
+        summary_json(snapshot, &p->summary);
+        return;
+    }
     append_totals(&p->summary, snapshot);
     for (size_t i = 0; i < snapshot->n_nodes; i++) {
         append_node(&p->summary, snapshot, &snapshot->nodes[i]);

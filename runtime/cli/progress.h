@@ -10,7 +10,8 @@
 
 struct progress;
 
-struct progress *progress_new(struct log *log);
+/* `json`: the summary is JSON for programs. NULL when memory is short. */
+struct progress *progress_new(struct log *log, bool json);
 void progress_free(struct progress *progress);
 /* How often a run should call progress_update. */
 uint64_t progress_interval_ms(const struct log *log);

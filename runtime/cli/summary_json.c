@@ -1,0 +1,108 @@
+/* The summary of a run as JSON (see summary_json.h). */
+#include "cli/summary_json.h"
+
+#include "cli/json_out.h"
+#include "topology/keys.h"
+
+static const char *state_name(enum host_node_state state) {
+    static const char *const names[] = {
+        [HOST_NODE_STARTING] = "starting",
+        [HOST_NODE_RUNNING] = "running",
+        [HOST_NODE_DRAINED] = "drained",
+        [HOST_NODE_FAILED] = "failed",
+    };
+    return names[state];
+}
+
+static void write_inputs(struct json_out *out, const struct snapshot_node *node) {
+    json_out_key(out, "inputs");
+    json_out_array(out);
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        json_out_object(out);
+        json_out_member(out, "name", node->inputs[i].name);
+        json_out_member_integer(out, "rows", node->inputs[i].rows);
+        json_out_member_integer(out, "replayed_rows", node->inputs[i].replayed_rows);
+        json_out_end_object(out);
+    }
+    json_out_end_array(out);
+}
+
+static void write_outputs(struct json_out *out, const struct snapshot_node *node) {
+    json_out_key(out, "outputs");
+    json_out_array(out);
+    for (size_t i = 0; i < node->n_outputs; i++) {
+        json_out_object(out);
+        json_out_member(out, "name", node->outputs[i].name);
+        json_out_member_integer(out, "rows", node->outputs[i].rows);
+        json_out_member_integer(out, "memory_bytes", node->outputs[i].memory_bytes);
+        json_out_end_object(out);
+    }
+    json_out_end_array(out);
+}
+
+static void write_counts(struct json_out *out, const struct snapshot_node *node) {
+    json_out_key(out, "dropped");
+    json_out_object(out);
+    for (size_t i = 0; i < node->n_dropped; i++) {
+        json_out_member_integer(out, node->dropped[i].reason, node->dropped[i].rows);
+    }
+    json_out_end_object(out);
+    json_out_key(out, "metrics");
+    json_out_object(out);
+    for (size_t i = 0; i < node->n_metrics; i++) {
+        json_out_member_integer(out, node->metrics[i].name, node->metrics[i].value);
+    }
+    json_out_end_object(out);
+}
+
+static void write_latency(struct json_out *out, const struct snapshot_node *node) {
+    json_out_key(out, "latency");
+    if (node->latency_p50_us < 0) {
+        json_out_string(out, NULL);
+        return;
+    }
+    json_out_object(out);
+    json_out_member_integer(out, "p50_us", node->latency_p50_us);
+    json_out_member_integer(out, "p99_us", node->latency_p99_us);
+    json_out_member_integer(out, "max_us", node->latency_max_us);
+    json_out_end_object(out);
+}
+
+static void write_node(struct json_out *out, const struct snapshot_node *node) {
+    json_out_object(out);
+    json_out_member(out, "name", node->name);
+    json_out_member(out, "kind", topology_kind_name((enum topology_kind)node->kind));
+    json_out_member(out, "plugin", node->plugin);
+    json_out_member(out, "state", state_name(node->state));
+    json_out_member(out, "failure", node->failure);
+    json_out_member_integer(out, "streams", node->streams);
+    json_out_member_integer(out, "cpu_us", node->cpu_us);
+    json_out_member_integer(out, "commits", node->commits);
+    json_out_member_integer(out, "commit_retries", node->commit_retries);
+    write_latency(out, node);
+    write_inputs(out, node);
+    write_outputs(out, node);
+    write_counts(out, node);
+    json_out_end_object(out);
+}
+
+void summary_json(const struct host_snapshot *snapshot, sl_buffer *text) {
+    struct json_out out = {0};
+    json_out_object(&out);
+    json_out_member_integer(&out, "elapsed_us", snapshot->elapsed_us);
+    json_out_member_integer(&out, "cpu_user_us", snapshot->cpu_user_us);
+    json_out_member_integer(&out, "cpu_system_us", snapshot->cpu_system_us);
+    json_out_member_integer(&out, "peak_rss_bytes", snapshot->peak_rss_bytes);
+    json_out_member_integer(&out, "lanes", snapshot->lanes);
+    json_out_key(&out, "nodes");
+    json_out_array(&out);
+    for (size_t i = 0; i < snapshot->n_nodes; i++) {
+        write_node(&out, &snapshot->nodes[i]);
+    }
+    json_out_end_array(&out);
+    json_out_end_object(&out);
+    (void)sl_buffer_append_byte(&out.text, '\n');
+    (void)sl_buffer_append(text, out.text.data, out.text.bytes);
+    text->failed = text->failed || out.text.failed;
+    sl_buffer_free(&out.text);
+}

@@ -1,6 +1,9 @@
 /* Making, cutting and counting batches: see batch.h. */
 #include "host/batch.h"
 
+#include "delivery/stream.h"
+#include "host/run.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +75,12 @@ static struct batch *batch_alloc(const struct ArrowSchema *schema, const sl_stre
     return batch;
 }
 
+/* Charges the run with the batch's memory until it is released. */
+static void charge(struct batch *batch, size_t columns_bytes) {
+    batch->pub.memory_bytes = columns_bytes + sizeof(*batch);
+    host_charge(stream_of(batch->pub.stream)->host, (int64_t)batch->pub.memory_bytes);
+}
+
 sl_error *batch_new(const struct ArrowSchema *schema, const sl_emission *emission, int64_t read_us,
                     struct batch **out) {
     if (emission->columns == NULL || emission->columns->release == NULL) {
@@ -98,7 +107,7 @@ sl_error *batch_new(const struct ArrowSchema *schema, const sl_emission *emissio
     batch->pub.first_offset = emission->first_offset;
     batch->pub.next_offset = emission->next_offset;
     batch->pub.max_event_time_us = emission->max_event_time_us;
-    batch->pub.memory_bytes = sl_array_bytes(schema, &batch->columns) + sizeof(*batch);
+    charge(batch, sl_array_bytes(schema, &batch->columns));
     *out = batch;
     return NULL;
 }
@@ -117,7 +126,7 @@ sl_error *batch_new_empty(const struct ArrowSchema *schema, const sl_stream *str
     batch->pub.flags = flags;
     batch->pub.first_offset = first;
     batch->pub.next_offset = next;
-    batch->pub.memory_bytes = sizeof(*batch);
+    charge(batch, 0);
     *out = batch;
     return NULL;
 }
@@ -160,7 +169,7 @@ static sl_error *batch_slice(const struct batch *batch, int64_t first_row, int64
     slice->pub.first_offset = first;
     slice->pub.next_offset = next;
     slice->pub.max_event_time_us = batch->pub.max_event_time_us;
-    slice->pub.memory_bytes = sl_array_bytes(batch->pub.schema, &slice->columns) + sizeof(*slice);
+    charge(slice, sl_array_bytes(batch->pub.schema, &slice->columns));
     *out = slice;
     return NULL;
 }
@@ -188,6 +197,7 @@ void batch_retain(const sl_batch *pub) {
 void batch_release(const sl_batch *pub) {
     struct batch *batch = batch_of(pub);
     if (atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) == 1) {
+        host_charge(stream_of(pub->stream)->host, -(int64_t)pub->memory_bytes);
         drop_columns(&batch->columns);
         free(batch);
     }

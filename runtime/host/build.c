@@ -251,6 +251,7 @@ void host_free(struct host *host) {
     }
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         uv_close((uv_handle_t *)&host->lanes[i].idle, NULL);
+        uv_close((uv_handle_t *)&host->lanes[i].memory_timer, NULL);
         loop_close(&host->lanes[i].loop);
         free(host->lanes[i].streams);
     }

@@ -35,6 +35,7 @@ struct host {
     uv_timer_t shutdown;
     uv_timer_t progress;
     int64_t started_us;
+    _Atomic int64_t memory_bytes; /* of batches, and held by tasks */
 };
 
 const struct topology *host_topology(const struct host *host);
@@ -46,6 +47,11 @@ size_t host_first_output(const struct host_node *node);
 /* Any thread. */
 void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...)
     SL_PRINTF(4, 5);
+
+/* Counts memory that the data path holds, or gives back (negative). Any thread. */
+static inline void host_charge(struct host *host, int64_t bytes) {
+    atomic_fetch_add_explicit(&host->memory_bytes, bytes, memory_order_relaxed);
+}
 
 /* Exponential with jitter: between half and all of min_ms * 2^(attempt-1), at most max_ms. Any
  * thread. */

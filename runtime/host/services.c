@@ -100,6 +100,7 @@ static void dropped(sl_object *self, const sl_stream *stream, const char *reason
 static void hold(sl_object *self, size_t bytes) {
     struct lane_task *task = object_task(self);
     bool less = bytes < task->held_bytes;
+    host_charge(self->host, (int64_t)bytes - (int64_t)task->held_bytes);
     task->held_bytes = bytes;
     if (less) {
         lane_spin(task->lane);

@@ -74,6 +74,8 @@ struct host_snapshot {
     int64_t cpu_system_us;
     int64_t rss_bytes;
     int64_t peak_rss_bytes;
+    int64_t path_bytes; /* memory of batches on the data path and held by tasks; what memory.max
+                           bounds */
     uint32_t lanes;
     int until_end;
     int draining;

@@ -193,6 +193,7 @@ bool snapshot_take(struct host *host, struct host_snapshot *out) {
         .cpu_system_us = timeval_us(usage.ru_stime),
         .rss_bytes = resident_bytes(),
         .peak_rss_bytes = (int64_t)usage.ru_maxrss * 1024,
+        .path_bytes = relaxed(&host->memory_bytes),
         .lanes = host->n_lanes,
         .until_end = host->options->until_end,
         .draining = host->draining,

@@ -11,7 +11,7 @@
 
 /* What one poll asks for: large enough that the cost per batch vanishes, small enough to stay in
  * the cache. */
-enum { POLL_BYTES = 1024 * 1024 };
+enum { POLL_BYTES = 1024 * 1024, MEMORY_RETRY_MS = 5 };
 
 static void run_ready(struct lane *lane) {
     while (lane->ready_head != NULL) {
@@ -87,10 +87,26 @@ static bool poll_one(struct lane *lane) {
     return false;
 }
 
+static void memory_timer_fires(uv_timer_t *timer) {
+    lane_spin(timer->data);
+}
+
+/* memory.max stops reading, never the work behind it. What other lanes give back wakes nobody, so
+ * this looks again by time. */
+static bool memory_is_short(struct lane *lane) {
+    int64_t limit = lane->host->topology->memory_max_bytes;
+    int64_t used = atomic_load_explicit(&lane->host->memory_bytes, memory_order_relaxed);
+    if (limit == 0 || used < limit) {
+        return false;
+    }
+    uv_timer_start(&lane->memory_timer, memory_timer_fires, MEMORY_RETRY_MS, 0);
+    return true;
+}
+
 static void lane_turn(uv_idle_t *idle) {
     struct lane *lane = idle->data;
     run_ready(lane);
-    bool polled = !lane->stopped && poll_one(lane);
+    bool polled = !lane->stopped && !memory_is_short(lane) && poll_one(lane);
     run_ready(lane);
     if (!polled) {
         uv_idle_stop(&lane->idle);
@@ -114,6 +130,8 @@ sl_error *lane_init(struct lane *lane, struct host *host, uint32_t index) {
     }
     uv_idle_init(&lane->loop.uv, &lane->idle);
     lane->idle.data = lane;
+    uv_timer_init(&lane->loop.uv, &lane->memory_timer);
+    lane->memory_timer.data = lane;
     return NULL;
 }
 

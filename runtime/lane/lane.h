@@ -21,7 +21,8 @@ struct lane {
     size_t turn;
     uv_idle_t idle;
     bool spinning;
-    bool stopped; /* no more polls: the run drains */
+    bool stopped;            /* no more polls: the run drains */
+    uv_timer_t memory_timer; /* looks again while memory.max holds reading back */
     struct loop_message message;
     sl_error *open_error;
 };

@@ -510,6 +510,17 @@ START_TEST(test_a_full_edge_holds_reading_back_and_loses_nothing) {
 }
 END_TEST
 
+/* One batch of all partitions is more than the bound: reading goes on one by one, and what was
+ * charged is given back. */
+START_TEST(test_memory_max_holds_reading_back_and_loses_nothing) {
+    build(&sink_role, 1 << 20);
+    topology.memory_max_bytes = 2000;
+    ck_assert_ptr_null(run());
+    assert_each_once();
+    ck_assert_int_eq(final.path_bytes, 0);
+}
+END_TEST
+
 START_TEST(test_a_retriable_commit_is_tried_again) {
     script.retriable = 3;
     build(&sink_role, 1 << 20);
@@ -584,6 +595,7 @@ int main(void) {
     tcase_add_test(host, test_a_second_run_adds_nothing_and_new_rows_once);
     tcase_add_test(host, test_positions_move_without_rows);
     tcase_add_test(host, test_a_full_edge_holds_reading_back_and_loses_nothing);
+    tcase_add_test(host, test_memory_max_holds_reading_back_and_loses_nothing);
     tcase_add_test(host, test_a_retriable_commit_is_tried_again);
     tcase_add_test(host, test_a_run_that_ends_anywhere_goes_on_exactly);
     tcase_add_test(host, test_a_failing_node_leaves_the_others_alone);

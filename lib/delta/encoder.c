@@ -157,22 +157,25 @@ sl_error *sl_delta_encoder_new(const sl_delta_encoder_options *options, sl_delta
     return NULL;
 }
 
+static void drop_file(out_file *file) {
+    if (file->in_upload) {
+        file->dropped = true;
+        sl_buffer_free(&file->bytes);
+    } else {
+        delta_out_file_free(file);
+    }
+}
+
 void sl_delta_encoder_discard(sl_delta_encoder *encoder) {
     if (encoder->upload != NULL) {
         encoder->upload->discarded = true;
     }
     for (size_t i = 0; i < encoder->n_open; i++) {
-        out_file *file = encoder->open[i];
-        if (file->in_upload) {
-            file->ended = true; /* the upload frees it when it ends */
-            sl_buffer_free(&file->bytes);
-        } else {
-            delta_out_file_free(file);
-        }
+        drop_file(encoder->open[i]);
     }
     encoder->n_open = 0;
     for (size_t i = 0; i < encoder->n_ended; i++) {
-        delta_out_file_free(encoder->ended[i]);
+        drop_file(encoder->ended[i]);
     }
     encoder->n_ended = 0;
     encoder->rows = 0;

@@ -19,6 +19,7 @@ typedef struct out_file {
     int64_t rows;
     bool ended;
     bool in_upload;
+    bool dropped; /* discarded while an upload had it: that frees it when it ends */
 } out_file;
 
 /* One file's bytes in an upload. */

@@ -5,9 +5,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "delta/encoder_internal.h"
+#include "delta/rows.h"
 
 /* One tuple of the batch. */
 typedef struct tuple {
@@ -40,64 +40,9 @@ void delta_split_free(struct split *split) {
     }
 }
 
-/* The bytes of one value; NULL and 0 for null. Booleans are told by `flag`. */
-static const void *value_at(const struct ArrowSchema *schema, const struct ArrowArray *array,
-                            int64_t row, size_t *bytes, uint8_t *flag) {
-    if (sl_array_is_null(array, row)) {
-        *bytes = 0;
-        return NULL;
-    }
-    switch (schema->format[0]) {
-    case 'u': {
-        const int32_t *offsets = array->buffers[1];
-        *bytes = (size_t)(offsets[row + 1] - offsets[row]);
-        return (const uint8_t *)array->buffers[2] + offsets[row];
-    }
-    case 'b':
-        *flag = sl_bit_get(array->buffers[1], row);
-        *bytes = 1;
-        return flag;
-    default: {
-        sl_type type = {.width_bytes = 0};
-        (void)sl_type_parse(schema->format, &type);
-        *bytes = (size_t)type.width_bytes;
-        return (const uint8_t *)array->buffers[1] + (size_t)row * *bytes;
-    }
-    }
-}
-
-static bool rows_equal(const sl_delta_encoder *encoder, const struct ArrowArray *array, int64_t a,
-                       int64_t b) {
-    for (size_t i = 0; i < encoder->n_partition_columns; i++) {
-        int64_t at = encoder->partition_columns[i];
-        size_t a_bytes;
-        size_t b_bytes;
-        uint8_t a_flag;
-        uint8_t b_flag;
-        const void *x =
-            value_at(encoder->schema.children[at], array->children[at], a, &a_bytes, &a_flag);
-        const void *y =
-            value_at(encoder->schema.children[at], array->children[at], b, &b_bytes, &b_flag);
-        if ((x == NULL) != (y == NULL) || a_bytes != b_bytes ||
-            (a_bytes > 0 && memcmp(x, y, a_bytes) != 0)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static uint64_t row_hash(const sl_delta_encoder *encoder, const struct ArrowArray *array,
-                         int64_t row) {
-    uint64_t hash = 0;
-    for (size_t i = 0; i < encoder->n_partition_columns; i++) {
-        int64_t at = encoder->partition_columns[i];
-        size_t bytes;
-        uint8_t flag;
-        const void *value =
-            value_at(encoder->schema.children[at], array->children[at], row, &bytes, &flag);
-        hash = value == NULL ? hash * 31 + 7 : XXH3_64bits_withSeed(value, bytes, hash);
-    }
-    return hash;
+static delta_rows rows_of(const sl_delta_encoder *encoder, const struct ArrowArray *array) {
+    return (delta_rows){&encoder->schema, array, encoder->partition_columns,
+                        encoder->n_partition_columns};
 }
 
 static sl_error *reserve_rows(struct split *split, size_t rows) {
@@ -153,14 +98,13 @@ static sl_error *add_tuple(struct split *split, int64_t row, uint64_t hash, size
 }
 
 /* The tuple of a row that differs from the row before it. */
-static sl_error *find_tuple(sl_delta_encoder *encoder, const struct ArrowArray *array, int64_t row,
+static sl_error *find_tuple(struct split *split, const delta_rows *rows, int64_t row,
                             uint32_t *out) {
-    struct split *split = encoder->split;
-    uint64_t hash = row_hash(encoder, array, row);
+    uint64_t hash = delta_rows_hash(rows, row);
     size_t at = (size_t)hash & (split->n_slots - 1);
     for (; split->slots[at] != 0; at = (at + 1) & (split->n_slots - 1)) {
         const tuple *t = &split->tuples[split->slots[at] - 1];
-        if (t->hash == hash && rows_equal(encoder, array, t->example, row)) {
+        if (t->hash == hash && delta_rows_equal(rows, t->example, rows, row)) {
             *out = split->slots[at] - 1;
             return NULL;
         }
@@ -169,14 +113,13 @@ static sl_error *find_tuple(sl_delta_encoder *encoder, const struct ArrowArray *
     return add_tuple(split, row, hash, at);
 }
 
-static sl_error *assign(sl_delta_encoder *encoder, const struct ArrowArray *array, int64_t first,
+static sl_error *assign(struct split *split, const delta_rows *values, int64_t first,
                         int64_t rows) {
-    struct split *split = encoder->split;
     uint32_t current = 0;
     for (int64_t i = 0; i < rows; i++) {
         int64_t row = first + i;
-        if (i == 0 || !rows_equal(encoder, array, row - 1, row)) {
-            sl_error *error = find_tuple(encoder, array, row, &current);
+        if (i == 0 || !delta_rows_equal(values, row - 1, values, row)) {
+            sl_error *error = find_tuple(split, values, row, &current);
             if (error != NULL) {
                 return error;
             }
@@ -237,7 +180,8 @@ sl_error *delta_encoder_split(sl_delta_encoder *encoder, const struct ArrowArray
     } else if (error == NULL) {
         memset(split->slots, 0, split->n_slots * sizeof(*split->slots));
     }
-    error = error ? error : assign(encoder, array, first, rows);
+    delta_rows values = rows_of(encoder, array);
+    error = error ? error : assign(split, &values, first, rows);
     if (error != NULL) {
         return error;
     }

@@ -157,6 +157,9 @@ void delta_double_text(double value, bool single, char *out);
 
 /* ---- table ---- */
 
+#define DELTA_CLEAN_INTERVAL_MS (INT64_C(3600) * 1000)
+#define DELTA_FIRST_CLEAN_MS (INT64_C(600) * 1000)
+
 struct sl_delta_table {
     sl_store *store;
     const char *url; /* the store's */

@@ -28,6 +28,8 @@ sl_error *sl_delta_open(sl_store *store, sl_delta_table **out) {
     }
     table->store = store;
     table->url = store->ops->url(store);
+    /* not at once: a start has better things to do */
+    table->cleaned_ms = sl_now_us() / 1000 - DELTA_CLEAN_INTERVAL_MS + DELTA_FIRST_CLEAN_MS;
     delta_table_reset(table);
     sl_error *error = delta_log_load(table);
     if (error != NULL) {

@@ -131,7 +131,7 @@ static sl_error *end_item(upload_item *item, bool keep, sl_delta_files *files, b
     sl_error *error = NULL;
     file->in_upload = false;
     *missing = *missing || (keep && !item->stored);
-    if (item->last || (!keep && file->ended)) {
+    if (item->last || file->dropped) {
         if (keep && item->stored) {
             error = sl_delta_files_add(files, &file->file);
         }

@@ -39,23 +39,31 @@ static sl_error *measure(sl_pqw_column_context *context, const sl_pqw_column *co
     return error;
 }
 
-static bool delta_applies(const sl_pqw_column_context *context, const sl_pqw_leaf *leaf) {
+/*
+ * polars (2.1) cannot read the delta encodings below a nullable struct or list when one page of the
+ * chunk has nulls and another has none.
+ */
+static bool delta_allowed(const sl_pqw_column_context *context, const sl_pqw_leaf *leaf) {
     return !context->options.plain_encodings &&
-           (leaf->physical == SL_PARQUET_INT32 || leaf->physical == SL_PARQUET_INT64);
+           (leaf->shred.n_steps == 1 || leaf->shred.max_definition == 0);
+}
+
+static sl_parquet_encoding string_encoding(const sl_pqw_column_context *context,
+                                           const sl_pqw_leaf *leaf) {
+    return delta_allowed(context, leaf) ? SL_PARQUET_DELTA_LENGTH_BYTE_ARRAY : SL_PARQUET_PLAIN;
 }
 
 /* Sets raw_encoding, raw_cost and raw_ratio. */
 static sl_error *choose_raw(sl_pqw_column_context *context, sl_pqw_column *column) {
+    const sl_pqw_leaf *leaf = column->leaf;
     double best;
-    if (column->leaf->physical == SL_PARQUET_BYTE_ARRAY && !context->options.plain_encodings) {
-        column->raw_encoding = SL_PARQUET_DELTA_LENGTH_BYTE_ARRAY;
-    } else {
-        column->raw_encoding = SL_PARQUET_PLAIN;
-    }
+    column->raw_encoding =
+        leaf->physical == SL_PARQUET_BYTE_ARRAY ? string_encoding(context, leaf) : SL_PARQUET_PLAIN;
     sl_error *error = measure(context, column, column->raw_encoding, &best);
     double size = (double)(sl_pqw_column_raw_bytes(column) + column->lengths.bytes);
     column->raw_ratio = size > 0 ? best / size : 1;
-    if (error == NULL && delta_applies(context, column->leaf)) {
+    bool integer = leaf->physical == SL_PARQUET_INT32 || leaf->physical == SL_PARQUET_INT64;
+    if (error == NULL && integer && delta_allowed(context, leaf)) {
         double delta;
         error = measure(context, column, SL_PARQUET_DELTA_BINARY_PACKED, &delta);
         if (error == NULL && best > PLAIN_GAIN * delta) {
@@ -152,9 +160,7 @@ sl_error *sl_pqw_column_choose(sl_pqw_column_context *context, sl_pqw_column *co
     bool repeats = index_sample(column) && column->dictionary.count < column->values;
     bool string = column->leaf->physical == SL_PARQUET_BYTE_ARRAY;
     if (string && !repeats) {
-        column->raw_encoding = context->options.plain_encodings
-                                   ? SL_PARQUET_PLAIN
-                                   : SL_PARQUET_DELTA_LENGTH_BYTE_ARRAY;
+        column->raw_encoding = string_encoding(context, column->leaf);
         forget_dictionary(column);
         return NULL;
     }

@@ -116,7 +116,7 @@ typedef enum sl_json_coercion_kind {
 } sl_json_coercion_kind;
 
 typedef struct sl_json_coercion {
-    const char *column; /* dotted path, as sl_schema_resolve takes it; list items: "tags.item" */
+    const char *column; /* dotted path, as sl_schema_resolve takes it; of a list: its items */
     const char *name;   /* one of SL_JSON_COERCION_MAP's names, or several with commas between */
 } sl_json_coercion;
 

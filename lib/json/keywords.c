@@ -23,7 +23,7 @@ typedef struct keyword {
     shape shape;
     uint32_t vocabulary; /* 0: core, always on */
     size_t at;           /* offset in slj_schema, or slj_limit, or slj_bound */
-    bool decoder;        /* the decoder checks it by itself */
+    bool decoder;        /* no business of the validator alone: see plan.c */
     special_reader read;
 } keyword;
 
@@ -63,9 +63,9 @@ static const keyword keywords[] = {
     {"items", SHAPE_SCHEMA, APPLY, AT(items), true, NULL},
     SCHEMAS("prefixItems", prefix_items),
     SCHEMA("contains", contains),
-    SCHEMAS("allOf", all_of),
-    SCHEMAS("anyOf", any_of),
-    SCHEMAS("oneOf", one_of),
+    {"allOf", SHAPE_SCHEMAS, APPLY, AT(all_of), true, NULL},
+    {"anyOf", SHAPE_SCHEMAS, APPLY, AT(any_of), true, NULL},
+    {"oneOf", SHAPE_SCHEMAS, APPLY, AT(one_of), true, NULL},
     SCHEMA("not", not_schema),
     SCHEMA("if", if_schema),
     SCHEMA("then", then_schema),
@@ -393,12 +393,22 @@ sl_error *slj_keywords_fill(slj_set *set, slj_schema *schema) {
             (known->vocabulary != 0 && !(schema->resource->vocabularies & known->vocabulary))) {
             continue;
         }
-        if (!known->decoder && schema->beyond == NULL) {
-            schema->beyond = known->name;
-        }
         error = read_keyword(set, schema, known, key + 1);
     }
     schema->has_unevaluated =
         schema->unevaluated_items != NULL || schema->unevaluated_properties != NULL;
     return error != NULL ? error : sort_properties(set, schema);
+}
+
+const char *slj_keywords_beyond(const slj_schema *schema) {
+    const slj_node *nodes = schema->doc->nodes;
+    for (uint32_t key = schema->node + 1; key < nodes[schema->node].end; key = nodes[key + 1].end) {
+        const keyword *known = find_keyword(&nodes[key]);
+        bool on = known != NULL && (known->vocabulary == 0 ||
+                                    (schema->resource->vocabularies & known->vocabulary) != 0);
+        if (on && !known->decoder) {
+            return known->name;
+        }
+    }
+    return NULL;
 }

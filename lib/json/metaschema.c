@@ -153,38 +153,43 @@ static const char validation_text[] = HEAD("validation") //
                                               "size") ","
                                                       "\"pattern\":{\"type\":\"string\",\"format\":"
                                                       "\"regex\"},"
-                                                      "\"maxItems\":" DEF("size") ",\"minItems\""
-                                                                                  ":" DEF(
+                                                      "\"maxItems\":" DEF(
+                                                          "size") ",\"minItems\""
+                                                                  ":" DEF("size") ","
+                                                                                  "\"un"
+                                                                                  "ique"
+                                                                                  "Item"
+                                                                                  "s\":"
+                                                                                  "{\"t"
+                                                                                  "ype"
+                                                                                  "\":"
+                                                                                  "\"bo"
+                                                                                  "olea"
+                                                                                  "n\"}"
+                                                                                  ","
+                                                                                  "\"ma"
+                                                                                  "xCon"
+                                                                                  "tain"
+                                                                                  "s\""
+                                                                                  ":" DEF("size") ",\"minContains\":" DEF(
                                                                                       "size") ","
-                                                                                              "\"un"
-                                                                                              "ique"
-                                                                                              "Item"
-                                                                                              "s\":"
-                                                                                              "{\"t"
-                                                                                              "ype"
-                                                                                              "\":"
-                                                                                              "\"bo"
-                                                                                              "olea"
-                                                                                              "n\"}"
-                                                                                              ","
                                                                                               "\"ma"
-                                                                                              "xCon"
-                                                                                              "tain"
-                                                                                              "s\""
-                                                                                              ":" DEF("size") ",\"minContains\":" DEF(
+                                                                                              "xPro"
+                                                                                              "pert"
+                                                                                              "ies"
+                                                                                              "\""
+                                                                                              ":" DEF("size") ",\"minProperties\":" DEF(
                                                                                                   "size") ","
-                                                                                                          "\"maxProperties\":" DEF("size") ",\"minProperties\":" DEF(
-                                                                                                              "size") ","
-                                                                                                                      "\"required\":" DEF(
-                                                                                                                          "stringArray") ",\"dependentRequired\":{\"type\":\"object\","
-                                                                                                                                         "\"additionalProperties\":" DEF(
-                                                                                                                                             "stringArray") "}},\"$defs\":{"
-                                                                                                                                                            "\"size\":{\"type\":\"integer\",\"minimum\":0},"
-                                                                                                                                                            "\"nonNegativeInteger\":" DEF("size") ",\"nonNegativeIntegerDefault0\":" DEF(
-                                                                                                                                                                "size") ","
-                                                                                                                                                                        "\"simpleTypes\":{\"enum\":[\"array\",\"boolean\",\"integer\",\"null\",\"number\","
-                                                                                                                                                                        "\"object\",\"string\"]},\"stringArray\":{\"type\":\"array\","
-                                                                                                                                                                        "\"items\":{\"type\":\"string\"},\"uniqueItems\":true}}}";
+                                                                                                          "\"required\":" DEF(
+                                                                                                              "stringArray") ",\"dependentRequired\":{\"type\":\"object\","
+                                                                                                                             "\"additionalProperties\":" DEF(
+                                                                                                                                 "stringArray") "}},\"$defs\":{"
+                                                                                                                                                "\"size\":{\"type\":\"integer\",\"minimum\":0},"
+                                                                                                                                                "\"nonNegativeInteger\":" DEF("size") ",\"nonNegativeIntegerDefault0\":" DEF(
+                                                                                                                                                    "size") ","
+                                                                                                                                                            "\"simpleTypes\":{\"enum\":[\"array\",\"boolean\",\"integer\",\"null\",\"number\","
+                                                                                                                                                            "\"object\",\"string\"]},\"stringArray\":{\"type\":\"array\","
+                                                                                                                                                            "\"items\":{\"type\":\"string\"},\"uniqueItems\":true}}}";
 
 static const char meta_data_text[] = HEAD("meta-data") //
     "\"properties\":{\"title\":{\"type\":\"string\"},\"description\":{\"type\":\"string\"},"

@@ -136,7 +136,6 @@ struct slj_schema {
     slj_pattern *patterns;
     uint32_t n_patterns;
     slj_named_list dependent_schemas, dependent_required;
-    const char *beyond; /* the first keyword that the decoder does not check; NULL: none */
 };
 
 /* Order by length, then bytes: for bsearch. */
@@ -177,6 +176,10 @@ slj_arena *slj_set_arena(slj_set *set);
 bool slj_set_asserts_formats(const slj_set *set);
 
 sl_error *slj_keywords_fill(slj_set *set, slj_schema *schema);
+
+/* The first keyword of the schema that only the validator checks, NULL: none. What becomes of
+ * allOf, anyOf and oneOf is for the planner to say. */
+const char *slj_keywords_beyond(const slj_schema *schema);
 
 /* Visits the subschemas of the schema object at `node`, keyword by keyword. */
 typedef sl_error *(*slj_subschema_visit)(void *arg, uint32_t node);

@@ -245,3 +245,50 @@ def test_polars_files(tmp_path):
         frame.write_parquet(path, compression=codec, row_group_size=97, data_page_size=500)
         expected = pq.read_table(path)
         assert reader.difference(expected, reader.rows(path)) is None, codec
+
+
+def test_delta_checkpoint_of_delta_rs(tmp_path):
+    deltalake = pytest.importorskip("deltalake")
+    for i in range(3):
+        rows = pa.table({"a": [i, None], "p": ["x", "y"], "l": [[1], None]})
+        deltalake.write_deltalake(tmp_path, rows, mode="append", partition_by=["p"])
+    deltalake.DeltaTable(tmp_path).delete("a = 1")
+    deltalake.DeltaTable(tmp_path).create_checkpoint()
+    (path,) = (tmp_path / "_delta_log").glob("*.checkpoint.parquet")
+    assert reader.difference(pq.ParquetFile(path).read(), reader.rows(path)) is None
+    actions = reader.rows(path, "--columns", "add.path,add.partitionValues,protocol")
+    added = [a["add"]["partitionValues"] for a in actions if a["add"] is not None]
+    assert sorted(v[0]["value"] for v in added) == ["x", "x", "y", "y", "y"]
+    (protocol,) = [a["protocol"] for a in actions if a["protocol"] is not None]
+    assert (protocol["minReaderVersion"], protocol["minWriterVersion"]) == (1, 2)
+
+
+def damage(rng, data):
+    """Bytes changed, cut out, doubled: mostly in the footer, where sizes and counts stand."""
+    data = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        at = rng.randrange(len(data))
+        kind = rng.random()
+        if kind < 0.7:
+            data[at] = rng.choice([rng.randrange(256), 0, 0xFF, 0x7F, 0x80])
+        elif kind < 0.85:
+            del data[at : at + rng.choice([1, 4, 100])]
+        else:
+            data[at:at] = data[at : at + rng.choice([1, 4, 100])]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_files(seed, tmp_path):
+    """Rows or an error of a named class; never a signal, never a hang."""
+    rng = random.Random(seed)
+    table = samples.table(seed, 50, columns=3)
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path, **writer_options(rng, table, path))
+    whole = path.read_bytes()
+    for _ in range(20):
+        path.write_bytes(damage(rng, whole))
+        try:
+            reader.run(path, *reader_options(rng))
+        except reader.ReadError as error:
+            assert str(error).split(":")[0] in ("corrupt", "unsupported"), error

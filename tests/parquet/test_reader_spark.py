@@ -1,0 +1,56 @@
+"""The Parquet reader against files of Spark: both list forms, every timestamp type, its codecs."""
+
+import glob
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.parquet import reader
+
+ROWS = """
+    SELECT id, CAST(id AS STRING) s, IF(id % 3 = 0, NULL, ARRAY(id, NULL, id + 1)) l,
+      NAMED_STRUCT('x', id, 'y', ARRAY(NAMED_STRUCT('z', CAST(id AS STRING)))) st,
+      MAP(CONCAT('k', id), IF(id % 2 = 0, NULL, id)) m, ARRAY(ARRAY(id), ARRAY()) ll,
+      TIMESTAMP_SECONDS(1700000000 + id * 77) t, DATE_ADD(DATE '2000-01-01', CAST(id AS INT)) dt,
+      CAST(id / 7 AS DECIMAL(9, 3)) d9, CAST(id / 7 AS DECIMAL(17, 3)) d17,
+      CAST(id / 7 AS DECIMAL(30, 3)) d30, CAST(id AS BYTE) b8, CAST(id AS SHORT) b16,
+      id % 2 = 0 bo, CAST(id AS FLOAT) f, CAST(id AS DOUBLE) d, CAST(id AS BINARY) bin
+    FROM RANGE(100)"""
+
+
+@pytest.fixture(scope="module")
+def spark():
+    sql = pytest.importorskip("pyspark.sql", reason="run deploy/dev/python-env.sh spark")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    reader.build()
+    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
+    builder = builder.config("spark.driver.host", "127.0.0.1")
+    session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    yield session
+    session.stop()
+
+
+def expected(path):
+    table = pq.read_table(path, coerce_int96_timestamp_unit="us")
+    micros = table["t"].cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    return table.set_column(table.schema.get_field_index("t"), "t", micros)
+
+
+@pytest.mark.parametrize("legacy", ["false", "true"])
+@pytest.mark.parametrize("timestamps", ["INT96", "TIMESTAMP_MICROS", "TIMESTAMP_MILLIS"])
+@pytest.mark.parametrize(
+    "version,codec",
+    [("PARQUET_1_0", "snappy"), ("PARQUET_1_0", "lz4"), ("PARQUET_1_0", "lz4raw"), ("PARQUET_2_0", "zstd")],
+)
+def test_spark_files(spark, legacy, timestamps, version, codec, tmp_path):
+    spark.conf.set("spark.sql.parquet.writeLegacyFormat", legacy)
+    spark.conf.set("spark.sql.parquet.outputTimestampType", timestamps)
+    spark._jsc.hadoopConfiguration().set("parquet.writer.version", version)
+    folder = tmp_path / "out"
+    spark.sql(ROWS).coalesce(1).write.option("compression", codec).parquet(str(folder))
+    (path,) = glob.glob(f"{folder}/*.parquet")
+    assert reader.difference(expected(path), reader.rows(path)) is None

@@ -169,12 +169,8 @@ static sl_error *append_validity(sl_builder *builder, const struct ArrowArray *a
                                  int64_t rows) {
     const uint8_t *source = array->null_count == 0 ? NULL : (const uint8_t *)array->buffers[0];
     int64_t nulls = source == NULL ? 0 : count_zeros(source, at, rows);
-    if (nulls > 0 && builder->validity == NULL) {
-        builder->validity = malloc((size_t)(builder->capacity + 7) / 8 + SL_COLUMNS_PADDING);
-        if (builder->validity == NULL) {
-            return sl_error_no_memory();
-        }
-        memset(builder->validity, 0xff, (size_t)(builder->length + 7) / 8);
+    if (nulls > 0 && builder->validity == NULL && !sl_builder_start_validity(builder)) {
+        return sl_error_no_memory();
     }
     if (nulls > 0) {
         copy_bits(builder->validity, builder->length, source, at, rows);
@@ -346,12 +342,8 @@ static sl_error *take_validity(sl_builder *builder, const struct ArrowArray *arr
         }
         return NULL;
     }
-    if (builder->validity == NULL) {
-        builder->validity = malloc((size_t)(builder->capacity + 7) / 8 + SL_COLUMNS_PADDING);
-        if (builder->validity == NULL) {
-            return sl_error_no_memory();
-        }
-        memset(builder->validity, 0xff, (size_t)(builder->length + 7) / 8);
+    if (builder->validity == NULL && !sl_builder_start_validity(builder)) {
+        return sl_error_no_memory();
     }
     for (int64_t i = 0; i < n; i++) {
         bool valid = sl_bit_get(source, array->offset + indexes[i]);

@@ -177,7 +177,7 @@ sl_error *sl_builder_reserve(sl_builder *builder, int64_t rows, size_t bytes) {
 }
 
 /* The bitmap appears at the first null, with all rows before it valid. */
-static bool start_validity(sl_builder *builder) {
+bool sl_builder_start_validity(sl_builder *builder) {
     if (!resize(&builder->validity, (size_t)(builder->capacity + 7) / 8)) {
         return false;
     }
@@ -186,7 +186,8 @@ static bool start_validity(sl_builder *builder) {
 }
 
 bool sl_builder_append_null(sl_builder *builder) {
-    if (!sl_builder_room(builder) || (builder->validity == NULL && !start_validity(builder))) {
+    if (!sl_builder_room(builder) ||
+        (builder->validity == NULL && !sl_builder_start_validity(builder))) {
         return false;
     }
     if (builder->type.id == SL_TYPE_STRUCT) {

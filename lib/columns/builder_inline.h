@@ -9,6 +9,8 @@
 /* Slow paths (builder.c). */
 bool sl_builder_grow_rows(sl_builder *builder, int64_t rows);
 bool sl_builder_grow_bytes(sl_builder *builder, size_t bytes);
+/* Makes the bitmap, with all rows so far valid. */
+bool sl_builder_start_validity(sl_builder *builder);
 
 static inline bool sl_builder_room(sl_builder *builder) {
     return builder->length < builder->capacity || sl_builder_grow_rows(builder, 1);

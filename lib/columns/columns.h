@@ -188,6 +188,15 @@ sl_error *sl_builder_append_array(sl_builder *builder, const struct ArrowSchema 
 /* An empty array of the schema's type. */
 sl_error *sl_array_empty(const struct ArrowSchema *schema, struct ArrowArray *out);
 /*
+ * Appends the rows to `out` in a versioned format of our own (array_bytes.c), for state in a store;
+ * the schema is not part of it. NO_MEMORY.
+ */
+sl_error *sl_array_write(const struct ArrowSchema *schema, const struct ArrowArray *array,
+                         sl_buffer *out);
+/* Reads what write has written, with the same schema. CORRUPT when it is not that. */
+sl_error *sl_array_read(const struct ArrowSchema *schema, const void *data, size_t bytes,
+                        struct ArrowArray *out);
+/*
  * Writes one value as JSON text (RFC 8259) into `out`: structs as objects, lists and maps as
  * arrays, timestamps as RFC 3339 in UTC, decimals as numbers, binary as base64, non-finite doubles
  * as null. False when memory is short, and then `out` is unchanged. (json_text.c)

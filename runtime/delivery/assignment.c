@@ -154,9 +154,10 @@ static void call_finished(sl_request *request, sl_error *error) {
 
 static void call_run(void *arg) {
     struct call *call = arg;
-    const sl_node_ops *ops = call->node->ops;
-    sl_node *node = call->node->opened->node;
-    struct object_clock clock = object_enter(&call->node->object);
+    struct host_node *host_node = call->node; /* the call is gone once the plugin has ended it */
+    const sl_node_ops *ops = host_node->ops;
+    sl_node *node = host_node->opened->node;
+    struct object_clock clock = object_enter(&host_node->object);
     switch (call->kind) {
     case CALL_RECOVER:
         ops->recover(node, call->positions, call->n, &call->request);
@@ -172,7 +173,7 @@ static void call_run(void *arg) {
                     &call->request);
         break;
     }
-    object_leave(&call->node->object, clock);
+    object_leave(&host_node->object, clock);
 }
 
 static void call_start(struct call *call) {

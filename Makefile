@@ -24,4 +24,5 @@ include deploy/make/test.mk
 include deploy/make/test-plugins.mk
 include deploy/make/json.mk
 include deploy/make/parquet.mk
+include deploy/make/fuzz.mk
 include deploy/make/tools.mk

@@ -167,17 +167,61 @@ static void after_step(struct lane_task *task) {
     }
 }
 
+/* Takes the batch through the plugin and accounts for it; false when it was put back to be tried
+ * again. Takes the batch unless so. */
+static bool take(struct lane_task *task, uint32_t input, struct reader *reader,
+                 struct batch *batch) {
+    struct lane_edge *edge = &task->inputs[input];
+    sl_error *error = process(task, input, batch);
+    if (error != NULL && sl_error_is(error, SL_ERROR_RETRIABLE)) {
+        back_off(task, edge, batch, error);
+        return false;
+    }
+    if (error != NULL) {
+        const sl_stream *stream = batch->pub.stream;
+        task_fail(task,
+                  sl_error_wrap(error, "at %s partition %d offsets %lld to %lld", stream->topic,
+                                (int)stream->partition, (long long)batch->pub.first_offset,
+                                (long long)batch->pub.next_offset - 1));
+    } else {
+        took(task, edge, reader, batch);
+    }
+    batch_release(&batch->pub);
+    return true;
+}
+
+/* What the node has already stays away from it, but not that the stream is at its end. Takes the
+ * batch; NULL: nothing is left of it. */
+static struct batch *withhold(struct lane_task *task, struct lane_edge *edge, struct batch *batch) {
+    const sl_batch *pub = &batch->pub;
+    atomic_fetch_add_explicit(&edge->replayed_rows, pub->rows, memory_order_relaxed);
+    struct batch *empty = NULL;
+    if ((pub->flags & SL_BATCH_AT_END) != 0) {
+        sl_error *error = batch_new_empty(pub->schema, pub->stream, pub->flags, pub->next_offset,
+                                          pub->next_offset, batch->read_us, &empty);
+        if (error != NULL) {
+            task_fail(task, error);
+        }
+    }
+    batch_release(pub);
+    return empty;
+}
+
+static void drop_inputs(struct lane_task *task) {
+    for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
+        edge_clear(&task->inputs[i]);
+    }
+    after_step(task);
+}
+
 void task_step(struct lane_task *task) {
     struct host_node *node = task->object.node;
-    uint32_t input = choose_input(task);
-    struct lane_edge *edge = &task->inputs[input];
     if (atomic_load_explicit(&node->failed, memory_order_relaxed)) {
-        for (size_t i = 0; i < node->spec->n_inputs; i++) {
-            edge_clear(&task->inputs[i]);
-        }
-        after_step(task);
+        drop_inputs(task);
         return;
     }
+    uint32_t input = choose_input(task);
+    struct lane_edge *edge = &task->inputs[input];
     struct batch *batch = edge_pop(edge);
     if (batch == NULL) {
         return;
@@ -185,29 +229,17 @@ void task_step(struct lane_task *task) {
     edge_note_fill(edge, task);
     struct stream *stream = stream_of(batch->pub.stream);
     struct reader *reader = stream->reader_by_edge[edge->index];
-    bool withheld = reader != NULL && (node->flags & SL_ROLE_REPLAYS) == 0 &&
-                    batch->pub.next_offset <= reader->position;
     if (!stream->attached) {
-        /* Of an assignment that has ended: it will be read again by whoever has the stream now. */
-    } else if (withheld) {
-        atomic_fetch_add_explicit(&edge->replayed_rows, batch->pub.rows, memory_order_relaxed);
-    } else {
-        sl_error *error = process(task, input, batch);
-        if (error != NULL && sl_error_is(error, SL_ERROR_RETRIABLE)) {
-            back_off(task, edge, batch, error);
-            return;
-        }
-        if (error != NULL) {
-            task_fail(task,
-                      sl_error_wrap(error, "at %s partition %d offsets %lld to %lld", stream->topic,
-                                    (int)stream->pub.partition, (long long)batch->pub.first_offset,
-                                    (long long)batch->pub.next_offset - 1));
-        } else {
-            took(task, edge, reader, batch);
-        }
+        /* Of an assignment that has ended: whoever has the stream now reads it again. */
+        batch_release(&batch->pub);
+        batch = NULL;
+    } else if (reader != NULL && (node->flags & SL_ROLE_REPLAYS) == 0 &&
+               batch->pub.next_offset <= reader->position) {
+        batch = withhold(task, edge, batch);
     }
-    batch_release(&batch->pub);
-    after_step(task);
+    if (batch == NULL || take(task, input, reader, batch)) {
+        after_step(task);
+    }
 }
 
 /* ---- emitting ---- */

@@ -132,7 +132,7 @@ const char **cli_args_all(const struct cli_args *args, const char *name, size_t 
 
 static void print_option(const char *name, const char *value, const char *doc) {
     char left[64];
-    (void)snprintf(left, sizeof(left), "%s%s%s", name, value == NULL ? "" : "=",
+    (void)snprintf(left, sizeof(left), "%s%s%s", name, value == NULL ? "" : " ",
                    value == NULL ? "" : value);
     (void)printf("  %-26s %s\n", left, doc);
 }

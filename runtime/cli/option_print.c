@@ -18,9 +18,12 @@ static void append_facts(const sl_option *o, sl_buffer *out) {
         (void)sl_buffer_printf(out, ", default %s",
                                *o->default_text == 0 ? "\"\"" : o->default_text);
     }
-    if (o->type == SL_OPTION_ENUM || (o->flags & SL_OPTION_RANGE) != 0) {
+    if (o->type == SL_OPTION_ENUM) {
         (void)sl_buffer_append_text(out, ", ");
         option_describe(o, out);
+    } else if ((o->flags & SL_OPTION_RANGE) != 0) {
+        (void)sl_buffer_append_byte(out, ',');
+        option_describe_range(o, out);
     }
     if (o->unit != NULL) {
         (void)sl_buffer_printf(out, ", in %s", o->unit);

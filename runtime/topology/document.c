@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define MAX_SHOWN_PATH_BYTES 200
+
 struct parser {
     struct arena *arena;
     const uint8_t *text;
@@ -52,6 +54,11 @@ static void report(struct parser *p, struct json_place place, const char *format
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     const char *path = sl_buffer_text(&p->path);
+    char clipped[MAX_SHOWN_PATH_BYTES + sizeof("...")];
+    if (path != NULL && p->path.bytes > MAX_SHOWN_PATH_BYTES) {
+        (void)snprintf(clipped, sizeof(clipped), "%.*s...", MAX_SHOWN_PATH_BYTES, path);
+        path = clipped;
+    }
     p->fault(p->fault_arg, place, path == NULL ? "$" : path, text);
 }
 
@@ -61,6 +68,9 @@ static const char *found_here(const struct parser *p, char out[16]) {
         return "the end of the file";
     }
     uint8_t c = p->text[p->at];
+    if (c == '"') {
+        return "a double quote";
+    }
     if (c < 0x20 || c >= 0x7f) {
         (void)snprintf(out, 16, "byte 0x%02x", c);
     } else {

@@ -8,13 +8,10 @@
 
 const char *const topology_later_keys[] = {"admin", "stores", NULL};
 
-static const char *const when_full_names[] = {
-    [TOPOLOGY_BLOCK] = "block",
-    [TOPOLOGY_DETACH] = "detach",
-    [TOPOLOGY_DROP_NEWEST] = "drop_newest",
-    [TOPOLOGY_DROP_OLDEST] = "drop_oldest",
-    NULL,
-};
+const char *const topology_later_when_full[] = {"detach", "drop_newest", "drop_oldest", NULL};
+
+/* Indexes are enum topology_when_full's. */
+static const char *const when_full_names[] = {[TOPOLOGY_BLOCK] = "block", NULL};
 
 #define DURATION_KEY(key, owner, field, default_value, lowest, highest, text)                      \
     {                                                                                              \

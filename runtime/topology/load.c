@@ -94,16 +94,28 @@ const struct plugin *loader_section(struct loader *loader, const char *name, boo
     return reads_section(plugin, name) ? plugin : NULL;
 }
 
-/* ---- the top ---- */
-
-static bool is_later(const char *key) {
-    for (size_t i = 0; topology_later_keys[i] != NULL; i++) {
-        if (strcmp(topology_later_keys[i], key) == 0) {
+static bool is_one_of(const char *text, const char *const *list) {
+    for (; *list != NULL; list++) {
+        if (strcmp(*list, text) == 0) {
             return true;
         }
     }
     return false;
 }
+
+void loader_check_when_full(struct loader *loader, const struct json_value *object,
+                            const char *path) {
+    struct json_value *value = json_member(object, "when_full");
+    if (value != NULL && value->kind == JSON_STRING &&
+        is_one_of(value->text, topology_later_when_full)) {
+        topology_fault_add(
+            loader->faults, value->place, json_path_member(loader->arena, path, "when_full"),
+            "\"%s\" is not available in this version; allowed is \"block\"", value->shown);
+        value->broken = true;
+    }
+}
+
+/* ---- the top ---- */
 
 /* The section nearest to a misspelt key, or NULL when a key of the host is nearer. */
 static const char *nearest_section(struct loader *loader, const char *key) {
@@ -138,7 +150,7 @@ static bool names_missing_plugin(const struct loader *loader, const char *key) {
 /* Deals with a key at the top that is not the host's; true when nothing is left to say. */
 static bool settle_section(struct loader *loader, const struct json_value *member) {
     const char *path = json_path_member(loader->arena, "$", member->key);
-    if (is_later(member->key)) {
+    if (is_one_of(member->key, topology_later_keys)) {
         topology_fault_add(loader->faults, member->key_place, path,
                            "\"%s\" is not available in this version; take it out", member->key);
         return true;
@@ -179,6 +191,7 @@ static void check_pipeline(struct loader *loader) {
 
 /* The host's own keys; sections are left to their plugins' tables. */
 static bool read_top(struct loader *loader) {
+    loader_check_when_full(loader, loader->root, "$");
     struct json_value *own = json_new(loader->arena, JSON_OBJECT, loader->root->place);
     for (const struct json_value *m = loader->root->first; m != NULL && own != NULL; m = m->next) {
         struct json_value *copy = NULL;
@@ -201,12 +214,6 @@ static bool read_top(struct loader *loader) {
     }
     loader->top = *top;
     check_pipeline(loader);
-    const struct json_value *full = json_member(loader->root, "when_full");
-    if (top->when_full != TOPOLOGY_BLOCK && full != NULL) {
-        topology_fault_add(loader->faults, full->place, "$.when_full",
-                           "\"%s\" is not available in this version; allowed is \"block\"",
-                           full->shown);
-    }
     return true;
 }
 

@@ -63,6 +63,10 @@ const struct plugin *loader_plugin(struct loader *loader, const char *name);
 /* The role that a plugin has for a kind of node, or NULL. */
 const sl_role *loader_role(const struct plugin *plugin, enum topology_kind kind);
 
+/* Refuses a "when_full" of `object`, whose path is `path`, that is not there yet. */
+void loader_check_when_full(struct loader *loader, const struct json_value *object,
+                            const char *path);
+
 /* set.c: applies those of --set that do (or do not) reach into a config or a section. */
 void loader_apply_sets(struct loader *loader, const struct topology_options *options,
                        bool inside_plugins);

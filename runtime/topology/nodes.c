@@ -49,11 +49,16 @@ static void check_name(struct loader *loader, const struct draft *draft) {
 
 /* ---- the keys of a node ---- */
 
+/* True for an option of the plugin that stands at the node instead of in its config. */
+static bool is_misplaced(const struct draft *draft, const struct json_value *member) {
+    return option_find(topology_node_keys(TOPOLOGY_SINK), member->key) == NULL &&
+           draft->node.role != NULL && option_find(draft->node.role->options, member->key) != NULL;
+}
+
 /* Reports keys that are right elsewhere; true when it did. */
 static bool fault_misplaced(struct loader *loader, const struct draft *draft,
                             const struct json_value *member) {
     const sl_option *table = topology_node_keys(draft->node.kind);
-    const sl_role *role = draft->node.role;
     const char *path = json_path_member(loader->arena, draft->path, member->key);
     if (option_find(table, member->key) != NULL) {
         return false;
@@ -63,7 +68,7 @@ static bool fault_misplaced(struct loader *loader, const struct draft *draft,
                            "a source has no \"%s\"; allowed: \"plugin\", \"config\"", member->key);
         return true;
     }
-    if (role != NULL && option_find(role->options, member->key) != NULL) {
+    if (is_misplaced(draft, member)) {
         topology_fault_add(loader->faults, member->key_place, path,
                            "\"%s\" is an option of the plugin: put it into \"config\"",
                            member->key);
@@ -121,6 +126,32 @@ static void read_plugin(struct loader *loader, struct draft *draft) {
     }
 }
 
+/*
+ * The config with a place-holder for each option that stands beside it: what is there by mistake is
+ * not missing.
+ */
+static const struct json_value *with_misplaced(struct loader *loader, const struct draft *draft,
+                                               const struct json_value *config) {
+    struct json_value *whole = NULL;
+    for (const struct json_value *m = draft->value->first; m != NULL; m = m->next) {
+        if (!is_misplaced(draft, m) || json_member(config, m->key) != NULL) {
+            continue;
+        }
+        if (whole == NULL) {
+            whole = json_new(loader->arena, JSON_OBJECT, draft->value->place);
+            if (whole != NULL && config != NULL) {
+                *whole = *config;
+            }
+        }
+        struct json_value *holder = json_new(loader->arena, JSON_NULL, m->place);
+        if (whole != NULL && holder != NULL) {
+            holder->broken = true;
+            json_append(whole, holder, m->key);
+        }
+    }
+    return whole != NULL ? whole : config;
+}
+
 static void read_config(struct loader *loader, struct draft *draft) {
     const struct json_value *config = json_member(draft->value, "config");
     const sl_role *role = draft->node.role;
@@ -140,6 +171,7 @@ static void read_config(struct loader *loader, struct draft *draft) {
     if (role == NULL) {
         return;
     }
+    config = with_misplaced(loader, draft, config);
     const char *owner =
         arena_printf(loader->arena, "%s \"%s\"", topology_kind_name(node->kind), node->name);
     struct option_context context = loader_context(loader, owner == NULL ? "" : owner);
@@ -147,15 +179,6 @@ static void read_config(struct loader *loader, struct draft *draft) {
     node->config = options_parse(&context, role->options, role->config_bytes, config, place,
                                  node->config_path, &effective);
     node->config_json = arena_take(loader->arena, &effective);
-}
-
-static void check_when_full(struct loader *loader, const struct draft *draft) {
-    const struct json_value *value = json_member(draft->value, "when_full");
-    if (draft->keys.when_full != TOPOLOGY_BLOCK && value != NULL) {
-        topology_fault_add(
-            loader->faults, value->place, json_path_member(loader->arena, draft->path, "when_full"),
-            "\"%s\" is not available in this version; allowed is \"block\"", value->shown);
-    }
 }
 
 static void pick_inputs(struct loader *loader, struct draft *draft) {
@@ -194,6 +217,7 @@ static void read_node(struct loader *loader, struct draft *draft) {
         return;
     }
     read_plugin(loader, draft);
+    loader_check_when_full(loader, draft->value, draft->path);
     const struct json_value *plain = plain_keys(loader, draft);
     struct option_context context = loader_context(loader, "");
     struct node_keys *keys =
@@ -207,7 +231,6 @@ static void read_node(struct loader *loader, struct draft *draft) {
     draft->has_when_full = json_member(draft->value, "when_full") != NULL;
     draft->node.commit_interval_us =
         keys->commit_interval_us != 0 ? keys->commit_interval_us : loader->top.commit_interval_us;
-    check_when_full(loader, draft);
     read_config(loader, draft);
     pick_inputs(loader, draft);
 }

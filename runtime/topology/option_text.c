@@ -72,7 +72,7 @@ void option_format_bound(const sl_option *option, double bound, sl_buffer *out) 
     }
 }
 
-static void describe_range(const sl_option *option, sl_buffer *out) {
+void option_describe_range(const sl_option *option, sl_buffer *out) {
     bool from = option->min > -9.0e18;
     bool to = option->max < 9.0e18;
     if (from) {
@@ -112,7 +112,7 @@ void option_describe(const sl_option *option, sl_buffer *out) {
         }
     }
     if ((option->flags & SL_OPTION_RANGE) != 0) {
-        describe_range(option, out);
+        option_describe_range(option, out);
     }
 }
 

@@ -55,6 +55,8 @@ void option_list_names(const sl_option *table, sl_buffer *out);
 const char *option_type_name(uint32_t type);
 /* Appends what is allowed: "an integer from 1 to 64". */
 void option_describe(const sl_option *option, sl_buffer *out);
+/* Appends " from 1 to 64"; the option has a range. */
+void option_describe_range(const sl_option *option, sl_buffer *out);
 /* Appends a bound of the option's range in the option's own words ("32MiB", "10s"). */
 void option_format_bound(const sl_option *option, double bound, sl_buffer *out);
 

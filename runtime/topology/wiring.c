@@ -92,8 +92,12 @@ static void fault_no_output(struct loader *loader, const struct json_value *valu
 /* The node and output that an input's text names; false after a fault. */
 static bool resolve(struct loader *loader, const struct json_value *value, const char *path,
                     const char *text, struct topology_edge *edge) {
-    size_t bytes = strcspn(text, ".");
+    size_t bytes = strlen(text); /* a bad name with a dot has its own fault */
     const struct draft *from = find_draft(loader, text, bytes);
+    if (from == NULL) {
+        bytes = strcspn(text, ".");
+        from = find_draft(loader, text, bytes);
+    }
     if (from == NULL) {
         fault_no_node(loader, value, path, text);
         return false;
@@ -142,6 +146,7 @@ static const char *read_input(struct loader *loader, const struct draft *draft,
                            json_kind_name(value->kind));
         return NULL;
     }
+    loader_check_when_full(loader, value, path);
     struct option_context context = loader_context(loader, "");
     const struct input_keys *keys = options_parse(&context, topology_input_keys, sizeof(*keys),
                                                   value, value->place, path, NULL);
@@ -149,11 +154,8 @@ static const char *read_input(struct loader *loader, const struct draft *draft,
         return NULL;
     }
     edge->buffer_bytes = keys->buffer_bytes != 0 ? keys->buffer_bytes : edge->buffer_bytes;
-    if (keys->when_full != TOPOLOGY_BLOCK) {
-        const struct json_value *full = json_member(value, "when_full");
-        topology_fault_add(
-            loader->faults, full->place, json_path_member(loader->arena, path, "when_full"),
-            "\"%s\" is not available in this version; allowed is \"block\"", full->shown);
+    if (json_member(value, "when_full") != NULL) {
+        edge->when_full = (enum topology_when_full)keys->when_full;
     }
     return keys->from;
 }

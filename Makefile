@@ -24,5 +24,6 @@ include deploy/make/test.mk
 include deploy/make/test-plugins.mk
 include deploy/make/json.mk
 include deploy/make/parquet.mk
+include deploy/make/delta.mk
 include deploy/make/fuzz.mk
 include deploy/make/tools.mk

@@ -19,6 +19,8 @@
  * cost less to compress, by that. */
 #define NUMBER_DICTIONARY_GAIN 0.9
 #define PLAIN_GAIN 0.85
+/* A full sample speaks for this many chunks, so that small files do not pay for one each. */
+#define TRUSTED_CHUNKS 16
 
 /* Compressed size of the open page's values in one encoding. */
 static sl_error *measure(sl_pqw_column_context *context, const sl_pqw_column *column,
@@ -143,38 +145,43 @@ static sl_error *dictionary_pays(sl_pqw_column_context *context, sl_pqw_column *
     return error;
 }
 
-static void forget_dictionary(sl_pqw_column *column) {
-    sl_pqw_dictionary_clear(&column->dictionary);
-    sl_buffer_clear(&column->indexes);
-}
-
-sl_error *sl_pqw_column_choose(sl_pqw_column_context *context, sl_pqw_column *column, bool final) {
-    bool pays = false;
-    if (column->values == 0) {
-        return NULL; /* nothing to tell by */
-    }
-    column->mode = SL_PQW_RAW;
-    if (column->leaf->physical == SL_PARQUET_BOOLEAN) {
-        return NULL;
-    }
+static sl_error *choose(sl_pqw_column_context *context, sl_pqw_column *column, bool final,
+                        bool *dictionary) {
     bool repeats = index_sample(column) && column->dictionary.count < column->values;
-    bool string = column->leaf->physical == SL_PARQUET_BYTE_ARRAY;
-    if (string && !repeats) {
+    *dictionary = false;
+    if (column->leaf->physical == SL_PARQUET_BYTE_ARRAY && !repeats) {
         column->raw_encoding = string_encoding(context, column->leaf);
-        forget_dictionary(column);
         return NULL;
     }
     sl_error *error = choose_raw(context, column);
     if (error == NULL && repeats) {
-        error = dictionary_pays(context, column, final, &pays);
+        error = dictionary_pays(context, column, final, dictionary);
     }
-    if (error != NULL || !pays) {
-        forget_dictionary(column);
-        return error;
+    return error;
+}
+
+sl_error *sl_pqw_column_choose(sl_pqw_column_context *context, sl_pqw_column *column, bool final) {
+    bool dictionary = false;
+    if (column->values == 0) {
+        return NULL; /* nothing to tell by */
     }
-    column->mode = SL_PQW_DICTIONARY;
-    column->raw.bytes = SL_PQW_HEADROOM;
-    sl_buffer_clear(&column->lengths);
+    if (column->leaf->physical != SL_PARQUET_BOOLEAN) {
+        sl_error *error = choose(context, column, final, &dictionary);
+        if (error != NULL) {
+            return error;
+        }
+    }
+    if (dictionary) {
+        column->mode = SL_PQW_DICTIONARY;
+        column->raw.bytes = SL_PQW_HEADROOM;
+        sl_buffer_clear(&column->lengths);
+    } else {
+        column->mode = SL_PQW_RAW;
+        sl_pqw_dictionary_clear(&column->dictionary);
+        sl_buffer_clear(&column->indexes);
+    }
+    column->learned_mode = column->mode;
+    column->trusted_chunks = final ? 0 : TRUSTED_CHUNKS;
     return NULL;
 }
 

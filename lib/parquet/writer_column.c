@@ -60,9 +60,7 @@ void sl_pqw_column_reset(sl_pqw_column *column, bool file) {
 
     free_pages(column);
     sl_pqw_dictionary_clear(&column->dictionary);
-    column->mode = SL_PQW_SAMPLE;
-    column->raw_encoding = SL_PARQUET_PLAIN;
-    column->raw_cost = 0;
+    column->mode = column->trusted_chunks > 0 ? column->learned_mode : SL_PQW_SAMPLE;
     column->page_bytes = 0;
     column->uncompressed_bytes = 0;
     memset(column->pages, 0, sizeof(column->pages));
@@ -342,6 +340,11 @@ sl_error *sl_pqw_column_end_chunk(sl_pqw_column_context *context, sl_pqw_column 
     }
     if (error != NULL) {
         return error;
+    }
+    if (column->mode != column->learned_mode) {
+        column->trusted_chunks = 0;
+    } else if (column->trusted_chunks > 0) {
+        column->trusted_chunks--;
     }
     column->expected_values = (size_t)column->chunk_values;
     column->file_entries += column->chunk_entries;

@@ -74,6 +74,10 @@ typedef struct sl_pqw_column {
     int64_t chunk_values; /* entries that are not null */
     sl_pqw_stats stats;
 
+    /* What the last sample said: it holds for some chunks without another one. */
+    sl_pqw_column_mode learned_mode;
+    int trusted_chunks;
+
     /* The file. */
     size_t expected_values; /* of a chunk, by the last one */
     int64_t file_entries;

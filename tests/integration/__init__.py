@@ -1,0 +1,1 @@
+"""Whole runs of build/sluice against real servers; see each file's head."""

@@ -1,0 +1,55 @@
+"""What the tests of whole runs share: the program, one broker for all of them, topics of their own.
+
+Numbers a machine may want otherwise: SLUICE_EVENTS, records of the acceptance run (2,000,000 is
+what the product promises; the default keeps CI short).
+"""
+
+import itertools
+import os
+import shutil
+
+import pytest
+
+from tests.support import events, sluice
+from tests.support.servers import Kafka
+
+LARGE_BYTES = 67_108_864
+EVENTS = int(os.environ.get("SLUICE_EVENTS", "200000"))
+_topic_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def program():
+    if not sluice.BINARY.exists():
+        pytest.fail(f"{sluice.BINARY} is not built; run make")
+    return sluice.BINARY
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """A real broker that takes messages of 64 MiB."""
+    pytest.importorskip("confluent_kafka")
+    if shutil.which("java") is None:
+        pytest.skip("no java for a real broker")
+    folder = tmp_path_factory.mktemp("broker")
+    limits = {
+        "message_max_bytes": LARGE_BYTES,
+        "replica_fetch_max_bytes": LARGE_BYTES,
+        "socket_request_max_bytes": 2 * LARGE_BYTES,
+        # members of killed runs are forgotten soon
+        "group_min_session_timeout_ms": 1000,
+    }
+    with Kafka(folder, **limits) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def new_topic(broker):
+    """A function that makes a topic for a feed; its name."""
+
+    def make(partitions=8, **config):
+        name = f"events-{next(_topic_numbers)}"
+        broker.create_topic(name, partitions, **events.TOPIC_CONFIG, **config)
+        return name
+
+    return make

@@ -26,4 +26,5 @@ include deploy/make/json.mk
 include deploy/make/parquet.mk
 include deploy/make/delta.mk
 include deploy/make/fuzz.mk
+include deploy/make/lint.mk
 include deploy/make/tools.mk

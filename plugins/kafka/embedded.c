@@ -25,6 +25,7 @@ static struct topic *topics;
 static sl_error *start(void) {
     char why[400] = "";
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, NULL); /* it would warn that it knows no broker */
     sl_error *error = kafka_conf_set(conf, "client.id", "sluice-embedded");
     owner = error == NULL ? rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why)) : NULL;
     if (owner == NULL) {

@@ -280,8 +280,15 @@ static enum outcome hand_over(sl_task *task, sl_error **error) {
     if (outcome == FULL) {
         atomic_store(&task->lane->waiting, 1);
     }
-    task->services->hold(task->self, (size_t)(atomic_load(&task->lane->handed_bytes) -
-                                              atomic_load(&task->lane->answered_bytes)));
+    int64_t held =
+        atomic_load(&task->lane->handed_bytes) - atomic_load(&task->lane->answered_bytes);
+    if (outcome == FULL && held == 0 && !task->node->section->embedded) {
+        /* The producer was full of what has been answered since: nobody else would signal. */
+        uint64_t one = 1;
+        ssize_t written = write(task->lane->fd, &one, sizeof(one));
+        (void)written;
+    }
+    task->services->hold(task->self, (size_t)held);
     return outcome;
 }
 

@@ -82,6 +82,8 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
 sl_error *source_join(struct sl_node *node);
 /* Serves the main queue until it is empty. */
 void source_serve(struct sl_node *node);
+/* Leaves the group for good, so that others take over at once; waits for the answer. */
+void source_leave(struct sl_node *node, int limit_ms);
 /* Lets the client fetch a partition from `offset` on, into a queue of its own. */
 sl_error *source_fetch(struct source_partition *partition, int64_t offset,
                        struct source_handle **out);

@@ -239,6 +239,27 @@ sl_error *source_join(struct sl_node *node) {
     return error;
 }
 
+void source_leave(struct sl_node *node, int limit_ms) {
+    rd_kafka_error_t *refused = rd_kafka_consumer_close_queue(node->client, node->queue);
+    if (refused != NULL) {
+        rd_kafka_error_destroy(refused);
+        return;
+    }
+    int64_t end_us = sl_monotonic_us() + (int64_t)limit_ms * 1000;
+    while (!rd_kafka_consumer_closed(node->client) && sl_monotonic_us() < end_us) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(node->queue, 50);
+        if (event == NULL) {
+            continue;
+        }
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) {
+            sl_error_free(
+                change(node, rd_kafka_event_topic_partition_list(event),
+                       rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS));
+        }
+        rd_kafka_event_destroy(event);
+    }
+}
+
 /* ---- fetching ---- */
 
 void source_handle_free(struct source_handle *handle) {

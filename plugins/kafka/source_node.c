@@ -13,6 +13,7 @@
 
 #define TICK_MS 1000
 #define LAST_COMMIT_MS 2000
+#define LEAVE_LIMIT_MS 3000
 
 /* ---- open ---- */
 
@@ -218,8 +219,9 @@ static void disconnect(struct sl_node *node) {
     if (node->queue != NULL) {
         rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
     }
-    if (node->client != NULL && node->config->instance != NULL && node->config->instance[0] == 0) {
-        rd_kafka_unsubscribe(node->client); /* leaves the group: others take over at once */
+    if (node->client != NULL && node->queue != NULL && node->config->instance != NULL &&
+        node->config->instance[0] == 0) {
+        source_leave(node, LEAVE_LIMIT_MS);
     }
     if (node->queue != NULL) {
         rd_kafka_queue_destroy(node->queue);

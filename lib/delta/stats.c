@@ -124,7 +124,7 @@ static bool write_bound(const stats_walk *walk, const sl_parquet_column *column,
         return sl_buffer_printf(walk->out, "%lld", (long long)value->i64);
     case SL_TYPE_FLOAT:
     case SL_TYPE_DOUBLE:
-        if (column->nan_count > 0 || !isfinite(value->f64)) {
+        if (column->has_nan || !isfinite(value->f64)) {
             return false; /* Spark orders NaN above all numbers */
         }
         delta_double_text(value->f64, type->id == SL_TYPE_FLOAT, text);

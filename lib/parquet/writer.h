@@ -106,7 +106,7 @@ typedef struct sl_parquet_column {
     sl_type type;
     int64_t values;     /* with nulls, and one for each empty or null list */
     int64_t null_count; /* of these; a null or an empty ancestor counts */
-    int64_t nan_count;
+    bool has_nan;
     /*
      * False when there is no value. Floats: NaN left out, and a zero counts as -0.0 for min and
      * as +0.0 for max. Strings and binaries are cut to 64 bytes (whole characters of utf8), max

@@ -234,7 +234,7 @@ static void put_statistics(sl_thrift_writer *t, const sl_pqw_column *column) {
     sl_parquet_column d = {.type = leaf->type};
     const uint8_t *data;
     sl_pqw_stats_describe(&column->stats, &d, memory);
-    bool bounds = d.nan_count == 0;
+    bool bounds = !d.has_nan;
     sl_thrift_struct(t, SL_PARQUET_F_COLUMN_STATISTICS);
     sl_thrift_i64(t, SL_PARQUET_F_STATISTICS_NULL_COUNT,
                   column->chunk_entries - column->chunk_values);

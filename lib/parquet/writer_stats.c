@@ -11,7 +11,7 @@
 void sl_pqw_stats_clear(sl_pqw_stats *stats, sl_pqw_stats_kind kind) {
     stats->kind = kind;
     stats->any = false;
-    stats->nan_count = 0;
+    stats->has_nan = false;
 }
 
 /* ---- numbers ---- */
@@ -47,7 +47,7 @@ void sl_pqw_stats_clear(sl_pqw_stats *stats, sl_pqw_stats_kind kind) {
     } while (0)
 
 static void add_floats(sl_pqw_stats *stats, double low, double high, size_t n, size_t nan) {
-    stats->nan_count += (int64_t)nan;
+    stats->has_nan = stats->has_nan || nan > 0;
     if (nan == n) {
         return;
     }
@@ -205,7 +205,7 @@ void sl_pqw_stats_merge(sl_pqw_stats *stats, const sl_pqw_stats *other) {
         }
         }
     }
-    stats->nan_count += other->nan_count;
+    stats->has_nan = stats->has_nan || other->has_nan;
 }
 
 /* ---- describing ---- */
@@ -321,7 +321,7 @@ static void describe_decimal(sl_pqw_stats_wide value, sl_parquet_value *out) {
 }
 
 void sl_pqw_stats_describe(const sl_pqw_stats *stats, sl_parquet_column *column, uint8_t *memory) {
-    column->nan_count = stats->nan_count;
+    column->has_nan = stats->has_nan;
     column->has_min = column->has_max = stats->any;
     column->min_exact = column->max_exact = stats->any;
     if (!stats->any) {

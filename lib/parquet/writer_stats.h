@@ -43,7 +43,7 @@ typedef struct sl_pqw_stats_string {
 typedef struct sl_pqw_stats {
     sl_pqw_stats_kind kind;
     bool any; /* there is a value (other than NaN) */
-    int64_t nan_count;
+    bool has_nan;
     union {
         int64_t i64;
         uint64_t u64;
@@ -65,7 +65,7 @@ void sl_pqw_stats_add_string(sl_pqw_stats *stats, const uint8_t *data, size_t by
 void sl_pqw_stats_merge(sl_pqw_stats *stats, const sl_pqw_stats *other);
 
 /*
- * Fills has_min, has_max, min_exact, max_exact, min, max and nan_count of a column whose type is
+ * Fills has_min, has_max, min_exact, max_exact, min, max and has_nan of a column whose type is
  * set. Strings are put into `memory` (2 * SL_PQW_STATS_STRING_BYTES), which `column` then borrows.
  */
 void sl_pqw_stats_describe(const sl_pqw_stats *stats, sl_parquet_column *column, uint8_t *memory);

@@ -32,3 +32,11 @@ $(BUILD)/tests/unit/test_runtime_%: $(BUILD)/obj/tests/unit/test_runtime_%.c.o $
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -rdynamic -o $@ $< $(RUNTIME_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_runtime) $(CHECK_LIBS)
 $(BUILD)/obj/tests/unit/test_runtime_%.c.o: CPPFLAGS += -Iruntime
+
+.PHONY: unit-programs test integration
+unit-programs: $(UNIT_PROGRAMS)
+# The set-up may bring what this make has looked for and not found, so the runner makes anew.
+test: ## everything: sets up, builds, unit tests, real servers, foreign readers (tests/run --help)
+	tests/run
+integration: ## only whole runs against a real broker, with set-up (SLUICE_EVENTS: default 200000)
+	tests/run setup build integration

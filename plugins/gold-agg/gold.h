@@ -1,0 +1,248 @@
+/*
+ * gold-agg: what its files share. plugin.c has the descriptor, node.c the operations of the node,
+ * commit.c a commit from deltas to a durable entry, chain.c entries and snapshots in the state
+ * store, outbox.c results on their way out, task.c the lanes.
+ *
+ * The chain: numbered entries log/NNN in the node's folder of the state store, each put if absent,
+ * which is also the fence against a second writer. An entry holds the position and the clock of
+ * every stream, the watermark, the delta of its commit (or names a snapshot base/NNN-TOKEN of the
+ * whole state after it), and the results that became final with it: the outbox. So the state is a
+ * snapshot and the deltas behind it, and positions, state and results change in one step.
+ */
+#ifndef GOLD_AGG_GOLD_H
+#define GOLD_AGG_GOLD_H
+
+#include <pthread.h>
+
+#include "columns/columns.h"
+#include "sluice/plugin.h"
+#include "window/window.h"
+
+enum { OUTPUT_RESULTS, OUTPUT_LATE, OUTPUTS };
+
+/* ---- configuration (plugin.c) ---- */
+
+struct gold_hopping {
+    int64_t size_us;
+    int64_t every_us;
+};
+
+struct gold_window {
+    int64_t tumbling_us;
+    const struct gold_hopping *hopping;
+    int64_t session_us;
+};
+
+struct gold_config {
+    const char *time;
+    const struct gold_window *window;
+    int64_t lateness_us;
+    sl_list group_by;
+    sl_map aggregates;
+    int64_t idle_us;
+    int64_t max_ahead_us;
+    const char *record_time;
+    int32_t updates;
+    int64_t outbox_max_bytes;
+    int64_t keep_us;
+};
+
+/* ---- streams ---- */
+
+/*
+ * What a lane and the node tell each other about one stream, so that an idle stream does not hold
+ * windows open and still loses no row: the node may raise the floor of its watermark only while
+ * nothing has been taken from it since the last delta that the node has merged.
+ */
+struct shared_clock {
+    pthread_mutex_t mutex;
+    uint64_t takes;       /* deltas that were begun */
+    int64_t at_end_since; /* time of the host's clock; 0: there is more */
+    int64_t floor_us;     /* set by the node */
+};
+
+/* A stream of the input, by its durable key. */
+struct gold_stream {
+    struct gold_stream *next;
+    char *key;
+    const sl_stream *stream; /* NULL: not assigned at present */
+    int64_t position;
+    sl_window_clock clock; /* at the position */
+    uint64_t merged;       /* of shared.takes */
+    struct shared_clock shared;
+};
+
+/* What resume hands to attach. */
+struct gold_handle {
+    sl_window_clock clock;
+    struct shared_clock *shared;
+};
+
+/* What a lane took from one stream since its last flush. */
+struct gold_delta {
+    const sl_stream *stream;
+    sl_window_table *table;
+    sl_window_clock clock;
+    struct ArrowArray late; /* released or of the late output's schema */
+    uint64_t take;          /* shared.takes when it was begun */
+    int64_t partly_late;
+};
+
+struct gold_piece {
+    struct gold_delta *deltas;
+    size_t n;
+};
+
+void gold_piece_free(struct gold_piece *piece);
+
+/* ---- the chain (chain.c) ---- */
+
+struct entry_stream {
+    const char *key; /* borrowed from the entry's bytes, or from the node */
+    size_t key_bytes;
+    int64_t position;
+    sl_window_clock clock;
+};
+
+/* An entry's contents; byte ranges are borrowed from `bytes`. */
+struct entry {
+    sl_store_bytes bytes;
+    int64_t number;
+    uint64_t token;
+    uint64_t fingerprint;
+    int64_t watermark_us;
+    int64_t base_number; /* 0: none; number: the state after this very entry */
+    uint64_t base_token;
+    int64_t first[OUTPUTS]; /* sequence numbers [first, next) */
+    int64_t next[OUTPUTS];
+    int64_t finals;       /* the first of the results; the others were updates */
+    int64_t max_event_us; /* of the finals */
+    struct entry_stream *streams;
+    size_t n_streams;
+    const uint8_t *delta;
+    size_t delta_bytes;
+    const uint8_t *rows[OUTPUTS]; /* finals, late rows */
+    size_t rows_bytes[OUTPUTS];
+};
+
+/* Writes the entry's contents (all but `bytes`) as bytes. */
+sl_error *entry_encode(const struct entry *entry, sl_buffer *out);
+/* Reads log/<number>; NOT_FOUND, CORRUPT. On success free with entry_free. */
+sl_error *entry_get(sl_store *store, int64_t number, struct entry *out);
+void entry_free(struct entry *entry);
+/* Puts encoded bytes as log/<number>. CONFLICT when another writer was first. */
+sl_error *entry_put(sl_store *store, int64_t number, const sl_buffer *bytes);
+/* The largest number in the chain, 0 when it is empty. */
+sl_error *chain_last(sl_store *store, int64_t *number);
+sl_error *base_put(sl_store *store, int64_t number, uint64_t token, const sl_buffer *table);
+/* Merges base/<number>-<token> into `table`. */
+sl_error *base_load(sl_store *store, int64_t number, uint64_t token, sl_window_table *table,
+                    size_t *bytes);
+/* Deletes entries and snapshots with numbers below `limit` that are older than before_ms. */
+sl_error *chain_collect(sl_store *store, int64_t limit, int64_t before_ms);
+uint64_t random_token(void);
+
+/* ---- the node ---- */
+
+/* Results that are durable and not yet durable downstream. */
+struct outbox_item {
+    int64_t next;
+    size_t bytes;
+};
+
+struct own_stream {
+    const sl_stream *stream; /* NULL until it is resumed */
+    int64_t acknowledged;    /* SL_OFFSET_NONE: nobody has, in this run */
+    struct outbox_item *items;
+    size_t n_items;
+    size_t capacity;
+    size_t bytes;
+};
+
+/* A commit that is encoded and not yet durable; kept for the next try after a retriable error. */
+struct prepared {
+    bool used;
+    struct entry entry;
+    sl_buffer bytes;
+    sl_buffer delta;
+    sl_buffer rows_bytes[OUTPUTS];
+    struct ArrowArray finals;
+    struct ArrowArray updates;
+    struct ArrowArray late;
+    int64_t updates_max_event_us;
+    bool of_commit; /* of the host's, not one of the node's own */
+    const void *first_piece;
+    size_t n_pieces;
+    bool has_base;
+};
+
+struct sl_node {
+    const sl_services *services;
+    sl_object *self;
+    const struct gold_config *config;
+    const char *name;
+    const struct ArrowSchema *rows_schema;
+    sl_window_plan *plan;
+    int64_t offset_column; /* of the input: the records' offsets; -1: none */
+    sl_store *store;
+    uint32_t flags;
+
+    bool loaded; /* what follows is what the chain says */
+    sl_window_table *state;
+    struct gold_stream *streams;
+    int64_t number; /* of the last entry */
+    int64_t base_number;
+    uint64_t base_token;
+    size_t base_bytes;
+    size_t delta_bytes; /* since the base */
+    int64_t watermark_us;
+    int64_t next[OUTPUTS]; /* sequence numbers */
+    struct prepared prepared;
+    struct own_stream outputs[OUTPUTS];
+    sl_timer *timer;
+    sl_builder finals_builder;
+    sl_builder updates_builder;
+
+    sl_metric *windows_metric;
+    sl_metric *late_metric;
+    sl_metric *partly_late_metric;
+    sl_metric *overflow_metric;
+    sl_metric *groups_metric;
+    sl_metric *state_metric;
+    sl_metric *watermark_metric;
+};
+
+/* Loads the state from the chain when it is not loaded. */
+sl_error *node_load(sl_node *node);
+/* What is in memory is no longer what is stored: the next use loads it again. */
+void node_unload(sl_node *node);
+struct gold_stream *node_find_stream(sl_node *node, const sl_stream *stream);
+/* The stream of `key`, made when it is new. */
+sl_error *node_stream_of(sl_node *node, const char *key, size_t key_bytes,
+                         struct gold_stream **out);
+
+/* ---- commits (commit.c) ---- */
+
+sl_error *commit_run(sl_node *node, const sl_commit *commit);
+/* Commits without deltas: closes what an idle stream no longer holds open, and with `refresh` sends
+ * all open windows again. */
+sl_error *commit_alone(sl_node *node, bool refresh);
+void prepared_free(struct prepared *prepared);
+/* The smallest watermark of the streams that are not idle; at least the present one. May raise the
+ * floors of idle streams. */
+int64_t commit_watermark(sl_node *node);
+
+/* ---- the outbox (outbox.c) ---- */
+
+sl_error *outbox_emit(sl_node *node, struct prepared *prepared);
+sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset);
+void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position);
+/* An error (RETRIABLE) when readers are too far behind. */
+sl_error *outbox_check(const sl_node *node);
+/* Lowers *limit to the number of the first entry that a reader may still need. */
+sl_error *outbox_limit(sl_node *node, int64_t *limit);
+
+extern const sl_node_ops gold_node_ops;
+extern const sl_task_ops gold_task_ops;
+
+#endif /* GOLD_AGG_GOLD_H */

@@ -1,0 +1,440 @@
+/*
+ * The node: opens the plan, loads the state from the chain, keeps the streams' positions and
+ * clocks. It runs on a thread of its own, so it may wait for the store.
+ */
+#include "gold.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TICK_MS 1000
+
+/* ---- opening ---- */
+
+static sl_error *window_of(const struct gold_config *config, sl_window_config *out) {
+    const struct gold_window *window = config->window;
+    int given = (window->tumbling_us > 0) + (window->hopping != NULL) + (window->session_us > 0);
+    if (given != 1) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "window: %s; allowed is exactly one of {\"tumbling\": \"10s\"}, "
+                            "{\"hopping\": {\"size\": \"1m\", \"every\": \"10s\"}}, {\"session\": "
+                            "\"5m\"}, above 0",
+                            given == 0 ? "none is given" : "more than one is given");
+    }
+    out->kind = window->hopping != NULL  ? SL_WINDOW_HOPPING
+                : window->session_us > 0 ? SL_WINDOW_SESSION
+                                         : SL_WINDOW_TUMBLING;
+    out->size_us = window->hopping != NULL ? window->hopping->size_us
+                                           : window->tumbling_us + window->session_us;
+    out->every_us = window->hopping != NULL ? window->hopping->every_us : 0;
+    return NULL;
+}
+
+static sl_error *find_record_time(const struct gold_config *config,
+                                  const struct ArrowSchema *schema, const char **out) {
+    *out = config->record_time;
+    if (config->max_ahead_us == 0 || config->record_time != NULL) {
+        return NULL;
+    }
+    static const char *const names[] = {"_timestamp", "timestamp"};
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(names); i++) {
+        if (sl_schema_find(schema, names[i]) >= 0) {
+            *out = names[i];
+            return NULL;
+        }
+    }
+    return sl_error_new(SL_ERROR_CONFIG,
+                        "max_ahead: the input has no column _timestamp or timestamp to compare "
+                        "with; name the column with the record's own time in record_time");
+}
+
+static sl_error *make_plan(const sl_node_context *context, sl_window_plan **out) {
+    const struct gold_config *config = context->config;
+    const struct ArrowSchema *schema = context->inputs[0].schema;
+    sl_window_config window = {.lateness_us = config->lateness_us,
+                               .time = config->time,
+                               .max_ahead_us = config->max_ahead_us,
+                               .group_by = config->group_by.items,
+                               .n_group_by = config->group_by.count,
+                               .n_aggregates = config->aggregates.count};
+    sl_error *error = window_of(config, &window);
+    error = error != NULL ? error : find_record_time(config, schema, &window.record_time);
+    if (error != NULL) {
+        return error;
+    }
+    sl_window_aggregate *aggregates =
+        calloc(config->aggregates.count + 1, sizeof(*window.aggregates));
+    if (aggregates == NULL) {
+        return sl_error_no_memory();
+    }
+    for (size_t i = 0; i < config->aggregates.count; i++) {
+        aggregates[i] = (sl_window_aggregate){config->aggregates.pairs[i].key,
+                                              config->aggregates.pairs[i].value};
+    }
+    window.aggregates = aggregates;
+    error = sl_window_plan_new(schema, &window, out);
+    free(aggregates);
+    return error;
+}
+
+/* Offsets order first() and last() exactly as the topic does. */
+static int64_t find_offsets(const struct ArrowSchema *schema) {
+    static const char *const names[] = {"_offset", "offset"};
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(names); i++) {
+        int64_t index = sl_schema_find(schema, names[i]);
+        if (index >= 0 && strcmp(schema->children[index]->format, "l") == 0 &&
+            (schema->children[index]->flags & ARROW_FLAG_NULLABLE) == 0) {
+            return index;
+        }
+    }
+    return -1;
+}
+
+static void make_metrics(sl_node *node) {
+    const sl_services *s = node->services;
+    node->windows_metric = s->metric(node->self, SL_METRIC_COUNTER, "gold_final_rows_total",
+                                     "Rows of closed windows, by window and group");
+    node->late_metric = s->metric(node->self, SL_METRIC_COUNTER, "gold_late_rows_total",
+                                  "Rows that came after all their windows had ended");
+    node->partly_late_metric =
+        s->metric(node->self, SL_METRIC_COUNTER, "gold_partly_late_rows_total",
+                  "Rows that came after some of their windows had ended");
+    node->overflow_metric = s->metric(node->self, SL_METRIC_COUNTER, "gold_overflows_total",
+                                      "Sums written as null because they do not fit their type");
+    node->groups_metric =
+        s->metric(node->self, SL_METRIC_GAUGE, "gold_open_groups", "Open windows and groups");
+    node->state_metric =
+        s->metric(node->self, SL_METRIC_GAUGE, "gold_state_bytes", "Memory of the open windows");
+    node->watermark_metric = s->metric(node->self, SL_METRIC_GAUGE, "gold_watermark_seconds",
+                                       "Event time up to which windows are closed");
+}
+
+static void node_close(sl_node *node) {
+    node_unload(node);
+    while (node->streams != NULL) {
+        struct gold_stream *stream = node->streams;
+        node->streams = stream->next;
+        (void)pthread_mutex_destroy(&stream->shared.mutex);
+        free(stream->key);
+        free(stream);
+    }
+    for (int i = 0; i < OUTPUTS; i++) {
+        free(node->outputs[i].items);
+    }
+    if (node->timer != NULL) {
+        node->services->timer_stop(node->timer);
+    }
+    sl_builder_free(&node->finals_builder);
+    sl_builder_free(&node->updates_builder);
+    sl_window_plan_free(node->plan);
+    free(node);
+}
+
+static sl_error *node_open(const sl_node_context *context, sl_node **out) {
+    sl_node *node = calloc(1, sizeof(*node));
+    if (node == NULL) {
+        return sl_error_no_memory();
+    }
+    node->services = context->services;
+    node->self = context->self;
+    node->config = context->config;
+    node->name = context->name;
+    node->flags = context->flags;
+    node->rows_schema = context->inputs[0].schema;
+    node->offset_column = find_offsets(node->rows_schema);
+    for (int i = 0; i < OUTPUTS; i++) {
+        node->outputs[i].acknowledged = SL_OFFSET_NONE;
+    }
+    sl_error *error = make_plan(context, &node->plan);
+    if (error == NULL) {
+        const struct ArrowSchema *results = sl_window_plan_results(node->plan);
+        error = sl_builder_init(&node->finals_builder, results);
+        error = error != NULL ? error : sl_builder_init(&node->updates_builder, results);
+    }
+    if (error != NULL) {
+        node_close(node);
+        return error;
+    }
+    *out = node;
+    return NULL;
+}
+
+static sl_error *node_output_schema(sl_node *node, uint32_t output, struct ArrowSchema *out) {
+    return sl_schema_copy(
+        output == OUTPUT_LATE ? node->rows_schema : sl_window_plan_results(node->plan), out);
+}
+
+/* ---- streams ---- */
+
+sl_error *node_stream_of(sl_node *node, const char *key, size_t key_bytes,
+                         struct gold_stream **out) {
+    for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        if (strlen(stream->key) == key_bytes && memcmp(stream->key, key, key_bytes) == 0) {
+            *out = stream;
+            return NULL;
+        }
+    }
+    struct gold_stream *added = calloc(1, sizeof(*added));
+    char *copy = malloc(key_bytes + 1);
+    if (added == NULL || copy == NULL || pthread_mutex_init(&added->shared.mutex, NULL) != 0) {
+        free(added);
+        free(copy);
+        return sl_error_no_memory();
+    }
+    memcpy(copy, key, key_bytes);
+    copy[key_bytes] = 0;
+    added->key = copy;
+    added->position = SL_OFFSET_NONE;
+    added->clock = (sl_window_clock){SL_TIME_NONE, node->watermark_us};
+    added->shared.floor_us = SL_TIME_NONE;
+    added->next = node->streams;
+    node->streams = added;
+    *out = added;
+    return NULL;
+}
+
+struct gold_stream *node_find_stream(sl_node *node, const sl_stream *stream) {
+    struct gold_stream *found = node->streams;
+    while (found != NULL && found->stream != stream) {
+        found = found->next;
+    }
+    return found;
+}
+
+/* ---- the state ---- */
+
+void node_unload(sl_node *node) {
+    prepared_free(&node->prepared);
+    sl_window_table_free(node->state);
+    node->state = NULL;
+    node->loaded = false;
+}
+
+static sl_error *apply_last(sl_node *node, const struct entry *last) {
+    node->number = last->number;
+    node->base_number = last->base_number;
+    node->base_token = last->base_token;
+    node->watermark_us = last->watermark_us;
+    for (int i = 0; i < OUTPUTS; i++) {
+        node->next[i] = last->next[i];
+    }
+    sl_error *error = NULL;
+    for (size_t i = 0; i < last->n_streams && error == NULL; i++) {
+        const struct entry_stream *stored = &last->streams[i];
+        struct gold_stream *stream;
+        error = node_stream_of(node, stored->key, stored->key_bytes, &stream);
+        if (error == NULL) {
+            stream->position = stored->position;
+            stream->clock = stored->clock;
+        }
+    }
+    return error;
+}
+
+static sl_error *load_state(sl_node *node) {
+    sl_error *error = NULL;
+    if (node->base_number > 0) {
+        error = base_load(node->store, node->base_number, node->base_token, node->state,
+                          &node->base_bytes);
+    }
+    for (int64_t n = node->base_number + 1; n <= node->number && error == NULL; n++) {
+        struct entry entry;
+        error = entry_get(node->store, n, &entry);
+        if (error == NULL) {
+            if (entry.delta_bytes > 0) {
+                error = sl_window_table_read(node->state, entry.delta, entry.delta_bytes);
+            }
+            node->delta_bytes += entry.delta_bytes;
+            entry_free(&entry);
+        }
+    }
+    return error != NULL ? error : sl_window_table_discard(node->state, node->watermark_us);
+}
+
+static void forget_positions(sl_node *node) {
+    node->number = 0;
+    node->base_number = 0;
+    node->base_token = 0;
+    node->base_bytes = 0;
+    node->delta_bytes = 0;
+    node->watermark_us = SL_TIME_NONE;
+    memset(node->next, 0, sizeof(node->next));
+    for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        stream->position = SL_OFFSET_NONE;
+    }
+}
+
+/* Of a stream that is not in the chain nothing older than what is closed already can count. */
+static void start_clocks(sl_node *node) {
+    for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        if (stream->position == SL_OFFSET_NONE) {
+            stream->clock = (sl_window_clock){SL_TIME_NONE, node->watermark_us};
+        }
+    }
+}
+
+sl_error *node_load(sl_node *node) {
+    if (node->loaded) {
+        return NULL;
+    }
+    node_unload(node);
+    forget_positions(node);
+    int64_t number;
+    struct entry last;
+    sl_error *error = sl_window_table_new(node->plan, &node->state);
+    error = error != NULL ? error : chain_last(node->store, &number);
+    if (error == NULL && number > 0) {
+        error = entry_get(node->store, number, &last);
+        if (error == NULL) {
+            error = apply_last(node, &last);
+            entry_free(&last);
+        }
+        error = error != NULL ? error : load_state(node);
+    }
+    if (error != NULL) {
+        return sl_error_wrap(error, "the state of %s", node->name);
+    }
+    start_clocks(node);
+    node->loaded = true;
+    return NULL;
+}
+
+/* ---- operations ---- */
+
+/* Closes windows that idle streams no longer hold open. */
+static void tick(void *arg) {
+    sl_node *node = arg;
+    if (!node->loaded) {
+        return;
+    }
+    sl_error *error = commit_alone(node, false);
+    if (sl_error_is(error, SL_ERROR_RETRIABLE)) {
+        node->services->log(node->self, SL_LOG_WARN, "closing windows: %s; it is tried again",
+                            sl_error_message(error));
+        sl_error_free(error);
+    } else if (error != NULL) {
+        node->services->fail(node->self, error);
+    }
+}
+
+static void node_start(sl_node *node, sl_request *request) {
+    sl_error *error = NULL;
+    node->store = node->services->state_store(node->self);
+    if (node->store == NULL) {
+        error = sl_error_new(SL_ERROR_CONFIG,
+                             "gold-agg keeps open windows in the state store, and the topology "
+                             "names none: add \"state\": \"file:///var/lib/sluice/NAME\"");
+    } else {
+        make_metrics(node);
+        error = node_load(node);
+    }
+    if (error == NULL && node->number > 0) {
+        node->services->log(node->self, SL_LOG_INFO,
+                            "%zu open windows and groups, %lld results "
+                            "so far",
+                            sl_window_table_groups(node->state),
+                            (long long)node->next[OUTPUT_RESULTS]);
+    }
+    if (error == NULL && node->config->idle_us > 0) {
+        error = node->services->timer_start(node->self, TICK_MS, TICK_MS, tick, node, &node->timer);
+    }
+    node->services->done(request, error);
+}
+
+static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
+    sl_error *error = node_load(node);
+    for (size_t i = 0; i < n && error == NULL; i++) {
+        struct gold_stream *stream;
+        error = node_stream_of(node, positions[i].key, strlen(positions[i].key), &stream);
+        if (error == NULL) {
+            stream->stream = positions[i].stream;
+            positions[i].from = stream->position;
+        }
+    }
+    node->services->done(request, error);
+}
+
+/* Without recover (a harness that keeps positions itself) the stream's names make its key. */
+static sl_error *stream_by_name(sl_node *node, const sl_stream *stream, struct gold_stream **out) {
+    sl_buffer key = SL_BUFFER_INIT;
+    (void)sl_buffer_printf(&key, "%s/%s/%d", stream->source, stream->topic, (int)stream->partition);
+    const char *text = sl_buffer_text(&key);
+    sl_error *error =
+        text == NULL ? sl_error_no_memory() : node_stream_of(node, text, key.bytes, out);
+    sl_buffer_free(&key);
+    if (error == NULL) {
+        (*out)->stream = stream;
+    }
+    return error;
+}
+
+static sl_error *resume_input(sl_node *node, const sl_stream *stream, void **handle) {
+    struct gold_stream *found = node_find_stream(node, stream);
+    sl_error *error = node_load(node);
+    if (error == NULL && found == NULL) {
+        error = stream_by_name(node, stream, &found);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    struct gold_handle *made = malloc(sizeof(*made));
+    if (made == NULL) {
+        return sl_error_no_memory();
+    }
+    (void)pthread_mutex_lock(&found->shared.mutex);
+    found->shared.at_end_since = 0;
+    found->shared.floor_us = found->clock.floor_us;
+    found->merged = found->shared.takes;
+    (void)pthread_mutex_unlock(&found->shared.mutex);
+    *made = (struct gold_handle){found->clock, &found->shared};
+    *handle = made;
+    return NULL;
+}
+
+static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
+                        void **handle, sl_request *request) {
+    (void)position;
+    sl_error *error;
+    if (strcmp(stream->source, node->name) == 0) {
+        uint32_t output = strcmp(stream->topic, "late") == 0 ? OUTPUT_LATE : OUTPUT_RESULTS;
+        error = outbox_resume(node, output, stream, offset);
+    } else {
+        error = resume_input(node, stream, handle);
+    }
+    node->services->done(request, error);
+}
+
+static void node_suspend(sl_node *node, const sl_stream *stream) {
+    struct gold_stream *found = node_find_stream(node, stream);
+    if (found != NULL) {
+        found->stream = NULL; /* its clock still holds windows open: it may come back */
+    }
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (node->outputs[i].stream == stream) {
+            node->outputs[i].stream = NULL;
+        }
+    }
+}
+
+static void node_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    node->services->done(request, commit_run(node, commit));
+}
+
+static void node_drop_piece(sl_node *node, void *piece) {
+    (void)node;
+    gold_piece_free(piece);
+}
+
+const sl_node_ops gold_node_ops = {
+    .struct_bytes = sizeof(sl_node_ops),
+    .open = node_open,
+    .output_schema = node_output_schema,
+    .start = node_start,
+    .recover = node_recover,
+    .resume = node_resume,
+    .suspend = node_suspend,
+    .commit = node_commit,
+    .drop_piece = node_drop_piece,
+    .acknowledge = outbox_acknowledge,
+    .close = node_close,
+};

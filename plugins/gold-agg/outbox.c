@@ -1,0 +1,226 @@
+/*
+ * Results on their way out: emitted once their entry is durable, and again from the chain when a
+ * reader resumes below the end. Rows of closed windows and late rows are stored in the entries.
+ * Updates are not: a reader that missed some gets all open windows anew.
+ */
+#include "gold.h"
+
+#include <stdlib.h>
+
+/* ---- emitting ---- */
+
+static sl_error *emit(sl_node *node, uint32_t output, uint32_t flags, int64_t first, int64_t next,
+                      int64_t max_event_us, struct ArrowArray *columns) {
+    sl_emission emission = {.struct_bytes = sizeof(emission),
+                            .flags = flags,
+                            .stream = node->outputs[output].stream,
+                            .first_offset = first,
+                            .next_offset = next,
+                            .max_event_time_us =
+                                max_event_us == SL_TIME_NONE ? SL_EVENT_TIME_NONE : max_event_us,
+                            .columns = columns};
+    return node->services->emit(node->self, output, &emission);
+}
+
+static sl_error *remember(struct own_stream *own, int64_t next, size_t bytes) {
+    if (own->n_items == own->capacity) {
+        size_t capacity = own->capacity == 0 ? 64 : own->capacity * 2;
+        struct outbox_item *grown = realloc(own->items, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return sl_error_no_memory();
+        }
+        own->items = grown;
+        own->capacity = capacity;
+    }
+    own->items[own->n_items++] = (struct outbox_item){next, bytes};
+    own->bytes += bytes;
+    return NULL;
+}
+
+sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
+    const struct entry *entry = &prepared->entry;
+    sl_error *error = NULL;
+    int64_t first = entry->first[OUTPUT_RESULTS];
+    int64_t middle = first + entry->finals;
+    int64_t next = entry->next[OUTPUT_RESULTS];
+    if (node->outputs[OUTPUT_RESULTS].stream != NULL) {
+        if (middle > first) {
+            error = emit(node, OUTPUT_RESULTS, 0, first, middle, entry->max_event_us,
+                         &prepared->finals);
+        }
+        if (error == NULL && next > middle) {
+            error = emit(node, OUTPUT_RESULTS, SL_BATCH_UPDATES, middle, next,
+                         prepared->updates_max_event_us, &prepared->updates);
+        }
+        if (error == NULL && next > first) {
+            error =
+                remember(&node->outputs[OUTPUT_RESULTS], next, entry->rows_bytes[OUTPUT_RESULTS]);
+        }
+    }
+    if (error == NULL && prepared->late.release != NULL &&
+        node->outputs[OUTPUT_LATE].stream != NULL) {
+        error = emit(node, OUTPUT_LATE, 0, entry->first[OUTPUT_LATE], entry->next[OUTPUT_LATE],
+                     SL_TIME_NONE, &prepared->late);
+        error = error != NULL ? error
+                              : remember(&node->outputs[OUTPUT_LATE], entry->next[OUTPUT_LATE],
+                                         entry->rows_bytes[OUTPUT_LATE]);
+    }
+    return error;
+}
+
+/* ---- resuming ---- */
+
+static sl_error *emit_entry(sl_node *node, uint32_t output, const struct entry *entry) {
+    int64_t first = entry->first[output];
+    int64_t next = entry->next[output];
+    if (next == first) {
+        return NULL;
+    }
+    int64_t middle = output == OUTPUT_LATE ? next : first + entry->finals;
+    struct ArrowArray rows = {0};
+    sl_error *error = NULL;
+    if (middle > first) {
+        const struct ArrowSchema *schema =
+            output == OUTPUT_LATE ? node->rows_schema : sl_window_plan_results(node->plan);
+        error = sl_array_read(schema, entry->rows[output], entry->rows_bytes[output], &rows);
+        error = error != NULL
+                    ? error
+                    : emit(node, output, 0, first, middle,
+                           output == OUTPUT_LATE ? SL_TIME_NONE : entry->max_event_us, &rows);
+    }
+    if (error == NULL && next > middle) {
+        error = emit(node, output, SL_BATCH_UPDATES, middle, next, SL_TIME_NONE, NULL);
+    }
+    return error != NULL ? error
+                         : remember(&node->outputs[output], next, entry->rows_bytes[output]);
+}
+
+/* The last entry that begins at or before `offset`, or the first that is still there. */
+static sl_error *find_entry(sl_node *node, uint32_t output, int64_t offset, int64_t *number,
+                            int64_t *begins) {
+    for (*number = node->number;; --*number) {
+        struct entry entry;
+        sl_error *error = entry_get(node->store, *number, &entry);
+        if (sl_error_is(error, SL_ERROR_NOT_FOUND) && *number < node->number) {
+            sl_error_free(error);
+            ++*number;
+            return NULL;
+        }
+        if (error != NULL) {
+            return error;
+        }
+        *begins = entry.first[output];
+        entry_free(&entry);
+        if (*begins <= offset || *number == 1) {
+            return NULL;
+        }
+    }
+}
+
+static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset) {
+    int64_t number;
+    int64_t begins;
+    sl_error *error = find_entry(node, output, offset, &number, &begins);
+    if (error == NULL && begins > offset) {
+        if (offset > 0) {
+            return sl_error_new(SL_ERROR_FATAL,
+                                "a reader needs results %lld to %lld, but the state keeps them "
+                                "from %lld on; raise \"keep\", and make the reader's table anew",
+                                (long long)offset, (long long)begins - 1, (long long)begins);
+        }
+        node->services->log(node->self, SL_LOG_WARN,
+                            "a new reader gets results from %lld on; older ones are no longer kept",
+                            (long long)begins);
+    }
+    for (; number <= node->number && error == NULL; number++) {
+        struct entry entry;
+        error = entry_get(node->store, number, &entry);
+        if (error == NULL) {
+            error = entry.next[output] <= offset ? NULL : emit_entry(node, output, &entry);
+            entry_free(&entry);
+        }
+    }
+    return error;
+}
+
+sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset) {
+    struct own_stream *own = &node->outputs[output];
+    sl_error *error = node_load(node);
+    if (error != NULL) {
+        return error;
+    }
+    if (offset > node->next[output]) {
+        return sl_error_new(SL_ERROR_FATAL,
+                            "a reader of %s%s has results below %lld, the state only below %lld: "
+                            "the state was lost or is not this pipeline's; restore it, or delete "
+                            "the reader's table as well",
+                            node->name, output == OUTPUT_LATE ? ".late" : "", (long long)offset,
+                            (long long)node->next[output]);
+    }
+    own->stream = stream;
+    own->n_items = 0;
+    own->bytes = 0;
+    own->acknowledged = SL_OFFSET_NONE;
+    if (offset == node->next[output]) {
+        return NULL;
+    }
+    error = emit_again(node, output, offset);
+    if (error == NULL && output == OUTPUT_RESULTS) {
+        error = commit_alone(node, true);
+    }
+    return error;
+}
+
+/* ---- bounds ---- */
+
+void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
+    for (int i = 0; i < OUTPUTS; i++) {
+        struct own_stream *own = &node->outputs[i];
+        if (own->stream != stream) {
+            continue;
+        }
+        own->acknowledged = position;
+        size_t n = 0;
+        while (n < own->n_items && own->items[n].next <= position) {
+            own->bytes -= own->items[n++].bytes;
+        }
+        own->n_items -= n;
+        if (n > 0) {
+            memmove(own->items, own->items + n, own->n_items * sizeof(*own->items));
+        }
+    }
+}
+
+sl_error *outbox_check(const sl_node *node) {
+    for (int i = 0; i < OUTPUTS; i++) {
+        const struct own_stream *own = &node->outputs[i];
+        /* without an acknowledgement it may be that nobody reads this output */
+        if (own->acknowledged != SL_OFFSET_NONE &&
+            own->bytes > (size_t)node->config->outbox_max_bytes) {
+            return sl_error_new(SL_ERROR_RETRIABLE,
+                                "results %lld to %lld%s wait for their readers, %zu bytes; "
+                                "outbox.max is %lld",
+                                (long long)own->acknowledged, (long long)node->next[i] - 1,
+                                i == OUTPUT_LATE ? " of late" : "", own->bytes,
+                                (long long)node->config->outbox_max_bytes);
+        }
+    }
+    return NULL;
+}
+
+sl_error *outbox_limit(sl_node *node, int64_t *limit) {
+    for (uint32_t i = 0; i < OUTPUTS; i++) {
+        const struct own_stream *own = &node->outputs[i];
+        if (own->acknowledged == SL_OFFSET_NONE || own->n_items == 0) {
+            continue; /* nobody reads it, or all is acknowledged */
+        }
+        int64_t number;
+        int64_t begins;
+        sl_error *error = find_entry(node, i, own->acknowledged, &number, &begins);
+        if (error != NULL) {
+            return error;
+        }
+        *limit = number < *limit ? number : *limit;
+    }
+    return NULL;
+}

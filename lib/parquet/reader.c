@@ -357,13 +357,15 @@ void sl_parquet_reader_statistics(const sl_parquet_reader *reader, size_t row_gr
                                   sl_parquet_statistics *out) {
     const sl_pqr_chunk *chunk = &reader->footer.row_groups[row_group].chunks[leaf];
     const sl_pqr_node *node = reader->schema.leaves[leaf];
-    bool deprecated =
-        chunk->min_value.data == NULL && chunk->max_value.data == NULL && has_signed_order(node);
-    *out = (sl_parquet_statistics){
-        .values = chunk->n_values,
-        .null_count = chunk->null_count < 0 ? -1 : chunk->null_count,
-        .min =
-            make_bound(node, deprecated ? chunk->min : chunk->min_value, chunk->min_exact, false),
-        .max =
-            make_bound(node, deprecated ? chunk->max : chunk->max_value, chunk->max_exact, true)};
+    const sl_pqr_text none = {NULL, 0};
+    /* without column_orders the meaning of min_value and max_value is undefined */
+    bool ordered = reader->footer.has_column_orders &&
+                   (chunk->min_value.data != NULL || chunk->max_value.data != NULL);
+    bool deprecated = !ordered && has_signed_order(node);
+    sl_pqr_text min = ordered ? chunk->min_value : deprecated ? chunk->min : none;
+    sl_pqr_text max = ordered ? chunk->max_value : deprecated ? chunk->max : none;
+    *out = (sl_parquet_statistics){.values = chunk->n_values,
+                                   .null_count = chunk->null_count < 0 ? -1 : chunk->null_count,
+                                   .min = make_bound(node, min, chunk->min_exact, false),
+                                   .max = make_bound(node, max, chunk->max_exact, true)};
 }

@@ -206,7 +206,7 @@ static sl_error *append_slots(sl_pqr_column *column, const uint8_t *valid, size_
 
 /* ---- levels ---- */
 
-/* Room in the kept levels for n more; and the batch's memory for them. */
+/* Room in the kept levels for n more. */
 static sl_error *reserve_levels(sl_pqr_column *column, size_t n) {
     size_t wanted = column->n_levels + n;
     if (wanted <= column->levels_capacity) {
@@ -230,10 +230,7 @@ static sl_error *reserve_levels(sl_pqr_column *column, size_t n) {
 }
 
 static sl_error *keep(sl_pqr_column *column, const uint8_t *defs, const uint8_t *reps, size_t n) {
-    sl_error *error = sl_pqr_charge(column->budget, &column->where, 2 * n);
-    if (error == NULL) {
-        error = reserve_levels(column, n);
-    }
+    sl_error *error = reserve_levels(column, n);
     if (error != NULL) {
         return error;
     }
@@ -276,11 +273,12 @@ static size_t mark_valid(const uint8_t *levels, size_t n, unsigned max, uint8_t 
     return count;
 }
 
-/* Memory of n slots, strings' bytes aside. */
-static sl_error *charge_slots(sl_pqr_column *column, size_t n) {
+/* Memory of n slots, strings' bytes aside, and of the levels that they came from. Levels count even
+ * where they are not kept: a run of two thousand million of them takes a few bytes of a file. */
+static sl_error *charge_slots(sl_pqr_column *column, size_t n, size_t levels) {
     size_t width = column->builder->type.width_bytes > 0 ? (size_t)column->builder->type.width_bytes
                                                          : sizeof(int32_t);
-    return sl_pqr_charge(column->budget, &column->where, n * width + n / 8);
+    return sl_pqr_charge(column->budget, &column->where, n * width + n / 8 + 2 * levels);
 }
 
 /* ---- columns outside lists: a level is a row ---- */
@@ -289,7 +287,7 @@ static sl_error *read_flat_block(sl_pqr_column *column, size_t n) {
     uint8_t valid[SL_PQR_BLOCK + 8];
     size_t n_valid = n;
     unsigned max = column->leaf->def_level;
-    sl_error *error = charge_slots(column, n);
+    sl_error *error = charge_slots(column, n, column->keep_levels ? n : 0);
     if (error != NULL) {
         return error;
     }
@@ -367,7 +365,7 @@ static sl_error *use_levels(sl_pqr_column *column, size_t n) {
         n_valid += is;
     }
     memset(valid + slots, 0, 8);
-    sl_error *error = charge_slots(column, slots);
+    sl_error *error = charge_slots(column, slots, n);
     if (error == NULL && column->keep_levels) {
         error = keep(column, defs, column->block_rep + column->block_at, n);
     }

@@ -8,7 +8,6 @@
 #include "parquet/reader_values.h"
 
 #define MICROS_PER_DAY INT64_C(86400000000)
-#define NANOS_PER_DAY INT64_C(86400000000000)
 #define JULIAN_DAY_OF_1970 INT64_C(2440588)
 
 static int32_t load_i32(const uint8_t *in) {
@@ -52,10 +51,13 @@ static const char *millis_to_micros(const uint8_t *in, size_t n, uint8_t *out) {
     return good ? NULL : "a timestamp of milliseconds does not fit into microseconds";
 }
 
+static int64_t floor_micros(int64_t nanos) {
+    return nanos / 1000 - (nanos % 1000 < 0 ? 1 : 0);
+}
+
 static void nanos_to_micros(const uint8_t *in, size_t n, uint8_t *out) {
     for (size_t i = 0; i < n; i++) {
-        int64_t value = load_i64(in + i * 8);
-        int64_t micros = value / 1000 - (value % 1000 < 0 ? 1 : 0);
+        int64_t micros = floor_micros(load_i64(in + i * 8));
         memcpy(out + i * 8, &micros, 8);
     }
 }
@@ -67,9 +69,8 @@ static const char *int96_to_micros(const uint8_t *in, size_t n, uint8_t *out) {
         int64_t nanos = load_i64(in);
         int64_t day = (int64_t)(uint32_t)load_i32(in + 8) - JULIAN_DAY_OF_1970;
         int64_t micros = 0;
-        good = good && nanos >= 0 && nanos <= NANOS_PER_DAY &&
-               !__builtin_mul_overflow(day, MICROS_PER_DAY, &micros) &&
-               !__builtin_add_overflow(micros, nanos / 1000, &micros);
+        good = !__builtin_mul_overflow(day, MICROS_PER_DAY, &micros) &&
+               !__builtin_add_overflow(micros, floor_micros(nanos), &micros) && good;
         memcpy(out + i * 8, &micros, 8);
     }
     return good ? NULL : "an INT96 timestamp is outside the range of microseconds";

@@ -432,13 +432,15 @@ static sl_error *start_page_v2(sl_pqr_column *column, const sl_pqr_page_header *
     size_t packed = (size_t)header->compressed_bytes - (size_t)levels;
     size_t whole = (size_t)header->uncompressed_bytes - (size_t)levels;
     const uint8_t *values = body + levels;
-    if (header->is_compressed && column->codec != SL_PARQUET_UNCOMPRESSED && whole > 0) {
-        error = decompress(column, column->codec, values, packed, whole);
-        if (error != NULL) {
-            return error;
+    if (header->is_compressed && column->codec != SL_PARQUET_UNCOMPRESSED) {
+        if (whole > 0) { /* nothing is nothing, whatever the codec makes of it */
+            error = decompress(column, column->codec, values, packed, whole);
+            values = column->page;
         }
-        values = column->page;
         packed = whole;
+    }
+    if (error != NULL) {
+        return error;
     }
     sl_pqr_rle_init(&column->rep, body, rep_bytes, sl_pqr_level_width(column->leaf->rep_level));
     sl_pqr_rle_init(&column->def, body + rep_bytes, def_bytes,

@@ -3,6 +3,7 @@
     python -m tests.fuzz.seed_parquet_reader FOLDER
 """
 
+import decimal
 import random
 import sys
 from pathlib import Path
@@ -34,6 +35,24 @@ def one_of_each_encoding(folder):
             )
 
 
+def one_of_each_conversion(folder):
+    times = [None, 0, -1, 1_700_000_000_123]
+    decimals = [None, decimal.Decimal(0), decimal.Decimal("-12.5"), decimal.Decimal("99.9")]
+    integers = [None, 0, 1, 127]
+    table = pa.table(
+        {f"t_{unit}": pa.array(times, pa.timestamp(unit, "UTC")) for unit in ("ms", "us", "ns")}
+        | {f"d_{p}": pa.array(decimals, pa.decimal128(p, 1)) for p in (5, 15, 30)}
+        | {f"i_{t}": pa.array(integers, t) for t in samples.INTEGERS}
+        | {"half": pa.array([None, 0.0, 1.5, 6e-8], pa.float16())}
+    )
+    for name, options in {
+        "integers": {"store_decimal_as_integer": True, "use_dictionary": False},
+        "bytes": {"store_decimal_as_integer": False},
+        "int96": {"use_deprecated_int96_timestamps": True},
+    }.items():
+        pq.write_table(table, folder / f"conversions-{name}.parquet", store_schema=False, **options)
+
+
 def random_tables(folder, count=60):
     for seed in range(count):
         rng = random.Random(seed)
@@ -54,4 +73,5 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     one_of_each_encoding(target)
+    one_of_each_conversion(target)
     random_tables(target)

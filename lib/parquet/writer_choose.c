@@ -19,6 +19,8 @@
  * cost less to compress, by that. */
 #define NUMBER_DICTIONARY_GAIN 0.9
 #define PLAIN_GAIN 0.85
+/* Random bits are stored as they are. */
+#define DELTA_GAIN 0.95
 /* A full sample speaks for this many chunks, so that small files do not pay for one each. */
 #define TRUSTED_CHUNKS 16
 
@@ -68,7 +70,7 @@ static sl_error *choose_raw(sl_pqw_column_context *context, sl_pqw_column *colum
     if (error == NULL && integer && delta_allowed(context, leaf)) {
         double delta;
         error = measure(context, column, SL_PARQUET_DELTA_BINARY_PACKED, &delta);
-        if (error == NULL && best > PLAIN_GAIN * delta) {
+        if (error == NULL && best > PLAIN_GAIN * delta && delta < DELTA_GAIN * size) {
             column->raw_encoding = SL_PARQUET_DELTA_BINARY_PACKED;
             best = delta;
         }

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,10 @@ _ArrowArray._fields_ = [
 ]
 
 _library = None
+
+
+def build():
+    subprocess.run(["make", "-s", str(SHIM.relative_to(ROOT))], cwd=ROOT, check=True)
 
 
 def _load():

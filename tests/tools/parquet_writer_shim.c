@@ -64,10 +64,10 @@ static void put_column(const sl_parquet_column *column, sl_buffer *out) {
         sl_buffer_append_text(out, i == 0 ? "" : ",");
         sl_buffer_append_json_string(out, column->path[i], strlen(column->path[i]));
     }
-    sl_buffer_printf(
-        out, "],\"repeated\":%d,\"values\":%lld,\"nulls\":%lld,\"nans\":%lld,\"bytes\":%lld",
-        column->repeated, (long long)column->values, (long long)column->null_count,
-        (long long)column->nan_count, (long long)column->compressed_bytes);
+    sl_buffer_printf(out,
+                     "],\"repeated\":%d,\"values\":%lld,\"nulls\":%lld,\"nan\":%d,\"bytes\":%lld",
+                     column->repeated, (long long)column->values, (long long)column->null_count,
+                     column->has_nan, (long long)column->compressed_bytes);
     if (column->has_min) {
         sl_buffer_printf(out, ",\"min_exact\":%d,\"min\":", column->min_exact);
         put_value(column, &column->min, out);

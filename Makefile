@@ -21,11 +21,11 @@ VERSION      := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
 include deploy/make/flags.mk
 include deploy/make/build.mk
 include deploy/make/test.mk
-include deploy/make/bench.mk
 include deploy/make/test-plugins.mk
 include deploy/make/json.mk
 include deploy/make/parquet.mk
 include deploy/make/delta.mk
+include deploy/make/bench.mk
 include deploy/make/fuzz.mk
 include deploy/make/lint.mk
 include deploy/make/tools.mk

@@ -10,10 +10,10 @@
  *                                             become whole and durable)
  *     lane:    sl_delta_upload_end           (back to the encoder: files stored so far)
  *
- * A sink's flush is: sl_delta_encoder_end_files, take, run, end; the files it gets then hold every
- * row appended before. Between flushes a large file is uploaded piece by piece whenever
- * sl_delta_encoder_ready_bytes passes what the task wants to keep in memory. At most one upload
- * of an encoder is under way.
+ * A sink's flush is: sl_delta_encoder_end_files, wait for the upload under way if there is one,
+ * take, run, end; the files that it has then hold every row appended before, and none after.
+ * Between flushes a large file is uploaded piece by piece whenever sl_delta_encoder_ready_bytes
+ * passes what the task wants to keep in memory. At most one upload of an encoder is under way.
  *
  * An encoder is used by one thread at a time, an upload by one thread at a time; the two may run at
  * the same time.
@@ -62,7 +62,14 @@ size_t sl_delta_encoder_ready_bytes(const sl_delta_encoder *encoder);
  */
 sl_error *sl_delta_encoder_end_files(sl_delta_encoder *encoder);
 
-/* Detaches what is ready, and the files ended, into *out; *out is NULL when there is nothing. */
+/* True while files of the last sl_delta_encoder_end_files wait for a take. */
+bool sl_delta_encoder_has_ended(const sl_delta_encoder *encoder);
+
+/*
+ * Detaches bytes into *out; NULL when there is nothing. After sl_delta_encoder_end_files the next
+ * take gets exactly the files ended by then, although others may have ended since; otherwise it
+ * gets all ended files and the larger open ones' bytes.
+ */
 sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out);
 /*
  * Writes into the store. Blocking. After a RETRIABLE failure it may be called again and goes on

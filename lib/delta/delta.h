@@ -164,6 +164,12 @@ sl_error *sl_delta_fit_schema(const sl_delta_table *table, const struct ArrowSch
                               sl_delta_evolution evolution, bool *changed,
                               struct ArrowSchema *merged);
 
+/* The same against a schema that is not the table's yet (several inputs, one after the other);
+ * `url` is for messages. */
+sl_error *sl_delta_fit_schema_to(const char *url, const struct ArrowSchema *table,
+                                 const struct ArrowSchema *input, sl_delta_evolution evolution,
+                                 bool *changed, struct ArrowSchema *merged);
+
 /* Names that Delta and Parquet can hold, types that Delta has, no two names that differ only in
  * case. CONFIG with a proposed rename. */
 sl_error *sl_delta_check_schema(const struct ArrowSchema *schema);

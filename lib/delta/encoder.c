@@ -178,6 +178,7 @@ void sl_delta_encoder_discard(sl_delta_encoder *encoder) {
         drop_file(encoder->ended[i]);
     }
     encoder->n_ended = 0;
+    encoder->n_flushed = 0;
     encoder->rows = 0;
 }
 
@@ -434,7 +435,12 @@ sl_error *sl_delta_encoder_end_files(sl_delta_encoder *encoder) {
         }
     }
     encoder->rows = 0;
+    encoder->n_flushed = encoder->n_ended;
     return NULL;
+}
+
+bool sl_delta_encoder_has_ended(const sl_delta_encoder *encoder) {
+    return encoder->n_flushed > 0;
 }
 
 /* After an append: files that are large enough, or too large for the memory, end. */

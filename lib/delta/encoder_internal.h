@@ -57,6 +57,7 @@ struct sl_delta_encoder {
     size_t n_open;
     out_file **ended; /* waiting for an upload */
     size_t n_ended;
+    size_t n_flushed; /* of these, the first ones: they wait since the last end_files */
     size_t ended_capacity;
     sl_parquet_writer **idle; /* writers of ended files, which keep what they learnt */
     size_t n_idle;

@@ -338,15 +338,21 @@ static sl_error *grow_field(const struct ArrowSchema *table, const struct ArrowS
     return NULL;
 }
 
-sl_error *sl_delta_fit_schema(const sl_delta_table *table, const struct ArrowSchema *input,
-                              sl_delta_evolution evolution, bool *changed,
-                              struct ArrowSchema *merged) {
-    fit f = {.evolution = evolution, .url = table->url};
+sl_error *sl_delta_fit_schema_to(const char *url, const struct ArrowSchema *table,
+                                 const struct ArrowSchema *input, sl_delta_evolution evolution,
+                                 bool *changed, struct ArrowSchema *merged) {
+    fit f = {.evolution = evolution, .url = url};
     sl_error *error = sl_delta_check_schema(input);
-    error = error ? error : fit_struct(&f, &table->schema, input, "");
+    error = error ? error : fit_struct(&f, table, input, "");
     if (error != NULL) {
         return error;
     }
     *changed = f.changed;
-    return f.changed ? grow_field(&table->schema, input, merged) : NULL;
+    return f.changed ? grow_field(table, input, merged) : NULL;
+}
+
+sl_error *sl_delta_fit_schema(const sl_delta_table *table, const struct ArrowSchema *input,
+                              sl_delta_evolution evolution, bool *changed,
+                              struct ArrowSchema *merged) {
+    return sl_delta_fit_schema_to(table->url, &table->schema, input, evolution, changed, merged);
 }

@@ -23,8 +23,11 @@ sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out
     if (encoder->upload != NULL) {
         return sl_error_new(SL_ERROR_FATAL, "an upload of this encoder is still under way");
     }
-    size_t n = encoder->n_ended;
-    for (size_t i = 0; i < encoder->n_open; i++) {
+    /* A flush takes its own files, and nothing that came after. */
+    bool flush = encoder->n_flushed > 0;
+    size_t n_ended = flush ? encoder->n_flushed : encoder->n_ended;
+    size_t n = n_ended;
+    for (size_t i = 0; i < encoder->n_open && !flush; i++) {
         n += encoder->open[i]->bytes.bytes >= PIECE_BYTES;
     }
     if (n == 0) {
@@ -38,11 +41,13 @@ sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out
         free(upload);
         return sl_error_no_memory();
     }
-    for (size_t i = 0; i < encoder->n_ended; i++) {
+    for (size_t i = 0; i < n_ended; i++) {
         take_item(upload, encoder->ended[i]);
     }
-    encoder->n_ended = 0;
-    for (size_t i = 0; i < encoder->n_open; i++) {
+    encoder->n_ended -= n_ended;
+    encoder->n_flushed = 0;
+    memmove(encoder->ended, encoder->ended + n_ended, encoder->n_ended * sizeof(out_file *));
+    for (size_t i = 0; i < encoder->n_open && !flush; i++) {
         if (encoder->open[i]->bytes.bytes >= PIECE_BYTES) {
             take_item(upload, encoder->open[i]);
         }

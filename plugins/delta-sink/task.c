@@ -1,0 +1,378 @@
+/*
+ * The task. Append: rows go into the encoder of their input; large files are uploaded while they
+ * grow, a flush ends all of them and hands over what is durable. Upsert: batches are retained for
+ * the node, since what replaces what is decided there.
+ *
+ * Files hold rows of all streams of the lane. When a stream is taken away with rows that are not
+ * flushed, those files are useless: they are discarded, and the flush says so, so that the host
+ * recovers the streams from their stored positions.
+ */
+#include "sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Encoded bytes that are worth an upload before the flush. */
+#define STREAM_BYTES ((size_t)8 << 20)
+
+struct sl_task {
+    struct sl_node *node;
+    const sl_services *services;
+    sl_object *self;
+    sl_delta_encoder **encoders; /* by input; NULL until it has rows */
+    sl_delta_files stored;       /* files that are durable already, for the next piece */
+    /* One upload at a time, over all encoders. */
+    sl_delta_upload *upload;
+    sl_delta_encoder *uploading; /* whose it is */
+    sl_error *upload_error;      /* written by the worker, read when it is done */
+    bool working;
+    /* Streams with rows since the last flush. */
+    uint32_t *streams;
+    size_t n_streams;
+    size_t stream_capacity;
+    bool lost;               /* rows of a stream that was taken away were among them */
+    struct sink_piece *kept; /* upsert: batches since the last flush */
+    /* The flush under way. */
+    sl_request *flush;
+    void **piece_out;
+    bool ending;       /* the encoders' files are ended: only uploads remain */
+    sl_error *failure; /* of an upload between flushes: the next flush tells */
+};
+
+void sink_piece_free(const sl_services *services, struct sink_piece *piece) {
+    if (piece == NULL) {
+        return;
+    }
+    sl_delta_files_free(&piece->files);
+    for (size_t i = 0; i < piece->n_batches; i++) {
+        services->release(piece->batches[i]);
+    }
+    free(piece->batches);
+    free(piece);
+}
+
+sl_delta_encoder_options sink_encoder_options(const struct sl_node *node,
+                                              const struct ArrowSchema *schema) {
+    const struct sink_config *config = node->config;
+    return (sl_delta_encoder_options){
+        .schema = schema,
+        .partition_columns = (const char *const *)node->partitions,
+        .n_partition_columns = node->n_partitions,
+        .compression = sink_compressions[config->compression],
+        .compression_level = (int)config->compression_level,
+        .row_group_bytes = (size_t)config->row_group_bytes,
+        .file_bytes = (size_t)config->file_bytes,
+        .memory_bytes = (size_t)config->memory_bytes,
+        .open_files = (size_t)config->open_files,
+    };
+}
+
+/* ---- life ---- */
+
+static void task_close(sl_task *task) {
+    for (size_t i = 0; i < task->node->n_inputs; i++) {
+        sl_delta_encoder_free(task->encoders[i]);
+    }
+    sink_piece_free(task->services, task->kept);
+    sl_delta_files_free(&task->stored);
+    sl_error_free(task->failure);
+    free(task->encoders);
+    free(task->streams);
+    free(task);
+}
+
+static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
+    struct sl_task *task = calloc(1, sizeof(*task));
+    sl_delta_encoder **encoders = calloc(node->n_inputs, sizeof(*encoders));
+    if (task == NULL || encoders == NULL) {
+        free(task);
+        free(encoders);
+        return sl_error_no_memory();
+    }
+    task->node = node;
+    task->services = context->services;
+    task->self = context->self;
+    task->encoders = encoders;
+    *out = task;
+    return NULL;
+}
+
+static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
+    (void)task;
+    (void)stream;
+    (void)how;
+    return NULL;
+}
+
+/* ---- streams with rows ---- */
+
+static sl_error *note_stream(sl_task *task, const sl_stream *stream) {
+    for (size_t i = 0; i < task->n_streams; i++) {
+        if (task->streams[i] == stream->index) {
+            return NULL;
+        }
+    }
+    if (task->n_streams == task->stream_capacity) {
+        size_t capacity = task->stream_capacity == 0 ? 16 : task->stream_capacity * 2;
+        uint32_t *streams = realloc(task->streams, capacity * sizeof(*streams));
+        if (streams == NULL) {
+            return sl_error_no_memory();
+        }
+        task->streams = streams;
+        task->stream_capacity = capacity;
+    }
+    task->streams[task->n_streams++] = stream->index;
+    return NULL;
+}
+
+static void tell_memory(const sl_task *task) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < task->node->n_inputs; i++) {
+        if (task->encoders[i] != NULL) {
+            bytes += sl_delta_encoder_memory_bytes(task->encoders[i]);
+        }
+    }
+    task->services->hold(task->self, bytes);
+}
+
+static void forget_rows(sl_task *task) {
+    for (size_t i = 0; i < task->node->n_inputs; i++) {
+        if (task->encoders[i] != NULL) {
+            sl_delta_encoder_discard(task->encoders[i]);
+        }
+    }
+    sl_delta_files_free(&task->stored);
+    task->n_streams = 0;
+    tell_memory(task);
+}
+
+/* Batches of a stream leave the piece; those of others stay in their order. */
+static void forget_batches(const sl_task *task, const sl_stream *stream) {
+    struct sink_piece *piece = task->kept;
+    size_t kept = 0;
+    for (size_t i = 0; i < piece->n_batches; i++) {
+        if (piece->batches[i]->stream->index == stream->index) {
+            task->services->release(piece->batches[i]);
+        } else {
+            piece->batches[kept++] = piece->batches[i];
+        }
+    }
+    piece->n_batches = kept;
+}
+
+static void task_detach(sl_task *task, const sl_stream *stream) {
+    if (task->kept != NULL) {
+        forget_batches(task, stream);
+    }
+    for (size_t i = 0; i < task->n_streams; i++) {
+        if (task->streams[i] == stream->index) {
+            forget_rows(task);
+            task->lost = true;
+            return;
+        }
+    }
+}
+
+/* ---- uploads ---- */
+
+static void upload_run(void *arg) {
+    sl_task *task = arg;
+    task->upload_error = sl_delta_upload_run(task->upload, task->node->store);
+}
+
+static void go_on(sl_task *task);
+
+static void upload_done(void *arg) {
+    sl_task *task = arg;
+    sl_error *error = task->upload_error;
+    task->upload_error = NULL;
+    task->working = false;
+    if (!sl_error_is(error, SL_ERROR_RETRIABLE)) { /* else kept, for another try */
+        sl_error *ended = sl_delta_upload_end(task->upload, task->uploading, &task->stored);
+        task->upload = NULL;
+        task->uploading = NULL;
+        if (error == NULL) {
+            error = ended;
+        } else {
+            sl_error_free(ended);
+        }
+    }
+    if (error != NULL && task->failure == NULL) {
+        task->failure = error;
+    } else {
+        sl_error_free(error);
+    }
+    tell_memory(task);
+    go_on(task);
+}
+
+static sl_error *work(sl_task *task) {
+    sl_error *error = task->services->work(task->self, upload_run, upload_done, task);
+    task->working = error == NULL;
+    return error;
+}
+
+/* Starts an upload when an encoder has something for one: in a flush the files that it ended, else
+ * what is large enough. */
+static sl_error *start_upload(sl_task *task) {
+    for (size_t i = 0; i < task->node->n_inputs && task->upload == NULL; i++) {
+        sl_delta_encoder *encoder = task->encoders[i];
+        if (encoder == NULL ||
+            (task->flush != NULL ? !sl_delta_encoder_has_ended(encoder)
+                                 : sl_delta_encoder_ready_bytes(encoder) < STREAM_BYTES)) {
+            continue;
+        }
+        sl_error *error = sl_delta_encoder_take(encoder, &task->upload);
+        if (error != NULL) {
+            return error;
+        }
+        task->uploading = encoder;
+    }
+    return task->upload == NULL ? NULL : work(task);
+}
+
+/* ---- taking rows ---- */
+
+static sl_error *encode(sl_task *task, uint32_t input, const sl_batch *batch) {
+    sl_delta_encoder **encoder = &task->encoders[input];
+    sl_error *error = NULL;
+    if (*encoder == NULL) {
+        sl_delta_encoder_options options =
+            sink_encoder_options(task->node, task->node->inputs[input].schema);
+        error = sl_delta_encoder_new(&options, encoder);
+    }
+    error = error ? error : note_stream(task, batch->stream);
+    error = error ? error : sl_delta_encoder_append(*encoder, batch->columns, 0, batch->rows);
+    if (error == NULL && !task->working && task->flush == NULL && task->failure == NULL) {
+        error = start_upload(task);
+    }
+    tell_memory(task);
+    return error;
+}
+
+static sl_error *keep_batch(sl_task *task, const sl_batch *batch) {
+    if (task->kept == NULL) {
+        task->kept = calloc(1, sizeof(*task->kept));
+        if (task->kept == NULL) {
+            return sl_error_no_memory();
+        }
+    }
+    struct sink_piece *piece = task->kept;
+    if (piece->n_batches == piece->capacity) {
+        size_t capacity = piece->capacity == 0 ? 16 : piece->capacity * 2;
+        const sl_batch **batches =
+            realloc((void *)piece->batches, capacity * sizeof(*piece->batches));
+        if (batches == NULL) {
+            return sl_error_no_memory();
+        }
+        piece->batches = batches;
+        piece->capacity = capacity;
+    }
+    task->services->retain(batch);
+    piece->batches[piece->n_batches++] = batch;
+    return NULL;
+}
+
+static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
+    if (batch->rows == 0) {
+        return NULL;
+    }
+    if (task->node->way != WAY_APPEND) {
+        return keep_batch(task, batch);
+    }
+    return (batch->flags & SL_BATCH_UPDATES) != 0 ? NULL : encode(task, input, batch);
+}
+
+/* ---- flushing ---- */
+
+static void end_flush(sl_task *task, sl_error *error) {
+    sl_request *request = task->flush;
+    task->flush = NULL;
+    if (!sl_error_is(error, SL_ERROR_RETRIABLE)) {
+        task->ending = false;
+    }
+    task->services->done(request, error);
+}
+
+static sl_error *lost_error(void) {
+    return sl_error_new(SL_ERROR_CONFLICT,
+                        "a stream was taken away while its rows were being written together with "
+                        "those of other streams: they have to be read again from the stored "
+                        "positions");
+}
+
+static sl_error *hand_over(sl_task *task) {
+    if (task->stored.n == 0) {
+        return NULL;
+    }
+    struct sink_piece *piece = calloc(1, sizeof(*piece));
+    if (piece == NULL) {
+        return sl_error_no_memory();
+    }
+    piece->files = task->stored;
+    task->stored = (sl_delta_files){0};
+    *task->piece_out = piece;
+    return NULL;
+}
+
+/* All files of the flush are ended: nothing may be appended to them, and they are uploaded. */
+static sl_error *end_files(sl_task *task) {
+    sl_error *error = NULL;
+    for (size_t i = 0; i < task->node->n_inputs && error == NULL && !task->ending; i++) {
+        if (task->encoders[i] != NULL) {
+            error = sl_delta_encoder_end_files(task->encoders[i]);
+        }
+    }
+    if (!task->ending) {
+        task->n_streams = 0;
+    }
+    task->ending = error == NULL;
+    return error;
+}
+
+/* Takes a flush one step further, after its beginning and after each upload. */
+static void go_on(sl_task *task) {
+    if (task->flush == NULL || task->working) {
+        return;
+    }
+    sl_error *error = task->failure;
+    task->failure = NULL;
+    if (error == NULL && task->lost) {
+        task->lost = false;
+        error = lost_error();
+    }
+    error = error ? error : end_files(task);
+    if (error == NULL && task->upload != NULL) {
+        error = work(task); /* one that has to be tried again */
+    } else if (error == NULL) {
+        error = start_upload(task);
+    }
+    if (error == NULL && task->working) {
+        return;
+    }
+    end_flush(task, error ? error : hand_over(task));
+}
+
+static void task_flush(sl_task *task, void **piece, sl_request *request) {
+    task->flush = request;
+    task->piece_out = piece;
+    if (task->node->way == WAY_APPEND) {
+        go_on(task);
+        return;
+    }
+    if (task->kept != NULL && task->kept->n_batches > 0) {
+        *piece = task->kept;
+        task->kept = NULL;
+    }
+    end_flush(task, NULL);
+}
+
+const sl_task_ops sink_task_ops = {
+    .struct_bytes = sizeof(sl_task_ops),
+    .open = task_open,
+    .attach = task_attach,
+    .detach = task_detach,
+    .process = task_process,
+    .flush = task_flush,
+    .close = task_close,
+};

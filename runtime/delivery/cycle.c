@@ -164,8 +164,11 @@ static bool keep_piece(struct cycle *cycle, void *piece) {
     return true;
 }
 
-static bool commit_is_due(const struct cycle *cycle) {
-    if (cycle->n_pieces > 0 || cycle->waiters != NULL) {
+static bool commit_is_due(struct cycle *cycle) {
+    /* A sink whose positions are kept for it may hand over nothing but the fact that its rows are
+     * out. */
+    bool kept_rows = cycle->rows && cycle_node(cycle)->keeper != NULL;
+    if (cycle->n_pieces > 0 || cycle->waiters != NULL || kept_rows) {
         return true;
     }
     return sl_monotonic_us() - cycle->last_commit_us >= (int64_t)POSITION_ONLY_MS * 1000;
@@ -220,6 +223,7 @@ static void lane_flushed(sl_request *request, sl_error *error) {
             task->flushed_to[i].reader->pending = task->flushed_to[i].to;
         }
         take_samples(cycle, &task->flushed);
+        cycle->rows = cycle->rows || task->flushed_rows;
         if (task->piece != NULL && !keep_piece(cycle, task->piece)) {
             task->object.node->ops->drop_piece(task->object.node->opened->node, task->piece);
             cycle->flush_error = sl_error_new(SL_ERROR_FATAL, "out of memory in a flush");
@@ -304,6 +308,7 @@ static void committed(struct cycle *cycle) {
         assignment_acknowledge(reader->stream);
     }
     cycle->n_pieces = 0;
+    cycle->rows = false;
     cycle->attempts = 0;
     cycle->commits++;
     cycle->last_commit_us = sl_monotonic_us();

@@ -346,6 +346,7 @@ void task_flush(void *arg) {
         return;
     }
     bool nothing = task->rows_since_flush == 0 && !task->flush_again;
+    task->flushed_rows = !nothing;
     note_coverage(task);
     hand_over_samples(task);
     task->rows_since_flush = 0;

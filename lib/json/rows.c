@@ -255,11 +255,11 @@ sl_error *sl_json_decode_text(sl_json_decoder *decoder, const void *text, size_t
 
 /* ---- a batch ---- */
 
+/* Rows at once; the bytes of strings grow by what the batch before had. */
 static sl_error *reserve(sl_builder *out, int64_t rows) {
     sl_error *error = sl_builder_reserve(out, rows, 0);
     for (size_t i = 0; i < out->n_children && error == NULL; i++) {
-        bool text = out->children[i].type.id == SL_TYPE_UTF8;
-        error = sl_builder_reserve(&out->children[i], rows, text ? (size_t)rows * 8 : 0);
+        error = sl_builder_reserve(&out->children[i], rows, 0);
     }
     return error;
 }

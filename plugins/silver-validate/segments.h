@@ -1,0 +1,40 @@
+/*
+ * Deduplication's state in the state store: for each stream a chain of segments, one a commit, each
+ * put if absent under the position that it starts from, which is also the fence against a second
+ * writer. A stream's position is the end of its last segment.
+ */
+#ifndef SILVER_SEGMENTS_H
+#define SILVER_SEGMENTS_H
+
+#include "dedup.h"
+
+#include "sluice/batch.h"
+#include "sluice/store.h"
+
+struct segments;
+
+/* `store` is borrowed. Segments are deleted once the clock is `keep_us` past all use of theirs. */
+sl_error *segments_new(sl_store *store, int64_t keep_us, struct segments **out);
+void segments_free(struct segments *segments);
+
+/* The stored position of a stream, SL_OFFSET_NONE when there is none. `key` is its durable name. */
+sl_error *segments_recover(struct segments *segments, const sl_stream *stream, const char *key,
+                           int64_t *position);
+
+/* Builds the state as of `offset`. *out is owned by the caller; its log begins at the stored
+ * position. Errors: CORRUPT; FATAL when what is needed has been deleted. */
+sl_error *segments_load(struct segments *segments, const sl_stream *stream, int64_t offset,
+                        struct dedup_shared *shared, struct dedup_stream **out);
+
+/* Makes the logs durable as the stream's next segment, from..to. Done already: success. Errors:
+ * CONFLICT when the stored position is not `from`; the store's. */
+sl_error *segments_commit(struct segments *segments, const sl_stream *stream, int64_t from,
+                          int64_t to, const struct dedup_log *const *logs, size_t n);
+
+/* Deletes segments that no resume can need any more. */
+void segments_collect(struct segments *segments, const sl_stream *stream, int64_t within_us);
+
+/* Forgets what is known of a stream in memory. */
+void segments_forget(struct segments *segments, const sl_stream *stream);
+
+#endif /* SILVER_SEGMENTS_H */

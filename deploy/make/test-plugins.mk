@@ -32,3 +32,6 @@ $(eval $(call sdk_header_rule,c11,$(CC),c))
 $(eval $(call sdk_header_rule,c++17,$(CXX),c++))
 
 $(BUILD)/obj/tests/plugins/%.c.o: CPPFLAGS += -Itests/plugins
+
+# The fuzzer of topologies loads these plugins, too.
+$(BUILD)/fuzz/fuzz_runtime_topology: | $(TEST_PLUGINS)

@@ -127,6 +127,7 @@ struct lane_task {
     void *piece;
     struct flushed_to *flushed_to;
     size_t n_flushed_to;
+    bool flushed_rows;              /* the flush covers rows, not only offsets */
     bool flush_last;                /* the clean stop's: only once the inputs have run empty */
     bool flush_again;               /* the one before failed and is tried again */
     bool flush_when_empty;          /* asked for, waiting for the inputs */
@@ -158,6 +159,7 @@ struct cycle {
     bool again;          /* one more cycle after the one under way, whatever the interval */
     sl_error *flush_error;
     unsigned flushing; /* lanes outstanding */
+    bool rows;         /* rows have been flushed since the last commit */
     void **pieces;
     size_t n_pieces;
     size_t capacity_pieces;

@@ -99,7 +99,11 @@ static sl_error *open_temporary(folder_writer *writer) {
         }
         writer->fd = open(writer->temporary, flags, 0666);
     }
-    return writer->fd >= 0 ? NULL : sl_folder_error(errno, "make", writer->temporary);
+    if (writer->fd < 0 && errno == ENOTDIR) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "cannot write %s: a file stands where a folder is to be", writer->full);
+    }
+    return writer->fd >= 0 ? NULL : sl_folder_error(errno, "write", writer->full);
 }
 
 static void writer_free(folder_writer *writer) {

@@ -235,9 +235,11 @@ static sl_error *walk_field(walk *w, const struct ArrowSchema *field, int64_t ch
 static sl_error *walk_children(walk *w, const struct ArrowSchema *schema,
                                const char *const *names) {
     if (schema->n_children == 0) {
-        return sl_error_new(SL_ERROR_CONFIG,
-                            "struct %s has no fields: Parquet cannot hold an empty group",
-                            name_of(schema));
+        return w->n_names == 0
+                   ? sl_error_new(SL_ERROR_CONFIG, "a Parquet file needs at least one column")
+                   : sl_error_new(SL_ERROR_CONFIG,
+                                  "struct %s has no fields: Parquet cannot hold an empty group",
+                                  name_of(schema));
     }
     sl_error *error = NULL;
     for (int64_t i = 0; i < schema->n_children && error == NULL; i++) {

@@ -54,11 +54,16 @@ bool sl_pqr_codec_plausible(int32_t codec, const uint8_t *in, size_t in_bytes, s
 }
 
 /* gzip, or zlib where a writer took that; several members may follow each other. */
-static bool inflate_all(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t out_bytes) {
+static bool inflate_all(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t out_bytes,
+                        bool *no_memory) {
     z_stream stream = {.next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)in_bytes};
     stream.next_out = out;
     stream.avail_out = (uInt)out_bytes;
-    if (in_bytes > UINT32_MAX || out_bytes > UINT32_MAX || inflateInit2(&stream, 15 + 32) != Z_OK) {
+    if (in_bytes > UINT32_MAX || out_bytes > UINT32_MAX) {
+        return false;
+    }
+    *no_memory = inflateInit2(&stream, 15 + 32) != Z_OK;
+    if (*no_memory) {
         return false;
     }
     int status = inflate(&stream, Z_FINISH);
@@ -67,6 +72,7 @@ static bool inflate_all(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t
         status = inflate(&stream, Z_FINISH);
     }
     inflateEnd(&stream);
+    *no_memory = status == Z_MEM_ERROR; /* its window is allocated late */
     return status == Z_STREAM_END && stream.avail_out == 0;
 }
 
@@ -121,7 +127,7 @@ bool sl_pqr_decompress(int32_t codec, const uint8_t *in, size_t in_bytes, uint8_
         return snappy_uncompress((const char *)in, in_bytes, (char *)out, &length) == SNAPPY_OK &&
                length == out_bytes;
     case SL_PARQUET_GZIP:
-        return inflate_all(in, in_bytes, out, out_bytes);
+        return inflate_all(in, in_bytes, out, out_bytes, no_memory);
     case SL_PARQUET_LZ4: /* some writers put a bare block there */
         return unlz4_hadoop(in, in_bytes, out, out_bytes) || unlz4(in, in_bytes, out, out_bytes);
     case SL_PARQUET_LZ4_RAW:

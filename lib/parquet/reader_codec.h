@@ -19,8 +19,8 @@ bool sl_pqr_codec_plausible(int32_t codec, const uint8_t *in, size_t in_bytes, s
 
 /*
  * Decompresses into exactly `out_bytes`; false when the bytes are malformed or make another number.
- * *zstd is a ZSTD_DCtx that is made at need and kept by the caller (sl_pqr_codec_free). Memory
- * running out counts as malformed for gzip and is told by *no_memory for zstd.
+ * *zstd is a ZSTD_DCtx that is made at need and kept by the caller (sl_pqr_codec_free). *no_memory
+ * tells when it failed because memory is short.
  */
 bool sl_pqr_decompress(int32_t codec, const uint8_t *in, size_t in_bytes, uint8_t *out,
                        size_t out_bytes, void **zstd, bool *no_memory);

@@ -33,5 +33,6 @@ $(eval $(call sdk_header_rule,c++17,$(CXX),c++))
 
 $(BUILD)/obj/tests/plugins/%.c.o: CPPFLAGS += -Itests/plugins
 
-# The fuzzer of topologies loads these plugins, too.
+# What loads these plugins besides tests/topology.
 $(BUILD)/fuzz/fuzz_runtime_topology: | $(TEST_PLUGINS)
+$(BUILD)/tests/unit/test_runtime_topology: | $(TEST_PLUGINS)

@@ -97,11 +97,11 @@ END_TEST
 
 START_TEST(values_reach_the_config) {
     load("{\"pipeline\":\"p\",\"sources\":{\"events\":{\"plugin\":\"good\",\"config\":{"
-         "\"topics\":\"one\",\"count\":7,\"ratio\":1e-1,\"size\":65536,\"wait\":\"1s500ms\","
+         "\"topics\":\"one\",\"count\":7,\"ratio\":1e-1,\"size\":2097152,\"wait\":\"1s500ms\","
          "\"start\":\"timestamp\",\"eager\":false,\"password\":\"pass word\"}}}," SINKS "}");
     ck_assert_str_eq(node("events")->config_json,
                      "{\"topics\":[\"one\"],\"password\":\"***\",\"count\":7,\"ratio\":1e-1,"
-                     "\"size\":\"64KiB\",\"wait\":\"1500ms\",\"start\":\"timestamp\","
+                     "\"size\":\"2MiB\",\"wait\":\"1500ms\",\"start\":\"timestamp\","
                      "\"eager\":false}");
     ck_assert_str_eq(node("bronze")->config_json,
                      "{\"table\":\"file:///base/lake/bronze\",\"compression\":\"latest\"}");

@@ -2,6 +2,8 @@
 SHELL        := /bin/bash
 .DEFAULT_GOAL := all
 .SUFFIXES:
+# objects are kept, whatever needed them
+.SECONDARY:
 MAKEFLAGS    += --no-builtin-rules
 
 BUILD        ?= build

@@ -368,7 +368,11 @@ static void step_resume_readers(struct assignment *a) {
 }
 
 static void resume_owner(struct assignment *a) {
+    bool own = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0;
     for (size_t s = 0; s < a->n_streams && a->owner->ops->resume != NULL; s++) {
+        if (own && a->streams[s]->n_readers == 0) {
+            continue; /* nobody reads these results: they need not be sent from the first on */
+        }
         struct call *call = call_new(a, CALL_RESUME, a->owner);
         if (call != NULL) {
             call->stream = a->streams[s];

@@ -152,8 +152,8 @@ typedef struct sl_node_ops {
      * Reading of `stream` begins at `offset`; `position` is the node's own (SL_OFFSET_NONE: none,
      * and for a source). Sources seek; stateful nodes load what they need to go on from there.
      * *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it. A node
-     * with SL_ROLE_OWNS_STREAMS gets this call for its own streams as well: it must then emit from
-     * `offset` on.
+     * with SL_ROLE_OWNS_STREAMS gets this call for its own streams that have readers as well: it must
+     * then emit from `offset` on.
      */
     void (*resume)(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                    void **handle, sl_request *request);

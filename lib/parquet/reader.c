@@ -12,8 +12,9 @@
 #define DEFAULT_PAGE_BYTES ((size_t)256 << 20)
 #define DEFAULT_BATCH_BYTES ((size_t)1 << 30)
 #define DEFAULT_READ_BYTES ((size_t)1 << 20)
-/* One read gets most footers, and small files whole. */
+/* One read gets most footers, and small files whole; less when read_bytes is less. */
 #define TAIL_READ_BYTES ((size_t)128 << 10)
+#define MIN_TAIL_BYTES ((size_t)64)
 
 /* ---- footer ---- */
 
@@ -28,8 +29,10 @@ static sl_error *read_tail(sl_parquet_reader *reader) {
         return sl_pqr_error(&where, SL_ERROR_CORRUPT, "%lld bytes are too few for a Parquet file",
                             (long long)file_bytes);
     }
-    size_t bytes = (uint64_t)file_bytes < TAIL_READ_BYTES ? (size_t)file_bytes : TAIL_READ_BYTES;
     sl_pqr_source source = reader->source;
+    size_t bytes = source.read_bytes < TAIL_READ_BYTES ? source.read_bytes : TAIL_READ_BYTES;
+    bytes = bytes < MIN_TAIL_BYTES ? MIN_TAIL_BYTES : bytes;
+    bytes = (uint64_t)file_bytes < bytes ? (size_t)file_bytes : bytes;
     source.read_bytes = bytes;
     sl_error *error = sl_pqr_window_fill(&source, &where, &reader->tail,
                                          file_bytes - (int64_t)bytes, bytes, file_bytes);

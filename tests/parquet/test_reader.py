@@ -210,6 +210,15 @@ def test_statistics(tmp_path):
     assert [columns[name]["field"] for name in table.column_names] == list(range(8))
 
 
+def test_metadata(tmp_path):
+    table = pa.table({"a": [1]}).replace_schema_metadata({"k": "väl", "k2": ""})
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path)
+    values = [reader.run(path, "--metadata", key) for key in ("k", "k2", "k3")]
+    assert values == ["väl\n", "\n", "(none)\n"]
+    assert reader.about(path)["created_by"].startswith("parquet-cpp-arrow")
+
+
 def test_duckdb_files(tmp_path):
     duckdb = pytest.importorskip("duckdb")
     path = tmp_path / "t.parquet"

@@ -4,6 +4,7 @@
  *
  *   parquet_to_json [--rows N] [--columns a,b.c] [--read-bytes N] [--memory] FILE
  *   parquet_to_json --about FILE        schema, row groups and statistics as one JSON object
+ *   parquet_to_json --metadata KEY FILE the footer's value of that key
  *   parquet_to_json --count FILE        reads everything, prints the number of rows only
  */
 #include <fcntl.h>
@@ -24,6 +25,7 @@ typedef struct arguments {
     bool memory;
     bool about;
     bool count;
+    const char *metadata;
 } arguments;
 
 static void release_bytes(sl_store_bytes *bytes) {
@@ -110,6 +112,12 @@ static void print_about(const sl_parquet_reader *reader) {
     sl_buffer_free(&out);
 }
 
+static void print_metadata(const sl_parquet_reader *reader, const char *key) {
+    size_t bytes = 0;
+    const char *value = sl_parquet_reader_metadata(reader, key, &bytes);
+    printf("%.*s\n", value == NULL ? 6 : (int)bytes, value == NULL ? "(none)" : value);
+}
+
 /* ---- rows ---- */
 
 static void print_batch(const struct ArrowSchema *schema, const struct ArrowArray *batch,
@@ -162,6 +170,9 @@ static bool parse(int argc, char **argv, arguments *args) {
         } else if (strcmp(argv[i], "--rows") == 0) {
             args->scan.max_rows = atoll(value);
             i++;
+        } else if (strcmp(argv[i], "--metadata") == 0) {
+            args->metadata = value;
+            i++;
         } else if (strcmp(argv[i], "--read-bytes") == 0) {
             args->reader.read_bytes = (size_t)atoll(value);
             i++;
@@ -186,7 +197,9 @@ static sl_error *run(const arguments *args, int file, int64_t file_bytes, uint8_
                               .arg = &file};
     sl_parquet_reader *reader = NULL;
     sl_error *error = sl_parquet_reader_open(&input, &args->reader, &reader);
-    if (error == NULL && args->about) {
+    if (error == NULL && args->metadata != NULL) {
+        print_metadata(reader, args->metadata);
+    } else if (error == NULL && args->about) {
         print_about(reader);
     } else if (error == NULL) {
         error = print_rows(reader, args);

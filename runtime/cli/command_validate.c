@@ -25,8 +25,16 @@ static void append_columns(sl_buffer *out, const struct ArrowSchema *schema) {
     }
 }
 
-static void append_node(sl_buffer *out, const struct topology_node *node,
-                        const struct graph_node *opened) {
+/* A checked topology on its way out. */
+struct checked {
+    const struct topology *topology;
+    const struct validate_host *host;
+    const struct graph *graph;
+};
+
+static void append_node(sl_buffer *out, const struct checked *checked, size_t index) {
+    const struct topology_node *node = &checked->topology->nodes[index];
+    const struct graph_node *opened = &checked->graph->nodes[index];
     char size[32];
     char interval[32];
     (void)sl_buffer_printf(out, "\n  %s %s (%s %s)\n", topology_kind_name(node->kind), node->name,
@@ -37,9 +45,13 @@ static void append_node(sl_buffer *out, const struct topology_node *node,
                                sl_format_size(edge->buffer_bytes, size));
     }
     (void)sl_buffer_printf(out, "    config %s\n", node->config_json);
-    if (node->kind == TOPOLOGY_SINK || (node->role->flags & SL_ROLE_DURABLE) != 0) {
+    if (node->kind == TOPOLOGY_SINK || (topology_node_flags(node) & SL_ROLE_DURABLE) != 0) {
         (void)sl_buffer_printf(out, "    commits every %s\n",
                                sl_format_duration(node->commit_interval_us, interval));
+    }
+    const char *note;
+    for (size_t i = 0; (note = validate_host_note(checked->host, index, i)) != NULL; i++) {
+        (void)sl_buffer_printf(out, "    note: %s\n", note);
     }
     for (size_t i = 0; i < opened->n_outputs; i++) {
         (void)sl_buffer_printf(out, "    gives %s%s%s\n", node->name, i == 0 ? "" : ".",
@@ -75,7 +87,8 @@ static bool append_paths(sl_buffer *out, const struct topology *topology) {
     return paths != NULL;
 }
 
-static int print_text(const struct topology *topology, const struct graph *graph) {
+static int print_text(const struct checked *checked) {
+    const struct topology *topology = checked->topology;
     sl_buffer out = SL_BUFFER_INIT;
     (void)sl_buffer_printf(&out, "%s is good: pipeline %s, %u lanes\n", topology->file,
                            topology->pipeline, cli_lanes(topology));
@@ -84,7 +97,7 @@ static int print_text(const struct topology *topology, const struct graph *graph
     }
     (void)sl_buffer_append_text(&out, "\nNodes");
     for (size_t i = 0; i < topology->n_nodes; i++) {
-        append_node(&out, &topology->nodes[i], &graph->nodes[i]);
+        append_node(&out, checked, i);
     }
     append_edges(&out, topology);
     bool good = append_paths(&out, topology);
@@ -130,10 +143,18 @@ static void write_inputs(struct json_out *out, const struct topology *topology,
     json_out_end_array(out);
 }
 
-static void write_node(struct json_out *out, const struct topology *topology, size_t index,
-                       const struct graph *graph) {
-    const struct topology_node *node = &topology->nodes[index];
-    const struct graph_node *opened = &graph->nodes[index];
+static void write_notes(struct json_out *out, const struct validate_host *host, size_t index) {
+    const char *note;
+    json_out_array(out);
+    for (size_t i = 0; (note = validate_host_note(host, index, i)) != NULL; i++) {
+        json_out_string(out, note);
+    }
+    json_out_end_array(out);
+}
+
+static void write_node(struct json_out *out, const struct checked *checked, size_t index) {
+    const struct topology_node *node = &checked->topology->nodes[index];
+    const struct graph_node *opened = &checked->graph->nodes[index];
     json_out_object(out);
     json_out_member(out, "name", node->name);
     json_out_member(out, "kind", topology_kind_name(node->kind));
@@ -144,7 +165,9 @@ static void write_node(struct json_out *out, const struct topology *topology, si
     json_out_key(out, "config");
     json_out_raw(out, node->config_json);
     json_out_key(out, "inputs");
-    write_inputs(out, topology, node);
+    write_inputs(out, checked->topology, node);
+    json_out_key(out, "notes");
+    write_notes(out, checked->host, index);
     json_out_key(out, "outputs");
     json_out_array(out);
     for (size_t i = 0; i < opened->n_outputs; i++) {
@@ -182,9 +205,11 @@ static void mask(const void *topology, sl_buffer *text) {
     topology_mask(topology, text);
 }
 
-/* `topology` and `graph` are NULL when the topology is bad. */
-static int print_json(const char *file, const struct topology *topology,
-                      const struct topology_faults *faults, const struct graph *graph) {
+/* Topology and graph are NULL when the topology is bad. */
+static int print_json(const char *file, const struct topology_faults *faults,
+                      const struct checked *checked) {
+    const struct topology *topology = checked->topology;
+    bool good = checked->graph != NULL;
     struct json_out out = {0};
     if (topology != NULL) {
         out.mask = mask;
@@ -192,24 +217,24 @@ static int print_json(const char *file, const struct topology *topology,
     }
     json_out_object(&out);
     json_out_member(&out, "file", file);
-    json_out_member_bool(&out, "good", graph != NULL);
+    json_out_member_bool(&out, "good", good);
     json_out_key(&out, "faults");
     cli_write_faults(&out, faults);
-    if (graph != NULL) {
+    if (good) {
         json_out_member(&out, "pipeline", topology->pipeline);
         json_out_member(&out, "state", topology->state_url);
         json_out_member_integer(&out, "lanes", cli_lanes(topology));
         json_out_key(&out, "nodes");
         json_out_array(&out);
         for (size_t i = 0; i < topology->n_nodes; i++) {
-            write_node(&out, topology, i, graph);
+            write_node(&out, checked, i);
         }
         json_out_end_array(&out);
         json_out_key(&out, "paths");
         write_paths(&out, topology);
     }
     json_out_end_object(&out);
-    return !json_out_print(&out) ? CLI_FAILED : graph != NULL ? CLI_DONE : CLI_BAD_USAGE;
+    return !json_out_print(&out) ? CLI_FAILED : good ? CLI_DONE : CLI_BAD_USAGE;
 }
 
 /* ---- the command ---- */
@@ -245,13 +270,14 @@ static int run(const struct cli_args *args) {
     if (error == NULL && loaded.topology != NULL) {
         error = check_nodes(&loaded, &host, &graph);
     }
+    struct checked checked = {loaded.topology, host, graph};
     if (error != NULL) {
         status = cli_fail(error, CLI_FAILED);
     } else if (cli_args_get(args, "--json") != NULL) {
-        status = print_json(args->operands[0], loaded.topology, loaded.faults, graph);
+        status = print_json(args->operands[0], loaded.faults, &checked);
     } else {
         cli_print_faults(args->operands[0], loaded.faults);
-        status = graph == NULL ? CLI_BAD_USAGE : print_text(loaded.topology, graph);
+        status = graph == NULL ? CLI_BAD_USAGE : print_text(&checked);
     }
     graph_close(graph);
     validate_host_free(host);

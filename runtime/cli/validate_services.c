@@ -8,9 +8,8 @@
 
 /* What stands behind a plugin's sl_object here. */
 struct checked_node {
-    const char *name;
-    const struct topology *topology;
     sl_store *state;
+    sl_buffer notes; /* each with a 0 byte behind it */
 };
 
 struct validate_host {
@@ -40,8 +39,6 @@ sl_error *validate_host_new(const struct topology *topology, struct validate_hos
     }
     host->n = topology->n_nodes;
     for (size_t i = 0; i < host->n; i++) {
-        host->nodes[i].name = topology->nodes[i].name;
-        host->nodes[i].topology = topology;
         sl_error *error = topology->state_url == NULL
                               ? NULL
                               : open_read_only(topology->state_url, &host->nodes[i].state);
@@ -59,12 +56,25 @@ void validate_host_free(struct validate_host *host) {
         if (host->nodes[i].state != NULL) {
             host->nodes[i].state->ops->close(host->nodes[i].state);
         }
+        sl_buffer_free(&host->nodes[i].notes);
     }
     free(host);
 }
 
 sl_object *validate_host_object(void *host, size_t index) {
     return (sl_object *)(void *)&((struct validate_host *)host)->nodes[index];
+}
+
+const char *validate_host_note(const struct validate_host *host, size_t index, size_t i) {
+    const sl_buffer *notes = &host->nodes[index].notes;
+    for (size_t at = 0; at < notes->bytes;) {
+        const char *note = (const char *)notes->data + at;
+        if (i-- == 0) {
+            return note;
+        }
+        at += strlen(note) + 1;
+    }
+    return NULL;
 }
 
 /* ---- the table ---- */
@@ -201,7 +211,7 @@ static int64_t service_now_us(sl_object *self) {
 
 SL_SDK_PRINTF(3, 4)
 static void service_log(sl_object *self, sl_log_level level, const char *format, ...) {
-    if (level > SL_LOG_WARN) {
+    if (level > SL_LOG_INFO) {
         return;
     }
     char text[2048];
@@ -209,12 +219,7 @@ static void service_log(sl_object *self, sl_log_level level, const char *format,
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    sl_buffer line = SL_BUFFER_INIT;
-    (void)sl_buffer_printf(&line, "%s: %s", node_of(self)->name, text);
-    topology_mask(node_of(self)->topology, &line);
-    const char *masked = sl_buffer_text(&line);
-    (void)fprintf(stderr, "%s\n", masked == NULL ? "" : masked);
-    sl_buffer_free(&line);
+    (void)sl_buffer_append(&node_of(self)->notes, text, strlen(text) + 1);
 }
 
 static sl_metric *service_metric(sl_object *self, sl_metric_kind kind, const char *name,

@@ -19,6 +19,14 @@ size_t topology_node_outputs(const struct topology_node *node) {
     return n;
 }
 
+uint32_t topology_node_flags(const struct topology_node *node) {
+    const sl_role *role = node->role;
+    if (role->node->flags == NULL) {
+        return role->flags;
+    }
+    return role->flags & (role->node->flags(node->config) | SL_ROLE_BLOCKING);
+}
+
 const char *topology_node_output_name(const struct topology_node *node, size_t output) {
     return node->role->outputs == NULL ? "" : node->role->outputs[output];
 }

@@ -56,6 +56,8 @@ static inline const struct ArrowSchema *graph_edge_schema(const struct graph *gr
 /* Number of outputs of a node: its role's list, or one for sources and transforms, none for sinks.
  */
 size_t topology_node_outputs(const struct topology_node *node);
+/* The role's flags as far as they hold under the node's config, which must be a good one. */
+uint32_t topology_node_flags(const struct topology_node *node);
 /* Name of an output; "" for the first. */
 const char *topology_node_output_name(const struct topology_node *node, size_t output);
 

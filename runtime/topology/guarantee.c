@@ -4,6 +4,7 @@
  */
 #include "topology/guarantee.h"
 
+#include "topology/graph.h"
 #include "topology/keys.h"
 
 struct walk {
@@ -35,8 +36,8 @@ sl_guarantee delivery_of_node(const struct topology_node *node) {
         given = role->node->guarantee(node->config);
     }
     given = given > SL_EXACTLY_ONCE ? SL_EXACTLY_ONCE : given;
-    bool unrepeatable =
-        (role->flags & SL_ROLE_UNREPEATABLE) != 0 && (role->flags & SL_ROLE_DURABLE) == 0;
+    uint32_t flags = topology_node_flags(node);
+    bool unrepeatable = (flags & SL_ROLE_UNREPEATABLE) != 0 && (flags & SL_ROLE_DURABLE) == 0;
     return unrepeatable && given > SL_AT_LEAST_ONCE ? SL_AT_LEAST_ONCE : given;
 }
 

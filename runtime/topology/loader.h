@@ -27,6 +27,7 @@ struct draft {
     const char *path; /* "$.sinks.bronze" */
     struct node_keys keys;
     bool has_when_full;
+    bool good_config;                /* no fault in it: the plugin may be asked about it */
     const struct json_value *inputs; /* the array; NULL: none that could be read */
     struct topology_edge *edges;     /* indexes are of loader.drafts */
     const struct json_value **edge_values;

@@ -176,9 +176,11 @@ static void read_config(struct loader *loader, struct draft *draft) {
         arena_printf(loader->arena, "%s \"%s\"", topology_kind_name(node->kind), node->name);
     struct option_context context = loader_context(loader, owner == NULL ? "" : owner);
     sl_buffer effective = SL_BUFFER_INIT;
+    size_t errors = topology_faults_errors(loader->faults);
     node->config = options_parse(&context, role->options, role->config_bytes, config, place,
                                  node->config_path, &effective);
     node->config_json = arena_take(loader->arena, &effective);
+    draft->good_config = node->config != NULL && topology_faults_errors(loader->faults) == errors;
 }
 
 static void pick_inputs(struct loader *loader, struct draft *draft) {

@@ -299,16 +299,28 @@ static void warn_unread(struct loader *loader) {
     }
 }
 
+/* Flags of a draft as far as they are known to hold. */
+static uint32_t known_flags(const struct draft *draft) {
+    const sl_role *role = draft->node.role;
+    if (role->node->flags != NULL && !draft->good_config) {
+        return role->flags & ~(uint32_t)(SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS);
+    }
+    return topology_node_flags(&draft->node);
+}
+
 static void check_state(struct loader *loader) {
     for (size_t i = 0; i < loader->n_drafts && json_member(loader->root, "state") == NULL; i++) {
         const struct draft *d = &loader->drafts[i];
-        uint32_t flags = d->node.role == NULL ? SL_ROLE_DURABLE : d->node.role->flags;
-        if (d->node.kind == TOPOLOGY_TRANSFORM && (flags & SL_ROLE_OWNS_STREAMS) != 0) {
+        if (d->node.role == NULL) {
+            continue;
+        }
+        bool durable = (known_flags(d) & SL_ROLE_DURABLE) != 0;
+        if (d->node.kind == TOPOLOGY_TRANSFORM && durable) {
             topology_fault_add(loader->faults, d->value->key_place, "$.state",
                                "\"state\" is missing: the transform \"%s\" (%s) keeps its state in "
                                "a folder or store; write \"state\": \"file:///folder\"",
                                d->node.name, d->node.plugin->descriptor.name);
-        } else if (d->node.kind == TOPOLOGY_SINK && (flags & SL_ROLE_DURABLE) == 0) {
+        } else if (d->node.kind == TOPOLOGY_SINK && !durable) {
             topology_warning_add(loader->faults, d->value->key_place, "$.state",
                                  "without \"state\" nobody keeps the positions of the sink \"%s\" "
                                  "(%s): each start begins where the source's config says",

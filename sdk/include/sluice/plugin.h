@@ -171,7 +171,8 @@ typedef struct sl_node_ops {
     /* Frees a piece that will not be committed. */
     void (*drop_piece)(sl_node *node, void *piece);
 
-    /* All inputs have ended and are committed (--until-end, clean stop). NULL: nothing to do. */
+    /* All inputs have ended and are committed (--until-end, clean stop); for a source: none of its
+     * streams is read any more. NULL: nothing to do. */
     void (*drained)(sl_node *node);
 
     /* Every reader of the node's own stream has made durable what lies below `position`: a source

@@ -48,6 +48,7 @@ struct sl_node {
     int queue_fd;
     sl_watch *queue_watch;
     sl_timer *timer;
+    int64_t prefetch_bytes; /* librdkafka's bound for each partition */
     int said_all;
     int rebalancing; /* revocations under way */
     struct source_topic *topics;
@@ -91,5 +92,14 @@ void source_unfetch(struct source_partition *partition);
 /* Tells the group what has been acknowledged since the last call; waits for the answer when
  * wait_ms is not 0. */
 void source_commit(struct sl_node *node, int wait_ms);
+
+/* ---- source_nudge.c: waking librdkafka's fetcher, one for each task ---- */
+
+struct source_nudge;
+struct source_nudge *source_nudge_new(struct sl_node *node); /* NULL: no memory */
+/* Has the partition's leader asked something; false when the last question is still open. */
+bool source_nudge_send(struct source_nudge *nudge, sl_object *self,
+                       const struct source_partition *partition);
+void source_nudge_close(struct source_nudge *nudge); /* waits for an open question */
 
 #endif /* KAFKA_SOURCE_H */

@@ -262,6 +262,10 @@ sl_error *source_connect(struct sl_node *node) {
         rd_kafka_conf_destroy(conf);
         return error;
     }
+    char kib[24] = "0";
+    size_t bytes = sizeof(kib);
+    rd_kafka_conf_get(conf, "queued.max.messages.kbytes", kib, &bytes);
+    node->prefetch_bytes = strtoll(kib, NULL, 10) * 1024;
     error = new_client(conf, &node->client);
     if (error == NULL) {
         rd_kafka_poll_set_consumer(node->client);

@@ -21,6 +21,7 @@ struct reading {
     struct source_handle *handle;
     sl_watch *watch;
     int64_t expected; /* next offset to come */
+    int was_full;     /* the prefetch, since the last nudge */
     /* of the poll under way */
     size_t max_bytes;
     int full;
@@ -34,6 +35,7 @@ struct sl_task {
     sl_object *self;
     sl_slots readings; /* by stream index */
     sl_raw_builder builder;
+    struct source_nudge *nudge;
     sl_metric *records, *bytes;
 };
 
@@ -42,8 +44,13 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     if (task == NULL) {
         return sl_error_no_memory();
     }
-    sl_error *error = sl_raw_builder_init(&task->builder);
+    task->nudge = source_nudge_new(node);
+    sl_error *error =
+        task->nudge == NULL ? sl_error_no_memory() : sl_raw_builder_init(&task->builder);
     if (error != NULL) {
+        if (task->nudge != NULL) {
+            source_nudge_close(task->nudge);
+        }
         free(task);
         return error;
     }
@@ -234,6 +241,23 @@ static sl_error *emit(struct reading *reading, int64_t first, uint32_t flags) {
     return task->services->emit(task->self, 0, &emission);
 }
 
+/* Keeps the fetcher going where the prefetch was full; see source_nudge.c. */
+static void keep_fetching(struct reading *reading, int64_t rows, size_t bytes) {
+    if (rows == 0) {
+        return;
+    }
+    const struct source_partition *partition = reading->handle->partition;
+    int64_t waiting =
+        (int64_t)(rd_kafka_queue_length(reading->handle->queue) * (bytes / (size_t)rows + 1));
+    int64_t prefetch = partition->node->prefetch_bytes;
+    if (waiting > prefetch * 3 / 4) {
+        reading->was_full = 1;
+    } else if (reading->was_full && waiting < prefetch / 2) {
+        sl_task *task = reading->task;
+        reading->was_full = !source_nudge_send(task->nudge, task->self, partition);
+    }
+}
+
 static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
                            sl_poll_state *state) {
     struct reading *reading = sl_slots_get(&task->readings, stream->index);
@@ -249,6 +273,7 @@ static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_by
         sl_builder_clear(&task->builder.root);
         return error;
     }
+    keep_fetching(reading, sl_raw_rows(&task->builder), sl_raw_bytes(&task->builder));
     if (reading->expected > first) {
         flow_reader_advance(reading->handle->partition->reader, reading->expected);
     }
@@ -262,6 +287,7 @@ static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_by
 }
 
 static void task_close(sl_task *task) {
+    source_nudge_close(task->nudge);
     sl_raw_builder_free(&task->builder);
     sl_slots_free(&task->readings);
     free(task);

@@ -32,7 +32,7 @@ typedef struct layers {
 /* The schemas being planned, outermost first: meeting one again is a recursion. */
 typedef struct frame {
     const struct frame *up;
-    const slj_schema *schema;
+    const layers *layers;
     uint32_t depth;
 } frame;
 
@@ -119,10 +119,14 @@ static const slj_schema *nullable_alternative(const slj_schema_list *list) {
 }
 
 static bool on_stack(const frame *up, const slj_schema *schema) {
-    while (up != NULL && up->schema != schema) {
-        up = up->up;
+    for (; up != NULL; up = up->up) {
+        for (uint32_t i = 0; i < up->layers->n; i++) {
+            if (up->layers->items[i] == schema) {
+                return true;
+            }
+        }
     }
-    return up != NULL;
+    return false;
 }
 
 /* Collects the layers from `schema` on. False: they are recursive or too many, or say nothing that
@@ -685,9 +689,9 @@ static sl_error *fill_plan(maker *m, const layers *in, const frame *here, slj_pl
 }
 
 static sl_error *make_plan(maker *m, const slj_schema *schema, const frame *up, slj_plan **out) {
-    frame here = {up, schema, up == NULL ? 1 : up->depth + 1};
-    slj_plan *plan = slj_arena_alloc(m->arena, sizeof *plan);
     layers in = {.n = 0};
+    frame here = {up, &in, up == NULL ? 1 : up->depth + 1};
+    slj_plan *plan = slj_arena_alloc(m->arena, sizeof *plan);
     if (plan == NULL) {
         return sl_error_no_memory();
     }

@@ -1,0 +1,1 @@
+"""lib/json against other implementations."""

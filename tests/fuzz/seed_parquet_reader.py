@@ -1,6 +1,6 @@
 """Seed corpus of fuzz_parquet_reader: small files of many shapes, written by pyarrow.
 
-    python -m tests.fuzz.seed_parquet_reader FOLDER
+python -m tests.fuzz.seed_parquet_reader FOLDER
 """
 
 import decimal
@@ -31,7 +31,11 @@ def one_of_each_encoding(folder):
         for encoding in encodings:
             name = f"{type_}-{encoding}.parquet".replace("[", "").replace("]", "")
             pq.write_table(
-                table, folder / name, use_dictionary=False, column_encoding=encoding, compression="none"
+                table,
+                folder / name,
+                use_dictionary=False,
+                column_encoding=encoding,
+                compression="none",
             )
 
 

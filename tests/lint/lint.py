@@ -2,9 +2,10 @@
 
     python3 tests/lint/lint.py          (make lint)
 
-The include rules are those of the architecture: libraries stand alone on their neighbours below, plugins
-never reach the host's store and network, the runtime names no plugin's library. Prints each fault as
-FILE:LINE: what is wrong, what is allowed; then a line of figures. Exit code 1 when there is a fault.
+The include rules are those of the architecture: libraries stand alone on their neighbours below,
+plugins never reach the host's store and network, the runtime names no plugin's library. Prints each
+fault as FILE:LINE: what is wrong, what is allowed; then a line of figures. Exit code 1 when there is
+a fault.
 """
 
 import re
@@ -38,8 +39,16 @@ HOST_ONLY = {"store", "http"}  # credentials, connections and limits are the hos
 # Headers of other people's libraries that belong to one part: pattern, folders, why.
 BOUND = [
     (r"librdkafka/", ["plugins/kafka/", "tests/"], "librdkafka is the kafka plugin's"),
-    (r"uv\.h$", ["runtime/", "tests/"], "what needs a loop takes a table of timers and descriptors"),
-    (r"(cjson/)?cJSON\.h$", ["runtime/", "lib/delta/", "lib/json/", "tests/"], "never on the data path"),
+    (
+        r"uv\.h$",
+        ["runtime/", "tests/"],
+        "what needs a loop takes a table of timers and descriptors",
+    ),
+    (
+        r"(cjson/)?cJSON\.h$",
+        ["runtime/", "lib/delta/", "lib/json/", "tests/"],
+        "never on the data path",
+    ),
     (r"curl/", ["lib/http/", "tests/"], "connections are lib/http's"),
     (r"microhttpd\.h$", ["runtime/admin/", "tests/"], "the admin endpoint's"),
 ]
@@ -66,7 +75,9 @@ class Lint:
     def check_bound(self, path, line, header):
         for pattern, folders, why in BOUND:
             if re.match(pattern, header) and not any(path.startswith(f) for f in folders):
-                self.fault(path, line, f"includes <{header}>: {why}; allowed in {', '.join(folders)}")
+                self.fault(
+                    path, line, f"includes <{header}>: {why}; allowed in {', '.join(folders)}"
+                )
 
     def check_library(self, path, line, header, library):
         folder = header.split("/")[0]
@@ -77,7 +88,9 @@ class Lint:
                 self.fault(path, line, f'a library includes "{header}": of the SDK only {known}')
         elif folder in LIBRARIES and folder != library and not {folder, header} & allowed:
             self.fault(
-                path, line, f'lib/{library} includes "{header}": it may use {sorted(allowed) or "no library"}'
+                path,
+                line,
+                f'lib/{library} includes "{header}": it may use {sorted(allowed) or "no library"}',
             )
         elif "/" in header and folder not in LIBRARIES:
             self.fault(path, line, f'lib/{library} includes "{header}", which is no library')
@@ -85,7 +98,9 @@ class Lint:
     def check_plugin(self, path, line, header):
         folder = header.split("/")[0]
         if folder in HOST_ONLY:
-            self.fault(path, line, f'a plugin includes "{header}": it uses the service of its host instead')
+            self.fault(
+                path, line, f'a plugin includes "{header}": it uses the service of its host instead'
+            )
         elif "/" in header and folder != "sluice" and folder not in LIBRARIES:
             self.fault(path, line, f'a plugin includes "{header}": it may use the SDK and lib/')
 
@@ -118,7 +133,11 @@ class Lint:
     def measure_functions(self, lines):
         start = None
         for i, line in enumerate(lines):
-            if start is None and FUNCTION.match(line) and not line.startswith(("struct", "enum", "union", "typedef")):
+            if (
+                start is None
+                and FUNCTION.match(line)
+                and not line.startswith(("struct", "enum", "union", "typedef"))
+            ):
                 start = i
             elif start is not None and line == "}":
                 self.functions.append(i - start + 1)
@@ -152,7 +171,8 @@ class Lint:
         long = sum(n > LONG_FUNCTION_LINES for n in self.functions)
         if self.functions and long > LONG_FUNCTIONS_SHARE * len(self.functions):
             self.faults.append(
-                f"{long} of {len(self.functions)} functions are longer than {LONG_FUNCTION_LINES} lines; "
+                f"{long} of {len(self.functions)} functions are longer than "
+                f"{LONG_FUNCTION_LINES} lines; "
                 f"one in {round(1 / LONG_FUNCTIONS_SHARE)} may be"
             )
 
@@ -172,8 +192,9 @@ def main():
     print("\n".join(lint.faults), end="\n" if lint.faults else "")
     lengths = sorted(lint.functions) or [0]
     print(
-        f"lint: {lint.files} files, {len(lint.functions)} functions of {lengths[len(lengths) // 2]} lines at the "
-        f"median and {lengths[len(lengths) * 9 // 10]} at the 90th percentile, {len(lint.faults)} faults"
+        f"lint: {lint.files} files, {len(lint.functions)} functions of "
+        f"{lengths[len(lengths) // 2]} lines at the median and {lengths[len(lengths) * 9 // 10]} "
+        f"at the 90th percentile, {len(lint.faults)} faults"
     )
     return 1 if lint.faults else 0
 

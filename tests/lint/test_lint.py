@@ -63,5 +63,7 @@ def test_lines_and_heads():
 
 def test_function_lengths():
     lint = Lint()
-    lint.measure_functions(["static int f(void) {", "    return 1;", "}", "struct s {", "    int x;", "};"])
+    lint.measure_functions(
+        ["static int f(void) {", "    return 1;", "}", "struct s {", "    int x;", "};"]
+    )
     assert lint.functions == [3]

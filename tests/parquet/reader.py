@@ -1,5 +1,5 @@
-"""Our Parquet reader for Python tests, by build/tests/tools/parquet_to_json, and how its rows compare
-with Python values."""
+"""Our Parquet reader for Python tests, by build/tests/tools/parquet_to_json, and how its rows
+compare with Python values."""
 
 import base64
 import decimal
@@ -66,7 +66,8 @@ def _same_map(type_, want, got):
         return False
     pairs = zip(want, got)
     return all(
-        same(type_.key_type, k, e["key"]) and same(type_.item_type, v, e["value"]) for (k, v), e in pairs
+        same(type_.key_type, k, e["key"]) and same(type_.item_type, v, e["value"])
+        for (k, v), e in pairs
     )
 
 
@@ -87,7 +88,9 @@ def same(type_, want, got):
     if t.is_map(type_):
         return _same_map(type_, want, got)
     if t.is_list(type_) or t.is_large_list(type_):
-        return len(want) == len(got) and all(same(type_.value_type, w, g) for w, g in zip(want, got))
+        return len(want) == len(got) and all(
+            same(type_.value_type, w, g) for w, g in zip(want, got)
+        )
     if t.is_timestamp(type_):
         return got == _timestamp(want, type_.tz is not None)
     if t.is_date(type_):

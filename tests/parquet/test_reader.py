@@ -85,7 +85,8 @@ def plain_table(rows=5000):
                 pa.map_(pa.string(), pa.int64()),
             ),
             "d": pa.array(
-                [rng.choice([None, decimal.Decimal(i).scaleb(-2)]) for i in range(rows)], pa.decimal128(20, 2)
+                [rng.choice([None, decimal.Decimal(i).scaleb(-2)]) for i in range(rows)],
+                pa.decimal128(20, 2),
             ),
         }
     )
@@ -123,7 +124,9 @@ def test_timestamps(unit, zone, tmp_path):
     table = pa.table({"t": pa.array(values, pa.timestamp(unit, zone))})
     path = tmp_path / "t.parquet"
     pq.write_table(table, path)
-    micros = pa.compute.floor_temporal(table["t"], unit="microsecond") if unit == "ns" else table["t"]
+    micros = (
+        pa.compute.floor_temporal(table["t"], unit="microsecond") if unit == "ns" else table["t"]
+    )
     expected = micros.cast(pa.timestamp("us", "UTC" if zone else None))
     assert reader.difference(pa.table({"t": expected}), reader.rows(path)) is None
 
@@ -173,7 +176,9 @@ def test_chosen_columns(tmp_path):
 
 def test_no_columns_and_no_rows(tmp_path):
     path = tmp_path / "t.parquet"
-    pq.write_table(pa.table({"a": pa.array([], pa.int32()), "l": pa.array([], pa.list_(pa.int8()))}), path)
+    pq.write_table(
+        pa.table({"a": pa.array([], pa.int32()), "l": pa.array([], pa.list_(pa.int8()))}), path
+    )
     assert reader.rows(path) == []
     pq.write_table(pa.table({}), path)
     assert reader.rows(path) == []
@@ -186,7 +191,9 @@ def test_statistics(tmp_path):
             "u": pa.array([2**63, 1, None], pa.uint64()),
             "s": ["b", None, "a"],
             "f": [0.0, 2.5, None],
-            "d": pa.array([None, decimal.Decimal("1.5"), decimal.Decimal("-2.0")], pa.decimal128(30, 1)),
+            "d": pa.array(
+                [None, decimal.Decimal("1.5"), decimal.Decimal("-2.0")], pa.decimal128(30, 1)
+            ),
             "t": pa.array([None, 1, 1_000_000], pa.timestamp("ms", "UTC")),
             "b": [True, None, False],
             "n": pa.array([None, None, None], pa.int64()),
@@ -224,18 +231,21 @@ def test_duckdb_files(tmp_path):
     path = tmp_path / "t.parquet"
     for version in ("V1", "V2"):
         for codec in ("uncompressed", "snappy", "gzip", "zstd", "lz4_raw"):
-            duckdb.sql(
-                f"""COPY (SELECT i::INTEGER i, i::UTINYINT small, i * 1.5::DOUBLE d, 'text ' || i % 17 s,
+            duckdb.sql(f"""COPY (SELECT i::INTEGER i, i::UTINYINT small, i * 1.5::DOUBLE d,
+                        'text ' || i % 17 s,
                         CASE WHEN i % 3 = 0 THEN NULL ELSE [i, NULL, i + 1] END l,
                         {{'x': i, 'y': [{{'z': 'n' || i}}]}} st, MAP {{'k' || i: i}} m,
                         TIMESTAMPTZ '2024-01-01 00:00:00Z' + INTERVAL (i) SECOND t,
-                        (i / 7)::DECIMAL(18, 3) n, i % 2 = 0 b, DATE '2000-01-01' + i::INTEGER the_day
+                        (i / 7)::DECIMAL(18, 3) n, i % 2 = 0 b,
+                        DATE '2000-01-01' + i::INTEGER the_day
                     FROM range(200) r(i))
                     TO '{path}' (FORMAT parquet, CODEC '{codec}', PARQUET_VERSION '{version}',
-                                 ROW_GROUP_SIZE 2048)"""
-            )
+                                 ROW_GROUP_SIZE 2048)""")
             expected = pq.read_table(path)
-            assert reader.difference(expected, reader.rows(path, "--rows", "33")) is None, (codec, version)
+            assert reader.difference(expected, reader.rows(path, "--rows", "33")) is None, (
+                codec,
+                version,
+            )
 
 
 def test_polars_files(tmp_path):

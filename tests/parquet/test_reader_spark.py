@@ -44,7 +44,12 @@ def expected(path):
 @pytest.mark.parametrize("timestamps", ["INT96", "TIMESTAMP_MICROS", "TIMESTAMP_MILLIS"])
 @pytest.mark.parametrize(
     "version,codec",
-    [("PARQUET_1_0", "snappy"), ("PARQUET_1_0", "lz4"), ("PARQUET_1_0", "lz4raw"), ("PARQUET_2_0", "zstd")],
+    [
+        ("PARQUET_1_0", "snappy"),
+        ("PARQUET_1_0", "lz4"),
+        ("PARQUET_1_0", "lz4raw"),
+        ("PARQUET_2_0", "zstd"),
+    ],
 )
 def test_spark_files(spark, legacy, timestamps, version, codec, tmp_path):
     spark.conf.set("spark.sql.parquet.writeLegacyFormat", legacy)

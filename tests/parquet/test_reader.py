@@ -72,6 +72,21 @@ def test_random_tables(seed, tmp_path):
     assert reader.difference(table, got) is None, options
 
 
+@pytest.mark.parametrize("seed", range(1000, 1010))
+def test_random_tables_of_many_pages(seed, tmp_path):
+    """Rows, pages and the reader's blocks of 1,024 levels cross in every way."""
+    rng = random.Random(seed)
+    table = samples.table(seed, 5000, columns=3)
+    path = tmp_path / "t.parquet"
+    options = writer_options(rng, table, path)
+    options["row_group_size"] = rng.choice([3000, 1 << 20])
+    options["data_page_size"] = rng.choice([3000, 50000, 1 << 20])
+    pq.write_table(table, path, **options)
+    rows = rng.choice(["500", "1023", "1024", "1025", "65536"])
+    got = reader.rows(path, "--rows", rows, "--read-bytes", rng.choice(["100", "4096"]))
+    assert reader.difference(table, got) is None, options
+
+
 def plain_table(rows=5000):
     rng = random.Random(1)
     return pa.table(

@@ -3,7 +3,7 @@
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 clean: ## remove what was built (caches of downloaded packages stay)
-	rm -rf $(BUILD)/obj $(BUILD)/lib $(BUILD)/plugins $(BUILD)/tests $(BUILD)/sluice
+	rm -rf $(BUILD)/obj $(BUILD)/fuzz $(BUILD)/lib $(BUILD)/plugins $(BUILD)/tests $(BUILD)/sluice
 
 .PHONY: install asan ubsan tsan
 install: all ## install below PREFIX (default /usr/local)

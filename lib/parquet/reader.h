@@ -69,7 +69,8 @@ sl_error *sl_parquet_reader_open_store(sl_store *store, const char *path, int64_
 /* NULL is allowed. Scans must have been closed. */
 void sl_parquet_reader_close(sl_parquet_reader *reader);
 
-/* ---- what the footer says; all results are borrowed from the reader ---- */
+/* ---- what the footer says; all results are borrowed from the reader, and indexes must be below
+ * sl_parquet_reader_row_groups and sl_parquet_reader_leaves ---- */
 
 const struct ArrowSchema *sl_parquet_reader_schema(const sl_parquet_reader *reader);
 int64_t sl_parquet_reader_rows(const sl_parquet_reader *reader);

@@ -24,17 +24,12 @@ static void log_warnings(struct log *log, const char *file, const struct topolog
     }
 }
 
-static void print_summary(const struct topology *topology, struct progress *progress) {
+static void print_summary(struct progress *progress) {
     const char *summary = progress_summary(progress);
-    if (summary == NULL) {
-        return;
+    if (summary != NULL) {
+        (void)fputs(summary, stdout);
+        (void)fflush(stdout);
     }
-    sl_buffer text = SL_BUFFER_INIT;
-    (void)sl_buffer_append_text(&text, summary);
-    topology_mask(topology, &text);
-    (void)fwrite(text.data, 1, text.bytes, stdout);
-    (void)fflush(stdout);
-    sl_buffer_free(&text);
 }
 
 static int run_topology(const struct cli_args *args, const struct cli_loaded *loaded,
@@ -49,7 +44,7 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
     log_warnings(log, args->operands[0], loaded->faults);
     sl_error *error = host_run(loaded->topology, &options);
     log_set_status(log, NULL);
-    print_summary(loaded->topology, progress);
+    print_summary(progress);
     if (error == NULL) {
         return CLI_DONE;
     }

@@ -15,22 +15,39 @@
 
 /* ---- text ---- */
 
-static void append_columns(sl_buffer *out, const struct ArrowSchema *schema) {
-    for (int64_t i = 0; i < schema->n_children; i++) {
-        const struct ArrowSchema *child = schema->children[i];
-        (void)sl_buffer_printf(out, "      %-24s ", child->name == NULL ? "" : child->name);
-        (void)sl_type_describe(child, out);
-        (void)sl_buffer_append_text(out, (child->flags & ARROW_FLAG_NULLABLE) != 0 ? "\n"
-                                                                                   : " not null\n");
-    }
-}
-
 /* A checked topology on its way out. */
 struct checked {
     const struct topology *topology;
     const struct validate_host *host;
     const struct graph *graph;
 };
+
+/* A line of text that may quote what came from a reference. */
+static void append_masked(sl_buffer *out, const struct topology *topology, const char *label,
+                          const char *text) {
+    sl_buffer masked = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&masked, text);
+    topology_mask(topology, &masked);
+    (void)sl_buffer_append_text(out, label);
+    (void)sl_buffer_append(out, masked.data, masked.bytes);
+    (void)sl_buffer_append_byte(out, '\n');
+    sl_buffer_free(&masked);
+}
+
+static void append_columns(sl_buffer *out, const struct topology *topology,
+                           const struct ArrowSchema *schema) {
+    for (int64_t i = 0; i < schema->n_children; i++) {
+        const struct ArrowSchema *child = schema->children[i];
+        sl_buffer line = SL_BUFFER_INIT;
+        (void)sl_buffer_printf(&line, "%-24s ", child->name == NULL ? "" : child->name);
+        (void)sl_type_describe(child, &line);
+        (void)sl_buffer_append_text(&line,
+                                    (child->flags & ARROW_FLAG_NULLABLE) != 0 ? "" : " not null");
+        const char *text = sl_buffer_text(&line);
+        append_masked(out, topology, "      ", text == NULL ? "" : text);
+        sl_buffer_free(&line);
+    }
+}
 
 static void append_node(sl_buffer *out, const struct checked *checked, size_t index) {
     const struct topology_node *node = &checked->topology->nodes[index];
@@ -51,12 +68,12 @@ static void append_node(sl_buffer *out, const struct checked *checked, size_t in
     }
     const char *note;
     for (size_t i = 0; (note = validate_host_note(checked->host, index, i)) != NULL; i++) {
-        (void)sl_buffer_printf(out, "    note: %s\n", note);
+        append_masked(out, checked->topology, "    note: ", note);
     }
     for (size_t i = 0; i < opened->n_outputs; i++) {
         (void)sl_buffer_printf(out, "    gives %s%s%s\n", node->name, i == 0 ? "" : ".",
                                opened->output_names[i]);
-        append_columns(out, &opened->outputs[i]);
+        append_columns(out, checked->topology, &opened->outputs[i]);
     }
 }
 
@@ -93,7 +110,7 @@ static int print_text(const struct checked *checked) {
     (void)sl_buffer_printf(&out, "%s is good: pipeline %s, %u lanes\n", topology->file,
                            topology->pipeline, cli_lanes(topology));
     if (topology->state_url != NULL) {
-        (void)sl_buffer_printf(&out, "State in %s\n", topology->state_url);
+        append_masked(&out, topology, "State in ", topology->state_url);
     }
     (void)sl_buffer_append_text(&out, "\nNodes");
     for (size_t i = 0; i < topology->n_nodes; i++) {
@@ -101,7 +118,6 @@ static int print_text(const struct checked *checked) {
     }
     append_edges(&out, topology);
     bool good = append_paths(&out, topology);
-    topology_mask(topology, &out);
     good = good && !out.failed && fwrite(out.data, 1, out.bytes, stdout) == out.bytes &&
            fflush(stdout) == 0;
     sl_buffer_free(&out);
@@ -117,8 +133,10 @@ static void write_columns(struct json_out *out, const struct ArrowSchema *schema
         sl_buffer type = SL_BUFFER_INIT;
         (void)sl_type_describe(child, &type);
         json_out_object(out);
-        json_out_member(out, "name", child->name == NULL ? "" : child->name);
-        json_out_member(out, "type", sl_buffer_text(&type));
+        json_out_key(out, "name");
+        json_out_masked(out, child->name == NULL ? "" : child->name);
+        json_out_key(out, "type");
+        json_out_masked(out, sl_buffer_text(&type));
         json_out_member_bool(out, "nullable", (child->flags & ARROW_FLAG_NULLABLE) != 0);
         json_out_end_object(out);
         sl_buffer_free(&type);
@@ -147,7 +165,7 @@ static void write_notes(struct json_out *out, const struct validate_host *host, 
     const char *note;
     json_out_array(out);
     for (size_t i = 0; (note = validate_host_note(host, index, i)) != NULL; i++) {
-        json_out_string(out, note);
+        json_out_masked(out, note);
     }
     json_out_end_array(out);
 }
@@ -222,7 +240,8 @@ static int print_json(const char *file, const struct topology_faults *faults,
     cli_write_faults(&out, faults);
     if (good) {
         json_out_member(&out, "pipeline", topology->pipeline);
-        json_out_member(&out, "state", topology->state_url);
+        json_out_key(&out, "state");
+        json_out_masked(&out, topology->state_url);
         json_out_member_integer(&out, "lanes", cli_lanes(topology));
         json_out_key(&out, "nodes");
         json_out_array(&out);

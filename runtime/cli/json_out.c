@@ -76,15 +76,21 @@ void json_out_string(struct json_out *out, const char *text) {
     before(out);
     if (text == NULL) {
         (void)sl_buffer_append_text(&out->text, "null");
-    } else if (out->mask == NULL) {
-        (void)sl_buffer_append_json_string(&out->text, text, strlen(text));
     } else {
-        sl_buffer masked = SL_BUFFER_INIT;
-        (void)sl_buffer_append_text(&masked, text);
-        out->mask(out->mask_arg, &masked);
-        (void)sl_buffer_append_json_string(&out->text, (const char *)masked.data, masked.bytes);
-        sl_buffer_free(&masked);
+        (void)sl_buffer_append_json_string(&out->text, text, strlen(text));
     }
+}
+
+void json_out_masked(struct json_out *out, const char *text) {
+    if (text == NULL || out->mask == NULL) {
+        json_out_string(out, text);
+        return;
+    }
+    sl_buffer masked = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&masked, text);
+    out->mask(out->mask_arg, &masked);
+    json_out_string(out, sl_buffer_text(&masked));
+    sl_buffer_free(&masked);
 }
 
 void json_out_integer(struct json_out *out, int64_t value) {

@@ -9,7 +9,7 @@
 /* Zero-initialise. */
 struct json_out {
     sl_buffer text;
-    /* Every string value passes through it; NULL: none. */
+    /* What json_out_masked writes passes through it; NULL: none. */
     void (*mask)(const void *arg, sl_buffer *text);
     const void *mask_arg;
     int depth;
@@ -26,6 +26,8 @@ void json_out_string(struct json_out *out, const char *text); /* NULL: null */
 void json_out_integer(struct json_out *out, int64_t value);
 void json_out_number(struct json_out *out, double value);
 void json_out_bool(struct json_out *out, bool value);
+/* A string that may hold what is secret. */
+void json_out_masked(struct json_out *out, const char *text);
 /* JSON text as it is. */
 void json_out_raw(struct json_out *out, const char *json);
 

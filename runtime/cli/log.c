@@ -82,6 +82,14 @@ void log_set_mask(struct log *log, void (*mask)(const void *arg, sl_buffer *text
     (void)pthread_mutex_unlock(&log->mutex);
 }
 
+void log_mask(struct log *log, sl_buffer *text) {
+    (void)pthread_mutex_lock(&log->mutex);
+    if (log->mask != NULL) {
+        log->mask(log->mask_arg, text);
+    }
+    (void)pthread_mutex_unlock(&log->mutex);
+}
+
 bool log_is_terminal(const struct log *log) {
     return log->terminal;
 }

@@ -21,6 +21,8 @@ struct log *log_open(int fd, sl_log_level level, enum log_format format);
 /* Every message passes through `mask` from here on; NULL: none. `arg` must outlive the log or the
  * next call. */
 void log_set_mask(struct log *log, void (*mask)(const void *arg, sl_buffer *text), const void *arg);
+/* Masks other text as messages are. */
+void log_mask(struct log *log, sl_buffer *text);
 /* `node` may be NULL. Line breaks in `message` become blanks. */
 void log_write(struct log *log, sl_log_level level, const char *node, const char *message);
 void log_printf(struct log *log, sl_log_level level, const char *node, const char *format, ...)

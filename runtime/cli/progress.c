@@ -246,8 +246,17 @@ static void append_metrics(sl_buffer *out, const struct snapshot_node *node) {
     }
 }
 
+static void append_failure(sl_buffer *out, struct log *log, const char *failure) {
+    sl_buffer masked = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&masked, failure == NULL ? "" : failure);
+    log_mask(log, &masked);
+    (void)sl_buffer_append_text(out, "\n      FAILED: ");
+    (void)sl_buffer_append(out, masked.data, masked.bytes);
+    sl_buffer_free(&masked);
+}
+
 static void append_node(sl_buffer *out, const struct host_snapshot *s,
-                        const struct snapshot_node *node) {
+                        const struct snapshot_node *node, struct log *log) {
     (void)sl_buffer_printf(out,
                            "  %-9s %s (%s): ", topology_kind_name((enum topology_kind)node->kind),
                            node->name, node->plugin);
@@ -260,8 +269,7 @@ static void append_node(sl_buffer *out, const struct host_snapshot *s,
     }
     append_metrics(out, node);
     if (node->state == HOST_NODE_FAILED) {
-        (void)sl_buffer_printf(out, "\n      FAILED: %s",
-                               node->failure == NULL ? "" : node->failure);
+        append_failure(out, log, node->failure);
     }
     (void)sl_buffer_append_byte(out, '\n');
 }
@@ -298,12 +306,12 @@ void progress_update(void *progress, const struct host_snapshot *snapshot, bool 
     log_set_status(p->log, NULL);
     sl_buffer_clear(&p->summary);
     if (p->json) {
-        summary_json(snapshot, &p->summary);
+        summary_json(snapshot, p->log, &p->summary);
         return;
     }
     append_totals(&p->summary, snapshot);
     for (size_t i = 0; i < snapshot->n_nodes; i++) {
-        append_node(&p->summary, snapshot, &snapshot->nodes[i]);
+        append_node(&p->summary, snapshot, &snapshot->nodes[i], p->log);
     }
 }
 

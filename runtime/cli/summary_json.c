@@ -74,7 +74,8 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_member(out, "kind", topology_kind_name((enum topology_kind)node->kind));
     json_out_member(out, "plugin", node->plugin);
     json_out_member(out, "state", state_name(node->state));
-    json_out_member(out, "failure", node->failure);
+    json_out_key(out, "failure");
+    json_out_masked(out, node->failure);
     json_out_member_integer(out, "streams", node->streams);
     json_out_member_integer(out, "cpu_us", node->cpu_us);
     json_out_member_integer(out, "commits", node->commits);
@@ -86,8 +87,12 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_end_object(out);
 }
 
-void summary_json(const struct host_snapshot *snapshot, sl_buffer *text) {
-    struct json_out out = {0};
+static void mask(const void *log, sl_buffer *text) {
+    log_mask(*(struct log *const *)log, text);
+}
+
+void summary_json(const struct host_snapshot *snapshot, struct log *log, sl_buffer *text) {
+    struct json_out out = {.mask = mask, .mask_arg = &log};
     json_out_object(&out);
     json_out_member_integer(&out, "elapsed_us", snapshot->elapsed_us);
     json_out_member_integer(&out, "cpu_user_us", snapshot->cpu_user_us);

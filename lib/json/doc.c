@@ -84,6 +84,65 @@ static const uint8_t *parse_member(slj_doc *doc, const uint8_t *p, uint32_t dept
     return parse_value(doc, slj_skip_space(p + 1), depth + 1);
 }
 
+/* ---- last wins ---- */
+
+#define DROPPED UINT32_MAX /* as the count of a key */
+
+static int compare_members(const void *a, const void *b, void *arg) {
+    const slj_node *nodes = arg;
+    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    if (nodes[i].bytes != nodes[j].bytes) {
+        return nodes[i].bytes < nodes[j].bytes ? -1 : 1;
+    }
+    int order = memcmp(nodes[i].text, nodes[j].text, nodes[i].bytes);
+    return order != 0 ? order : i < j ? -1 : i > j;
+}
+
+/* Closes the gaps of the members that were dropped. */
+static void close_gaps(slj_doc *doc, uint32_t object) {
+    slj_node *nodes = doc->nodes;
+    uint32_t to = object + 1, end = (uint32_t)doc->n;
+    for (uint32_t from = object + 1; from < end;) {
+        uint32_t next = nodes[from + 1].end, gap = from - to;
+        if (nodes[from].count != DROPPED) {
+            for (uint32_t i = from; i < next; i++, to++) {
+                nodes[to] = nodes[i];
+                nodes[to].end -= gap;
+            }
+        }
+        from = next;
+    }
+    doc->n = to;
+}
+
+/* Drops each member that a later one of the same name replaces; false when memory is short. */
+static bool keep_last(slj_doc *doc, uint32_t object, uint32_t *count) {
+    uint32_t n = 0;
+    uint32_t *members = malloc(*count * sizeof *members);
+    if (members == NULL) {
+        doc->reader.no_memory = true;
+        return false;
+    }
+    for (uint32_t key = object + 1; key < doc->n; key = doc->nodes[key + 1].end) {
+        members[n++] = key;
+    }
+    qsort_r(members, n, sizeof *members, compare_members, doc->nodes);
+    bool dropped = false;
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        slj_node *a = &doc->nodes[members[i]], *b = &doc->nodes[members[i + 1]];
+        if (a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0) {
+            a->count = DROPPED;
+            dropped = true;
+            --*count;
+        }
+    }
+    free(members);
+    if (dropped) {
+        close_gaps(doc, object);
+    }
+    return true;
+}
+
 static const uint8_t *parse_object(slj_doc *doc, const uint8_t *p, uint32_t depth) {
     size_t self = doc->n - 1;
     size_t mark = doc->reader.n_keys;
@@ -104,6 +163,9 @@ static const uint8_t *parse_object(slj_doc *doc, const uint8_t *p, uint32_t dept
         } else if (*p != '}') {
             return slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p);
         }
+    }
+    if (!doc->reader.reject_duplicates && count > 1 && !keep_last(doc, (uint32_t)self, &count)) {
+        return NULL;
     }
     doc->nodes[self].count = count;
     doc->nodes[self].end = (uint32_t)doc->n;

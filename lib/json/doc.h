@@ -38,8 +38,7 @@ typedef struct slj_doc {
 } slj_doc;
 
 /* Parses one document strictly; zero-initialise `doc` and set reader.max_depth and
- * reader.reject_duplicates before. Without rejecting, an earlier member of the same key stays in
- * the nodes and slj_doc_member finds the last one. */
+ * reader.reject_duplicates before. Without rejecting, of members of one name the last is kept. */
 bool slj_doc_parse(slj_doc *doc, const void *text, size_t bytes);
 void slj_doc_free(slj_doc *doc);
 

@@ -188,7 +188,7 @@ size_t slj_unescape(const uint8_t *raw, size_t bytes, uint8_t *out) {
         if (*raw != '\\') {
             const uint8_t *next = memchr(raw, '\\', (size_t)(end - raw));
             size_t run = (size_t)((next == NULL ? end : next) - raw);
-            memcpy(o, raw, run);
+            memmove(o, raw, run); /* may be in place */
             o += run;
             raw += run;
             continue;
@@ -279,12 +279,12 @@ static int compare_keys(const void *a, const void *b, void *arg) {
 }
 
 const uint8_t *slj_pop_keys(slj_reader *reader, size_t mark, const uint8_t *p) {
-    slj_key *keys = reader->keys + mark;
     size_t n = reader->n_keys - mark;
     reader->n_keys = mark;
     if (n < 2 || !reader->reject_duplicates) {
         return p;
     }
+    slj_key *keys = reader->keys + mark;
     const slj_key *twice = NULL;
     if (n <= 16) {
         for (size_t i = 1; i < n && twice == NULL; i++) {

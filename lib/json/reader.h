@@ -59,7 +59,8 @@ const uint8_t *slj_skip_value(slj_reader *reader, const uint8_t *p, uint32_t dep
 /* `p` stands behind the opening quote; returns the place of the closing one or NULL. */
 const uint8_t *slj_scan_string(slj_reader *reader, const uint8_t *p, unsigned *flags);
 
-/* Replaces the escapes of a scanned string; `out` has room for `bytes`. Returns the length. */
+/* Replaces the escapes of a scanned string; `out` has room for `bytes` and may be `raw`. Returns
+ * the length. */
 size_t slj_unescape(const uint8_t *raw, size_t bytes, uint8_t *out);
 
 /* Code points of valid UTF-8. */

@@ -46,7 +46,9 @@ sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out
     }
     encoder->n_ended -= n_ended;
     encoder->n_flushed = 0;
-    memmove(encoder->ended, encoder->ended + n_ended, encoder->n_ended * sizeof(out_file *));
+    if (encoder->n_ended > 0) {
+        memmove(encoder->ended, encoder->ended + n_ended, encoder->n_ended * sizeof(out_file *));
+    }
     for (size_t i = 0; i < encoder->n_open && !flush; i++) {
         if (encoder->open[i]->bytes.bytes >= PIECE_BYTES) {
             take_item(upload, encoder->open[i]);

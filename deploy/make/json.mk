@@ -14,3 +14,12 @@ $(BUILD)/tests/tools/json_%: $(BUILD)/obj/tests/tools/json_%.c.o $(JSON_ARCHIVES
 json-suite: $(BUILD)/tests/json_suite ## the official JSON-Schema-Test-Suite, draft 2020-12
 	deploy/dev/python-env.sh suite
 	$(BUILD)/tests/json_suite $(JSON_SUITE)
+
+# Against simdjson; Debian's libsimdjson-dev comes with install-deps.sh.
+$(BUILD)/tests/json_simdjson: $(BUILD)/obj/tests/tools/json_simdjson.cc.o $(JSON_ARCHIVES)
+	@mkdir -p $(@D)
+	$(CXX) $(LDFLAGS) -o $@ $^ -lsimdjson $(SYS_json) $(SYS_columns) $(SYS_base)
+
+.PHONY: json-simdjson
+json-simdjson: $(BUILD)/tests/json_simdjson ## lib/json against simdjson on random texts
+	$(BUILD)/tests/json_simdjson

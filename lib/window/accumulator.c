@@ -341,10 +341,15 @@ bool accumulator_update(const accumulator *acc, const plan_column *columns,
 
 /* ---- merging ---- */
 
+void double_sum_count(double_sum *sum, uint64_t more) {
+    sum->count = (int64_t)((uint64_t)sum->count + more);
+}
+
 static void sum_merge(wide_sum *sum, const wide_sum *other) {
-    sum->high += __builtin_add_overflow(sum->low, other->low, &sum->low) ? 1 : 0;
-    sum->high += other->high;
-    sum->count += other->count;
+    uint64_t carry = __builtin_add_overflow(sum->low, other->low, &sum->low) ? 1 : 0;
+    /* unsigned, so that stored bytes may hold anything */
+    sum->high = (int64_t)((uint64_t)sum->high + (uint64_t)other->high + carry);
+    sum->count = (int64_t)((uint64_t)sum->count + (uint64_t)other->count);
 }
 
 static bool min_max_merge(value_class class, held_value *held, const held_value *other,
@@ -378,7 +383,7 @@ bool accumulator_merge(const accumulator *acc, const plan_column *columns, uint8
     switch (acc->kind) {
     case ACCUMULATE_ROWS:
     case ACCUMULATE_COUNT:
-        *(int64_t *)state += *(const int64_t *)other;
+        *(uint64_t *)state += *(const uint64_t *)other;
         return true;
     case ACCUMULATE_SUM:
         sum_merge(state, other);
@@ -387,7 +392,7 @@ bool accumulator_merge(const accumulator *acc, const plan_column *columns, uint8
         squares_add(state, ((const wide_squares *)other)->limbs, 5);
         return true;
     case ACCUMULATE_DOUBLE_SUM:
-        ((double_sum *)state)->count += ((const double_sum *)other)->count;
+        double_sum_count(state, (uint64_t)((const double_sum *)other)->count);
         return exact_sum_merge(state, other);
     case ACCUMULATE_DOUBLE_SQUARES:
         return exact_sum_merge(state, other);

@@ -178,7 +178,7 @@ bool accumulator_read(const accumulator *acc, const plan_column *columns, uint8_
             *corrupt = true;
             return false;
         }
-        ((double_sum *)state)->count += (int64_t)count;
+        double_sum_count(state, count);
         return exact_sum_read(state, at, end, corrupt);
     case ACCUMULATE_DOUBLE_SQUARES:
         return exact_sum_read(state, at, end, corrupt);

@@ -133,7 +133,8 @@ bool dd_sketch_merge(dd_sketch *sketch, const dd_sketch *other) {
 }
 
 double dd_sketch_quantile(const dd_sketch *sketch, double q) {
-    uint64_t rank = (uint64_t)(q * (double)(sketch->total - 1));
+    double place = q * (double)(sketch->total - 1);
+    uint64_t rank = place < 0x1p63 ? (uint64_t)place : sketch->total - 1;
     uint64_t seen = 0;
     const dd_store *negative = &sketch->negative;
     for (int32_t i = negative->highest; negative->counts != NULL && i >= negative->lowest; i--) {

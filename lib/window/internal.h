@@ -191,6 +191,7 @@ typedef struct row_order {
 } row_order;
 
 size_t accumulator_bytes(accumulator_kind kind);
+void double_sum_count(double_sum *sum, uint64_t more);
 bool accumulator_update(const accumulator *acc, const plan_column *columns,
                         const column_view *views, const row_order *order, const target *targets,
                         size_t n);

@@ -2,10 +2,14 @@
 # Objects are kept apart by folder; header dependencies are written by the compiler (-MMD).
 
 lib_sources     = $(wildcard lib/$(1)/*.c lib/$(1)/*.cc)
-plugin_sources  = $(wildcard plugins/$(1)/*.c)
+plugin_sources  = $(wildcard plugins/$(1)/*.c) $(PARTS_$(1))
 runtime_sources = $(wildcard runtime/*.c runtime/*/*.c)
 objects         = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 PLUGINS        := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
+
+# bronze-sink is delta-sink over widened records.
+PARTS_bronze-sink := $(filter-out %/plugin.c,$(wildcard plugins/delta-sink/*.c))
+$(BUILD)/obj/plugins/bronze-sink/%.c.o: CPPFLAGS += -Iplugins/delta-sink
 
 LIB_ARCHIVES    = $(foreach l,$(LIBS),$(BUILD)/lib/libsl_$(l).a)
 PLUGIN_ARCHIVES = $(foreach l,$(LIBS_plugin),$(BUILD)/lib/libsl_$(l).a)

@@ -49,9 +49,14 @@ class Run:
         return sum(counts.values()) if reason is None else counts.get(reason, 0)
 
     def failed_because(self):
-        """For a test's message: how it ended and its last lines."""
-        tail = "\n".join(self.log.splitlines()[-20:])
-        return f"exit code {self.exit_code}\n{tail}\n{self.output[-3000:]}"
+        """For a test's message: how it ended, its last lines, each node that failed."""
+        lines = [f"exit code {self.exit_code}", *self.log.splitlines()[-20:]]
+        if self.output.startswith("{"):
+            nodes = self.summary["nodes"]
+            lines += [f"{n['name']}: {n['failure']}" for n in nodes if n["failure"] is not None]
+        else:
+            lines += self.output.splitlines()[-40:]
+        return "\n".join(lines)
 
 
 class Process:

@@ -126,6 +126,7 @@ sl_error *kafka_conf_common(rd_kafka_conf_t *conf, const struct kafka_section *s
         const char *value;
     } texts[] = {
         {"client.id", "sluice"},
+        {"reconnect.backoff.max.ms", "2000"}, /* back soon after a broker is */
         {"bootstrap.servers", bootstrap != NULL ? bootstrap : section->bootstrap},
         {"sasl.password", section->sasl_password},
         {"ssl.key.password", section->ssl_key_password},

@@ -33,6 +33,7 @@ struct call {
     sl_commit commit;
     int64_t offset;
     void *handle;
+    struct retry retry;
 };
 
 struct assignment {
@@ -92,7 +93,11 @@ static void assignment_fail(struct assignment *a) {
         a->owner->n_streams--;
         a->owner->open_streams--;
     }
-    host_node_failed(a->owner, error);
+    if (a->host->draining) {
+        sl_error_free(error); /* nothing was read of it: the next run asks again */
+    } else {
+        host_node_failed(a->owner, error);
+    }
     assignment_end(a);
 }
 
@@ -123,9 +128,19 @@ static struct call *call_new(struct assignment *a, enum call_kind kind, struct h
     return call;
 }
 
+static void call_again(void *arg);
+
 static void call_finished(sl_request *request, sl_error *error) {
+    static const char *const steps[] = {[CALL_RECOVER] = "asking for positions",
+                                        [CALL_RESOLVE] = "asking for the start",
+                                        [CALL_STORE_START] = "storing the start",
+                                        [CALL_RESUME] = "resuming"};
     struct call *call = (struct call *)(void *)((char *)request - offsetof(struct call, request));
     struct assignment *a = call->assignment;
+    if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,
+                                        steps[call->kind], error, call_again, call)) {
+        return;
+    }
     if (error != NULL) {
         error = sl_error_wrap(error, "node %s", call->node->spec->name);
         if (a->error == NULL) {
@@ -176,11 +191,24 @@ static void call_run(void *arg) {
     object_leave(&host_node->object, clock);
 }
 
+/* The keeper of a sink answers in its place. */
+static void call_again(void *arg) {
+    struct call *call = arg;
+    struct host_node *node = call->node;
+    if (node->keeper != NULL && call->kind == CALL_RECOVER) {
+        keeper_recover(node->keeper, call->positions, call->n, &call->request);
+    } else if (node->keeper != NULL && call->kind == CALL_STORE_START) {
+        keeper_store(node->keeper, call->positions, call->n, &call->request);
+    } else {
+        loop_post(node->object.loop, &call->message, call_run, call);
+    }
+}
+
 static void call_start(struct call *call) {
     call->assignment->outstanding++;
     call->request.home = &call->assignment->host->control;
     call->request.finish = call_finished;
-    loop_post(call->node->object.loop, &call->message, call_run, call);
+    call_again(call);
 }
 
 /* ---- positions ---- */
@@ -227,17 +255,6 @@ static bool any_reader(const struct reader *reader) {
     return true;
 }
 
-static void keeper_call(struct call *call, bool store) {
-    call->assignment->outstanding++;
-    call->request.home = &call->assignment->host->control;
-    call->request.finish = call_finished;
-    if (store) {
-        keeper_store(call->node->keeper, call->positions, call->n, &call->request);
-    } else {
-        keeper_recover(call->node->keeper, call->positions, call->n, &call->request);
-    }
-}
-
 static void step_recover(struct assignment *a) {
     struct host *host = a->host;
     a->step = step_resolve;
@@ -247,9 +264,7 @@ static void step_recover(struct assignment *a) {
             continue;
         }
         struct call *call = gather(a, CALL_RECOVER, node, any_reader);
-        if (call != NULL && node->keeper != NULL) {
-            keeper_call(call, false);
-        } else if (call != NULL) {
+        if (call != NULL) {
             call_start(call);
         }
     }
@@ -330,10 +345,6 @@ static void step_place(struct assignment *a) {
         }
         struct call *call = gather(a, CALL_STORE_START, node, start_must_be_kept);
         if (call == NULL) {
-            continue;
-        }
-        if (node->keeper != NULL) {
-            keeper_call(call, true);
             continue;
         }
         call->commit = (sl_commit){.struct_bytes = sizeof(call->commit),

@@ -182,6 +182,12 @@ struct cycle {
     struct cycle_waiter *waiters; /* told when all that was taken is committed */
 };
 
+/* How often and since when a step of the control loop has been tried again: see host_try_again. */
+struct retry {
+    uint32_t attempts;
+    int64_t since_us;
+};
+
 enum drain_state { DRAIN_OPEN, DRAIN_EMPTYING, DRAIN_COMMITTING, DRAIN_DONE };
 
 struct host_node {
@@ -216,6 +222,7 @@ struct host_node {
     struct cycle_waiter drain_waiter;
     sl_request start;
     struct loop_message start_message;
+    struct retry start_retry;
 };
 
 static inline struct lane_task *object_task(sl_object *object) {

@@ -39,14 +39,6 @@ void host_log(struct host *host, sl_log_level level, const char *node, const cha
     host->options->log(host->options->log_arg, level, node, text);
 }
 
-uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms) {
-    uint32_t doublings = attempt > 0 ? attempt - 1 : 0;
-    uint64_t delay = doublings > 20 ? max_ms : min_ms << doublings;
-    delay = delay > max_ms ? max_ms : delay;
-    uint64_t jitter = (uint64_t)uv_hrtime() % (delay / 2 + 1);
-    return delay - jitter;
-}
-
 /* ---- failures ---- */
 
 struct failure {
@@ -130,6 +122,7 @@ void host_drain(struct host *host) {
         return;
     }
     host->draining = true;
+    host_hurry(host);
     if (!host->started) {
         return; /* seen once the start is through */
     }
@@ -297,10 +290,21 @@ static void all_started(struct host *host) {
     }
 }
 
+static void call_start(void *arg);
+
+static void start_again(void *arg) {
+    struct host_node *node = arg;
+    loop_post(node->object.loop, &node->start_message, call_start, node);
+}
+
 static void node_started(sl_request *request, sl_error *error) {
     struct host_node *node =
         (struct host_node *)(void *)((char *)request - offsetof(struct host_node, start));
     struct host *host = node->host;
+    if (error != NULL && host_try_again(host, &node->start_retry, node->spec->name, "start", error,
+                                        start_again, node)) {
+        return;
+    }
     if (error != NULL) {
         error = sl_error_wrap(error, "node %s cannot start", node->spec->name);
         host_log(host, SL_LOG_ERROR, node->spec->name, "%s", sl_error_message(error));
@@ -406,6 +410,7 @@ static void all_detached(void *arg) {
 
 static void host_close(struct host *host) {
     host->finished = true;
+    host_forget_laters(host);
     report(host, true);
     for (size_t n = 0; n < host->n_nodes; n++) {
         cycle_stop(&host->nodes[n].cycle);

@@ -35,6 +35,7 @@ struct host {
     uv_timer_t shutdown;
     uv_timer_t progress;
     int64_t started_us;
+    struct later *laters;         /* what waits to be tried again */
     _Atomic int64_t memory_bytes; /* of batches, and held by tasks */
 };
 
@@ -56,6 +57,19 @@ static inline void host_charge(struct host *host, int64_t bytes) {
 /* Exponential with jitter: between half and all of min_ms * 2^(attempt-1), at most max_ms. Any
  * thread. */
 uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms);
+
+/*
+ * Whether a failed step is to be tried again: the error may pass, retry.timeout has not, the run
+ * does not end. Then it is logged as a warning and freed, and again(arg) runs after a pause;
+ * otherwise the error stays the caller's. `retry` is zeroed when the step begins. Control loop.
+ */
+bool host_try_again(struct host *host, struct retry *retry, const char *node, const char *step,
+                    sl_error *error, void (*again)(void *arg), void *arg);
+
+/* What waits for its next try has it now. Control loop. */
+void host_hurry(struct host *host);
+/* Nothing is tried again any more. */
+void host_forget_laters(struct host *host);
 
 /* services->done */
 void host_done(sl_request *request, sl_error *error);

@@ -30,6 +30,7 @@ const struct plugin *loader_plugin(struct loader *loader, const char *name) {
     const struct plugin *plugin = NULL;
     sl_error *error = plugin_registry_get(loader->registry, name, &plugin);
     if (error != NULL) {
+        loader->arena->failed = loader->arena->failed || sl_error_is(error, SL_ERROR_NO_MEMORY);
         sl_error_free(error);
         return NULL;
     }

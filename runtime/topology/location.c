@@ -80,6 +80,10 @@ static bool is_known_store(struct arena *arena, const char *url, const char **wh
     sl_store_options read_only = {.read_only = true};
     sl_store *store = NULL;
     sl_error *error = sl_store_open(url, &read_only, &store);
+    if (sl_error_is(error, SL_ERROR_NO_MEMORY)) {
+        arena->failed = true;
+        return false;
+    }
     if (error != NULL) {
         *why = arena_text(arena, sl_error_message(error));
         sl_error_free(error);
@@ -115,7 +119,9 @@ const char *location_url(struct arena *arena, const char *directory, const char 
             append_regular(&regular, full);
         }
         const char *path = sl_buffer_text(&regular);
-        if (path != NULL) {
+        if (path == NULL) {
+            out.failed = true;
+        } else {
             (void)sl_buffer_append_text(&out, "file://");
             append_encoded(&out, path);
         }
@@ -144,6 +150,7 @@ static void append_real(sl_buffer *out, const char *path) {
             bytes--;
         } while (bytes > 0 && path[bytes] != '/');
     }
+    out->failed = out->failed || head.failed;
     sl_buffer_free(&head);
     (void)sl_buffer_append_text(out, path);
 }

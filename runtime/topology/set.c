@@ -80,7 +80,9 @@ static struct position describe(struct loader *loader, const struct position *at
             }
         }
         bool used;
-        const struct plugin *plugin = loader_section(loader, name, &used);
+        const struct plugin *plugin = option_find(topology_top_keys, name) != NULL
+                                          ? NULL
+                                          : loader_section(loader, name, &used);
         next.table = plugin == NULL ? NULL : plugin->descriptor.section_options;
     } else if (at->level == AT_NODES) {
         next.level = AT_NODE;

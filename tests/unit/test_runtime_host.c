@@ -35,10 +35,19 @@ static struct {
     int retriable;   /* so many commits fail first */
     int fatal_after; /* the sink's process fails at this offset; 0: never */
     int stop_after;  /* commits after which the sink's commit "crashes" the run: fails */
-    int conflict;
+    int unready;     /* so many steps of the start fail first */
 } script;
 
 static const sl_services *services;
+
+/* Each step of the start that calls this fails as often as the script says before it succeeds. */
+static sl_error *passing_error(void) {
+    if (script.unready == 0) {
+        return NULL;
+    }
+    script.unready--;
+    return services->error_new(SL_ERROR_RETRIABLE, "not yet");
+}
 
 /* ---- positions on the disk ---- */
 
@@ -110,6 +119,11 @@ static sl_error *raw_schema(sl_node *node, uint32_t output, struct ArrowSchema *
 }
 
 static void source_start(sl_node *node, sl_request *request) {
+    sl_error *error = passing_error();
+    if (error != NULL) {
+        services->done(request, error);
+        return;
+    }
     sl_stream_name names[PARTITIONS];
     for (int i = 0; i < PARTITIONS; i++) {
         names[i] = (sl_stream_name){"topic", i};
@@ -124,7 +138,7 @@ static void source_resolve(sl_node *node, const sl_stream *stream, int64_t *offs
     (void)node;
     (void)stream;
     *offset = 0;
-    services->done(request, NULL);
+    services->done(request, passing_error());
 }
 
 static sl_error *source_task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
@@ -531,6 +545,26 @@ END_TEST
 
 /* Different nodes stop at different positions; the next run reads from the smallest and cuts at the
  * others. */
+START_TEST(test_steps_of_the_start_are_tried_again) {
+    script.unready = 6;
+    build(&sink_role, 1 << 20);
+    ck_assert_ptr_null(run());
+    assert_each_once();
+    ck_assert_int_eq(script.unready, 0);
+}
+END_TEST
+
+START_TEST(test_a_start_that_never_succeeds_ends_the_run) {
+    script.unready = 1 << 30;
+    build(&sink_role, 1 << 20);
+    topology.retry_timeout_us = 300000;
+    sl_error *error = run();
+    ck_assert_ptr_nonnull(error);
+    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "node source cannot start: not yet"));
+    sl_error_free(error);
+}
+END_TEST
+
 START_TEST(test_a_run_that_ends_anywhere_goes_on_exactly) {
     build(&sink_role, 20000);
     for (int i = 0; i < 50; i++) {
@@ -597,6 +631,8 @@ int main(void) {
     tcase_add_test(host, test_a_full_edge_holds_reading_back_and_loses_nothing);
     tcase_add_test(host, test_memory_max_holds_reading_back_and_loses_nothing);
     tcase_add_test(host, test_a_retriable_commit_is_tried_again);
+    tcase_add_test(host, test_steps_of_the_start_are_tried_again);
+    tcase_add_test(host, test_a_start_that_never_succeeds_ends_the_run);
     tcase_add_test(host, test_a_run_that_ends_anywhere_goes_on_exactly);
     tcase_add_test(host, test_a_failing_node_leaves_the_others_alone);
     tcase_add_test(host, test_the_host_keeps_positions_for_a_sink_that_keeps_none);

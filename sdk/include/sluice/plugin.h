@@ -11,6 +11,9 @@
  * node.suspend at the end: flush and commit once more → node.drained → task.close on every lane →
  * node.close
  *
+ * An operation that ends its request with a RETRIABLE error leaves things as they were: it is
+ * called again after a pause, until retry.timeout.
+ *
  * Operations that take an sl_request may take their time: they end by services->done(request,
  * error), exactly once, from any thread. Arguments stay valid until then. Everything else answers
  * at once. No operation may block unless the role says SL_ROLE_BLOCKING, and then only those of the
@@ -152,8 +155,8 @@ typedef struct sl_node_ops {
      * Reading of `stream` begins at `offset`; `position` is the node's own (SL_OFFSET_NONE: none,
      * and for a source). Sources seek; stateful nodes load what they need to go on from there.
      * *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it. A node
-     * with SL_ROLE_OWNS_STREAMS gets this call for its own streams that have readers as well: it must
-     * then emit from `offset` on.
+     * with SL_ROLE_OWNS_STREAMS gets this call for its own streams that have readers as well: it
+     * must then emit from `offset` on.
      */
     void (*resume)(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                    void **handle, sl_request *request);

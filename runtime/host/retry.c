@@ -1,0 +1,95 @@
+/* Steps of the control loop that are tried again after a pause. A run that ends hurries them: their
+ * next try is the last. */
+#include "host/run.h"
+
+#include <stdlib.h>
+
+enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
+
+struct later {
+    uv_timer_t timer;
+    struct later *next;
+    struct host *host;
+    void (*run)(void *arg);
+    void *arg;
+};
+
+uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms) {
+    uint32_t doublings = attempt > 0 ? attempt - 1 : 0;
+    uint64_t delay = doublings > 20 ? max_ms : min_ms << doublings;
+    delay = delay > max_ms ? max_ms : delay;
+    uint64_t jitter = (uint64_t)uv_hrtime() % (delay / 2 + 1);
+    return delay - jitter;
+}
+
+static void free_later(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void unlink_later(struct later *later) {
+    struct later **at = &later->host->laters;
+    while (*at != later) {
+        at = &(*at)->next;
+    }
+    *at = later->next;
+}
+
+static void fires(uv_timer_t *timer) {
+    struct later *later = timer->data;
+    void (*run)(void *) = later->run;
+    void *arg = later->arg;
+    unlink_later(later);
+    uv_close((uv_handle_t *)timer, free_later);
+    run(arg);
+}
+
+static bool wait_and_run(struct host *host, uint64_t delay_ms, void (*run)(void *), void *arg) {
+    struct later *later = calloc(1, sizeof(*later));
+    if (later == NULL) {
+        return false;
+    }
+    later->host = host;
+    later->run = run;
+    later->arg = arg;
+    later->next = host->laters;
+    host->laters = later;
+    uv_timer_init(&host->control.uv, &later->timer);
+    later->timer.data = later;
+    uv_timer_start(&later->timer, fires, delay_ms, 0);
+    return true;
+}
+
+bool host_try_again(struct host *host, struct retry *retry, const char *node, const char *step,
+                    sl_error *error, void (*again)(void *arg), void *arg) {
+    int64_t now = sl_monotonic_us();
+    if (retry->attempts == 0) {
+        retry->since_us = now;
+    }
+    bool passed = now - retry->since_us >= host->topology->retry_timeout_us;
+    if (!sl_error_is(error, SL_ERROR_RETRIABLE) || passed || host->draining || host->finished) {
+        return false;
+    }
+    retry->attempts++;
+    uint64_t delay = host_backoff_ms(retry->attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+    if (!wait_and_run(host, delay, again, arg)) {
+        return false;
+    }
+    host_log(host, SL_LOG_WARN, node, "%s: %s; trying again in %llu ms", step,
+             sl_error_message(error), (unsigned long long)delay);
+    sl_error_free(error);
+    return true;
+}
+
+void host_hurry(struct host *host) {
+    for (struct later *later = host->laters; later != NULL; later = later->next) {
+        uv_timer_start(&later->timer, fires, 0, 0);
+    }
+}
+
+void host_forget_laters(struct host *host) {
+    while (host->laters != NULL) {
+        struct later *later = host->laters;
+        host->laters = later->next;
+        uv_close((uv_handle_t *)&later->timer, free_later);
+    }
+}

@@ -365,10 +365,11 @@ static sl_error *read_decimal_type(const slj_schema *schema, uint32_t types, slj
     bool good = sscanf(own, "decimal(%2d,%2d)%n", &precision, &scale, &used) == 2 &&
                 (size_t)used == strlen(own);
     if (!good || precision < 1 || precision > 38 || scale < 0 || scale > precision) {
-        return slj_schema_error(schema->doc, schema->x_type_node,
-                                "found %.*s, allowed are \"decimal(P,S)\" with 1 <= P <= 38 and "
-                                "0 <= S <= P, and \"json\"",
-                                text->bytes < 60 ? (int)text->bytes : 60, text->text);
+        return slj_schema_error(
+            schema->doc, schema->x_type_node,
+            "found \"%.*s\", allowed are \"decimal(P,S)\" with 1 <= P <= 38 and "
+            "0 <= S <= P, and \"json\"",
+            text->bytes < 60 ? (int)text->bytes : 60, text->text);
     }
     if ((types & ~(TYPE_NULL | TYPE_NUMBER | SLJ_TYPE_INTEGER)) != 0) {
         return slj_schema_error(schema->doc, schema->x_type_node,

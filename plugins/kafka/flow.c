@@ -5,9 +5,10 @@
  */
 #include "flow.h"
 
+#include "wakeup.h"
+
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct mark {
     int64_t end;
@@ -41,12 +42,6 @@ static int *waiting;
 static size_t n_waiting;
 static size_t waiting_capacity;
 static _Atomic size_t any_waiting;
-
-static void signal_fd(int fd) {
-    uint64_t one = 1;
-    ssize_t written = write(fd, &one, sizeof(one));
-    (void)written; /* a full eventfd is readable already */
-}
 
 /* ---- flows ---- */
 
@@ -108,7 +103,7 @@ void flow_feed_end(struct flow *flow) {
     for (struct flow_reader *r = flow->readers; r != NULL; r = r->next) {
         int fd = atomic_load(&r->fd);
         if (fd >= 0) {
-            signal_fd(fd);
+            wakeup_signal(fd);
         }
     }
     pthread_mutex_unlock(&mutex);
@@ -274,7 +269,7 @@ struct flow_reader *flow_reader_new(struct flow *flow, int32_t partition) {
 static void signal_waiting(void) {
     pthread_mutex_lock(&mutex);
     for (size_t i = 0; i < n_waiting; i++) {
-        signal_fd(waiting[i]);
+        wakeup_signal(waiting[i]);
     }
     free(waiting);
     waiting = NULL;

@@ -91,6 +91,8 @@ sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
                          struct sink_topic **out);
 /* Whether the bounds allow a lane to hand more over. Any thread. */
 bool sink_has_room(struct sl_node *node, const struct sink_lane *lane);
+/* Serves the producer's queue until it is empty. Control loop. */
+void sink_serve(struct sl_node *node);
 /* A copy of the failure as an error. Any thread. */
 sl_error *sink_failure(struct sl_node *node);
 

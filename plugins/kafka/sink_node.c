@@ -4,10 +4,10 @@
  */
 #include "embedded.h"
 #include "sink.h"
+#include "wakeup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "columns/raw.h"
@@ -15,12 +15,6 @@
 #define LOOK_UP_LIMIT_MS 15000
 #define LOOK_UP_TRIES 20
 #define LOOK_UP_PAUSE_US 250000
-
-static void signal_fd(int fd) {
-    uint64_t one = 1;
-    ssize_t written = write(fd, &one, sizeof(one));
-    (void)written; /* a full eventfd is readable already */
-}
 
 static const char *cluster_of(const struct sl_node *node) {
     return node->section->embedded ? "embedded" : node->section->bootstrap;
@@ -223,130 +217,6 @@ bool sink_has_room(struct sl_node *node, const struct sink_lane *lane) {
     return unread < SINK_EMBEDDED_BYTES;
 }
 
-/* ---- deliveries ---- */
-
-static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message) {
-    sl_buffer text = SL_BUFFER_INIT;
-    sl_buffer_printf(&text, "a record was not delivered to topic \"%s\" partition %d at %s: %s",
-                     message->rkt == NULL ? "" : rd_kafka_topic_name(message->rkt),
-                     (int)message->partition, node->bootstrap, rd_kafka_err2str(message->err));
-    size_t bytes = 0;
-    bool whole = sl_buffer_append_byte(&text, 0);
-    char *sentence = whole ? (char *)sl_buffer_take(&text, &bytes) : NULL;
-    pthread_mutex_lock(&node->mutex);
-    if (node->failure == NULL) {
-        node->failure = sentence;
-        sentence = NULL;
-    }
-    pthread_mutex_unlock(&node->mutex);
-    free(sentence);
-    sl_buffer_free(&text);
-    if (!atomic_exchange(&node->has_failed, 1)) {
-        node->services->fail(node->self, sink_failure(node));
-    }
-}
-
-sl_error *sink_failure(struct sl_node *node) {
-    pthread_mutex_lock(&node->mutex);
-    sl_error *error = node->failure == NULL ? sl_error_no_memory()
-                                            : sl_error_new(SL_ERROR_FATAL, "%s", node->failure);
-    pthread_mutex_unlock(&node->mutex);
-    return error;
-}
-
-/* A run of deliveries to one partition. */
-struct delivered {
-    rd_kafka_topic_t *topic;
-    int32_t partition;
-    int64_t end;
-    size_t bytes;
-};
-
-static void tell_flow(struct sl_node *node, struct delivered *run) {
-    if (run->topic != NULL) {
-        const char *name = rd_kafka_topic_name(run->topic);
-        struct sink_topic *topic = NULL;
-        sl_error *error = sink_topic_get(node, name, strlen(name), &topic);
-        if (error == NULL) {
-            flow_delivered(topic->flow, run->partition, run->end, run->bytes);
-        }
-        sl_error_free(error);
-    }
-    *run = (struct delivered){.topic = NULL};
-}
-
-static void count_delivery(struct sl_node *node, const rd_kafka_message_t *message,
-                           struct delivered *run) {
-    struct sink_generation *generation = message->_private;
-    size_t bytes = message->len + message->key_len + SINK_RECORD_BYTES;
-    atomic_fetch_add_explicit(&generation->answered, 1, memory_order_release);
-    atomic_fetch_add(&generation->lane->answered_bytes, (int64_t)bytes);
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        node->services->metric_add(node->failed_deliveries, 1);
-        keep_failure(node, message);
-        return;
-    }
-    if (run->topic != message->rkt || run->partition != message->partition) {
-        tell_flow(node, run);
-        *run = (struct delivered){.topic = message->rkt, .partition = message->partition};
-    }
-    run->bytes += bytes;
-    run->end = message->offset + 1 > run->end ? message->offset + 1 : run->end;
-}
-
-static void signal_lanes(struct sl_node *node) {
-    pthread_mutex_lock(&node->mutex);
-    for (struct sink_lane *lane = node->lane_list; lane != NULL; lane = lane->next) {
-        if (lane->fd >= 0 && atomic_exchange(&lane->waiting, 0)) {
-            signal_fd(lane->fd);
-        }
-    }
-    pthread_mutex_unlock(&node->mutex);
-}
-
-static void on_deliveries(struct sl_node *node, rd_kafka_event_t *event) {
-    const rd_kafka_message_t *messages[256];
-    struct delivered run = {.topic = NULL};
-    size_t n = 0;
-    while ((n = rd_kafka_event_message_array(event, messages, SL_ARRAY_LENGTH(messages))) > 0) {
-        node->services->metric_add(node->delivered, (int64_t)n);
-        for (size_t i = 0; i < n; i++) {
-            count_delivery(node, messages[i], &run);
-        }
-        tell_flow(node, &run);
-    }
-}
-
-static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
-    if (rd_kafka_event_error_is_fatal(event)) {
-        char why[400] = "";
-        rd_kafka_fatal_error(node->producer, why, sizeof(why));
-        node->services->fail(node->self,
-                             sl_error_new(SL_ERROR_FATAL, "the producer for %s cannot go on: %s",
-                                          node->bootstrap, why));
-        return;
-    }
-    node->services->log(node->self, SL_LOG_WARN, "%s: %s", node->bootstrap,
-                        rd_kafka_event_error_string(event));
-}
-
-static void on_queue_readable(void *arg) {
-    struct sl_node *node = arg;
-    uint64_t count = 0;
-    ssize_t got = read(node->queue_fd, &count, sizeof(count));
-    (void)got;
-    rd_kafka_event_t *event = NULL;
-    while ((event = rd_kafka_queue_poll(node->queue, 0)) != NULL) {
-        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR) {
-            on_deliveries(node, event);
-        } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) {
-            on_error(node, event);
-        }
-        rd_kafka_event_destroy(event);
-    }
-    signal_lanes(node);
-}
-
 /* ---- start ---- */
 
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
@@ -462,15 +332,21 @@ static void start_run(void *arg) {
     }
 }
 
+static void on_queue_readable(void *arg) {
+    struct sl_node *node = arg;
+    wakeup_clear(node->queue_fd);
+    sink_serve(node);
+}
+
 static sl_error *watch_queue(struct sl_node *node) {
     static const uint64_t one = 1;
     node->queue = rd_kafka_queue_get_main(node->producer);
-    node->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    node->queue_fd = wakeup_new();
     if (node->queue_fd < 0) {
         return sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for the producer");
     }
     rd_kafka_queue_io_event_enable(node->queue, node->queue_fd, &one, sizeof(one));
-    signal_fd(node->queue_fd); /* something may be there already */
+    wakeup_signal(node->queue_fd); /* something may be there already */
     return node->services->watch(node->self, node->queue_fd, on_queue_readable, node,
                                  &node->queue_watch);
 }

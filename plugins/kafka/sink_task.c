@@ -8,10 +8,9 @@
  * counted apart, in the other generation, so that process can go on meanwhile.
  */
 #include "sink.h"
+#include "wakeup.h"
 
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "columns/columns.h"
 #include "sluice/batch.h"
@@ -284,9 +283,7 @@ static enum outcome hand_over(sl_task *task, sl_error **error) {
         atomic_load(&task->lane->handed_bytes) - atomic_load(&task->lane->answered_bytes);
     if (outcome == FULL && held == 0 && !task->node->section->embedded) {
         /* The producer was full of what has been answered since: nobody else would signal. */
-        uint64_t one = 1;
-        ssize_t written = write(task->lane->fd, &one, sizeof(one));
-        (void)written;
+        wakeup_signal(task->lane->fd);
     }
     task->services->hold(task->self, (size_t)held);
     return outcome;
@@ -331,9 +328,7 @@ static void let_go(sl_task *task) {
 
 static void on_signal(void *arg) {
     sl_task *task = arg;
-    uint64_t count = 0;
-    ssize_t got = read(task->lane->fd, &count, sizeof(count));
-    (void)got;
+    wakeup_clear(task->lane->fd);
     if (task->batch != NULL) {
         sl_error *error = NULL;
         enum outcome outcome = hand_over(task, &error);
@@ -371,7 +366,7 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
     sl_task *task = calloc(1, sizeof(*task));
     struct sink_lane *lane = calloc(1, sizeof(*lane));
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int fd = wakeup_new();
     sl_error *error = task == NULL || lane == NULL ? sl_error_no_memory() : NULL;
     if (error == NULL && fd < 0) {
         error = sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for a lane");

@@ -7,11 +7,10 @@
  * has found its position (source_fetch), and taken out in one call when the host has let go.
  */
 #include "source.h"
+#include "wakeup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 struct source_partition *source_partition_get(struct sl_node *node, const char *topic,
                                               int32_t number) {
@@ -283,7 +282,7 @@ sl_error *source_fetch(struct source_partition *partition, int64_t offset,
     }
     handle->partition = partition;
     handle->end = partition->end;
-    handle->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    handle->fd = wakeup_new();
     handle->queue = rd_kafka_queue_get_partition(node->client, partition->topic, partition->number);
     if (handle->fd < 0 || handle->queue == NULL) {
         source_handle_free(handle);

@@ -3,9 +3,9 @@
  */
 #include "embedded.h"
 #include "source.h"
+#include "wakeup.h"
 
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/timestamp.h"
@@ -173,9 +173,7 @@ static void end_job(struct job *job) {
 
 static void on_queue_readable(void *arg) {
     struct sl_node *node = arg;
-    uint64_t count = 0;
-    ssize_t got = read(node->queue_fd, &count, sizeof(count));
-    (void)got;
+    wakeup_clear(node->queue_fd);
     source_serve(node);
 }
 
@@ -189,7 +187,7 @@ static void on_tick(void *arg) {
 static sl_error *watch_queue(struct sl_node *node) {
     static const uint64_t one = 1;
     node->queue = rd_kafka_queue_get_consumer(node->client);
-    node->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    node->queue_fd = wakeup_new();
     if (node->queue_fd < 0) {
         return sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for the consumer");
     }

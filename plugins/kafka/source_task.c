@@ -7,9 +7,9 @@
  * queue is the backpressure.
  */
 #include "source.h"
+#include "wakeup.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/slots.h"
 #include "columns/raw.h"
@@ -67,9 +67,7 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
 
 static void on_readable(void *arg) {
     struct reading *reading = arg;
-    uint64_t count = 0;
-    ssize_t got = read(reading->handle->fd, &count, sizeof(count));
-    (void)got;
+    wakeup_clear(reading->handle->fd);
     reading->task->services->wake(reading->task->self, reading->stream);
 }
 

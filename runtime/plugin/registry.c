@@ -171,7 +171,8 @@ static sl_error *add_name(struct plugin_registry *registry, const char *name, si
 static sl_error *add_names_of(struct plugin_registry *registry, const char *path) {
     DIR *folder = opendir(path);
     if (folder == NULL) {
-        return NULL; /* a folder of the path that is not there holds no plugins */
+        /* a folder of the path that is not there holds no plugins */
+        return errno == ENOMEM ? sl_error_no_memory() : NULL;
     }
     sl_error *error = NULL;
     struct dirent *entry;

@@ -118,11 +118,10 @@ static void read_plugin(struct loader *loader, struct draft *draft) {
                                        topology_kind_name((enum topology_kind)kind));
             }
         }
-        const char *list = sl_buffer_text(&roles);
+        const char *list = arena_take(loader->arena, &roles);
         topology_fault_add(loader->faults, name->place, path,
                            "the plugin \"%s\" is no %s; it can be%s", name->text,
                            topology_kind_name(draft->node.kind), list == NULL ? "" : list);
-        sl_buffer_free(&roles);
     }
 }
 

@@ -543,11 +543,10 @@ static void fault_unknown(const struct option_context *context, const sl_option 
     }
     sl_buffer names = SL_BUFFER_INIT;
     option_list_names(table, &names);
-    const char *list = sl_buffer_text(&names);
+    const char *list = arena_take(context->arena, &names);
     topology_fault_add(context->faults, member->key_place, member_path,
                        "unknown key \"%s\"; allowed: %s", member->key,
                        list == NULL || *list == 0 ? "none" : list);
-    sl_buffer_free(&names);
 }
 
 /* A key that no option has: the rest option's, or a fault. */

@@ -101,6 +101,7 @@ static const char *from_file(struct context *c, const struct json_value *value, 
     const char *text = NULL;
     FILE *file = fopen(full, "re");
     if (file == NULL) {
+        c->arena->failed = c->arena->failed || errno == ENOMEM;
         why = strerror(errno);
     } else {
         text = read_text(c, file, &why);

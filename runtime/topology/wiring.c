@@ -74,7 +74,7 @@ static void fault_no_output(struct loader *loader, const struct json_value *valu
         (void)sl_buffer_printf(&list, ", \"%s.%s\"", node->name,
                                topology_node_output_name(node, (uint32_t)i));
     }
-    const char *text = sl_buffer_text(&list);
+    const char *text = arena_take(loader->arena, &list);
     const char *nearest =
         node->role->outputs == NULL ? NULL : sl_nearest_name(output, node->role->outputs, n);
     if (nearest != NULL) {
@@ -86,7 +86,6 @@ static void fault_no_output(struct loader *loader, const struct json_value *valu
                            "\"%s\" has no output \"%s\"; its outputs: %s", node->name, output,
                            text == NULL ? "" : text);
     }
-    sl_buffer_free(&list);
 }
 
 /* The node and output that an input's text names; false after a fault. */
@@ -244,7 +243,7 @@ static void fault_cycle(struct search *s, size_t closing, const struct draft *re
     for (size_t i = s->depth; i >= first; i--) {
         (void)sl_buffer_printf(&text, " → %s", loader->drafts[s->stack[i - 1]].node.name);
     }
-    const char *cycle = sl_buffer_text(&text);
+    const char *cycle = arena_take(loader->arena, &text);
     size_t index = 0;
     for (const struct json_value *v = reader->inputs->first; v != reader->edge_values[input];
          v = v->next) {
@@ -256,7 +255,6 @@ static void fault_cycle(struct search *s, size_t closing, const struct draft *re
                        index),
         "a cycle: %s; data flows in one direction only, take one of these inputs out",
         cycle == NULL ? "" : cycle);
-    sl_buffer_free(&text);
 }
 
 static void visit(struct search *s, size_t index) {

@@ -1,0 +1,147 @@
+"""gold-agg in whole runs: hopping windows and sessions, every aggregate, killed on the way, against
+the oracle; and the example of its README. The generator is the source, so no broker is needed.
+"""
+
+import json
+import re
+import shutil
+import signal
+
+import polars as pl
+import pytest
+
+from tests.lake import readers
+from tests.oracle import check, expect_for_topology
+from tests.support import sluice
+from tests.support.servers import ROOT
+
+RECORDS = 60_000
+AGGREGATES = {
+    "n": "count()",
+    "amounts": "count(amount)",
+    "revenue": "sum(amount)",
+    "largest": "max(amount)",
+    "smallest": "min(event_id)",
+    "mean": "avg(amount)",
+    "spread": "stddev(amount)",
+    "warmth": "sum(temperature)",
+    "warmth_spread": "stddev(temperature)",
+    "p50": "quantile(session.duration_ms, 0.5)",
+    "customers": "count_distinct(customer_id)",
+    "first_id": "first(event_id)",
+    "last_amount": "last(amount)",
+}
+
+
+def topology(rate):
+    def gold(window, group_by):
+        return {
+            "plugin": "gold-agg",
+            "inputs": ["silver"],
+            "config": {
+                "time": "ts",
+                "window": window,
+                "lateness": "20s",
+                "group_by": group_by,
+                "aggregates": AGGREGATES,
+            },
+        }
+
+    def sink(given, name, **config):
+        return {"plugin": "delta-sink", "inputs": [given], "config": {"table": name, **config}}
+
+    return {
+        "pipeline": "windows",
+        "state": "state",
+        "lanes": 2,
+        "sources": {
+            "events": {
+                "plugin": "generator",
+                "config": {
+                    "count": RECORDS,
+                    "partitions": 3,
+                    "event_rate": 500,
+                    "too_late": 0.003,
+                    "rate": rate,
+                },
+            }
+        },
+        "transforms": {
+            "silver": {
+                "plugin": "silver-validate",
+                "inputs": ["events"],
+                "config": {"schema": "event.schema.json"},
+            },
+            "hops": gold({"hopping": {"size": "25s", "every": "10s"}}, ["event_type", "country"]),
+            "visits": gold({"session": "15s"}, ["device_id"]),
+        },
+        "sinks": {
+            "bronze": {"plugin": "bronze-sink", "inputs": ["events"], "config": {"table": "bronze"}},
+            "hops_t": sink("hops", "hops", mode="upsert"),
+            "hops_late": sink("hops.late", "hops_late"),
+            "visits_t": sink("visits", "visits", mode="upsert"),
+            "visits_late": sink("visits.late", "visits_late"),
+        },
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(ROOT / "deploy" / "demo" / "event.schema.json", tmp_path)
+    return tmp_path
+
+
+def kill_after(path, entries, folder):
+    """Runs until the state has so many entries more, then kills."""
+    log = folder / "state" / "nodes" / "hops" / "log"
+
+    def count():
+        return len(list(log.glob("*"))) if log.exists() else 0
+
+    wanted = count() + entries
+    with sluice.Process("run", "--until-end", path) as process:
+        process.wait_for(lambda: count() >= wanted, 60, f"{wanted} entries of the state")
+        process.signal(signal.SIGKILL)
+        process.wait(30)
+
+
+def closed_only(gold, spec, silver):
+    """Sessions that are still open are not sent: those that the run's end cannot have closed go."""
+    newest = silver.group_by(["_topic", "_partition"]).agg(pl.col("ts").max())["ts"].min()
+    limit = newest.timestamp() * 1e6 - spec.lateness_us - spec.window.size_us
+    return gold.windows.filter(pl.col("window_end").dt.epoch("us") <= round(limit))
+
+
+def test_windows_are_what_the_oracle_says_after_kills(folder):
+    path = folder / "topology.json"
+    path.write_text(json.dumps(topology(rate=15_000)))
+    kill_after(path, 1, folder)
+    kill_after(path, 1, folder)
+    path.write_text(json.dumps(topology(rate=0)))
+    sluice.run_until_end(path)
+
+    table = {n: readers.read(folder / n, "delta-rs") for n in ("bronze", "hops", "visits")}
+    late = {n: readers.read(folder / f"{n}_late", "delta-rs") for n in ("hops", "visits")}
+    answer = expect_for_topology(table["bronze"], json.loads(path.read_text()), folder)
+    assert check.gold(answer, "hops", table["hops"]) is None
+    answer.gold["visits"].windows = closed_only(
+        answer.gold["visits"], answer.specs["visits"], answer.silver
+    )
+    assert answer.gold["visits"].windows.height > 1000
+    assert check.gold(answer, "visits", table["visits"]) is None
+    for node in late:
+        assert late[node].num_rows > 100
+        assert check.late(answer, node, late[node]) is None
+
+
+def test_the_readme_example_runs(folder):
+    readme = (ROOT / "plugins" / "gold-agg" / "README.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", readme, re.S)
+    path = folder / "topology.json"
+    path.write_text(example)
+    run = sluice.run_until_end(path)
+    gold = readers.read(folder / "lake" / "gold", "delta-rs")
+    assert gold.num_rows > 100
+    assert run.rows_in("per_country") == sum(gold["events"].to_pylist()) + run.rows_out(
+        "per_country", "late"
+    )

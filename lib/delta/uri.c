@@ -8,8 +8,9 @@
 
 #include "delta/internal.h"
 
-/* Escaped values longer than this are cut: file systems end names at 255 bytes. */
-#define FOLDER_VALUE_BYTES 160
+/* File systems end names here; longer values are cut. */
+#define NAME_BYTES 255
+#define NULL_VALUE "__HIVE_DEFAULT_PARTITION__"
 
 static int hex_value(char c) {
     if (c >= '0' && c <= '9') {
@@ -56,25 +57,43 @@ char *delta_uri_decode(const char *text) {
     return path;
 }
 
-static void append_hive(sl_buffer *out, const char *text) {
+/* Hive's and Spark's set: what file systems and the "name=value" form cannot have. Some readers
+ * take partition values from folder names in spite of the protocol, so the spelling matters to
+ * them. */
+static bool needs_escape(unsigned char c) {
+    return c < 0x20 || c == 0x7f || strchr("\"#%'*/:=?\\{[]^", c) != NULL;
+}
+
+/* Whole escaped characters up to `limit` bytes. */
+static void append_hive(sl_buffer *out, const char *text, size_t limit) {
     size_t begin = out->bytes;
-    for (const char *p = text; *p != 0 && out->bytes - begin < FOLDER_VALUE_BYTES; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (is_plain(c) || c == ' ') {
-            sl_buffer_append_byte(out, c);
-        } else {
-            sl_buffer_printf(out, "%%%02X", c);
+    for (const char *p = text; *p != 0;) {
+        size_t n = 1;
+        while (((unsigned char)p[n] & 0xc0) == 0x80) {
+            n++;
         }
+        bool escape = needs_escape((unsigned char)*p);
+        if (out->bytes - begin + (escape ? 3 : n) > limit) {
+            return;
+        }
+        if (escape) {
+            sl_buffer_printf(out, "%%%02X", (unsigned char)*p);
+            n = 1;
+        } else {
+            sl_buffer_append(out, p, n);
+        }
+        p += n;
     }
 }
 
 bool delta_hive_folder(sl_buffer *out, const char *column, const char *value) {
-    append_hive(out, column);
+    size_t begin = out->bytes;
+    append_hive(out, column, NAME_BYTES - sizeof(NULL_VALUE));
     sl_buffer_append_byte(out, '=');
     if (value == NULL || value[0] == 0) {
-        sl_buffer_append_text(out, "__HIVE_DEFAULT_PARTITION__");
+        sl_buffer_append_text(out, NULL_VALUE);
     } else {
-        append_hive(out, value);
+        append_hive(out, value, NAME_BYTES - (out->bytes - begin));
     }
     return sl_buffer_append_byte(out, '/');
 }

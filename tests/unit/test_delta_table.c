@@ -281,7 +281,7 @@ START_TEST(values_as_text) {
     ck_assert_double_eq(strtod(text, NULL), 1.0 / 3);
     sl_buffer out = SL_BUFFER_INIT;
     ck_assert(delta_hive_folder(&out, "a b", "x/y=z%\xc3\xa9"));
-    ck_assert_str_eq(sl_buffer_text(&out), "a b=x%2Fy%3Dz%25%C3%A9/");
+    ck_assert_str_eq(sl_buffer_text(&out), "a b=x%2Fy%3Dz%25\xc3\xa9/");
     sl_buffer_clear(&out);
     ck_assert(delta_uri_encode(&out, "p=a b%2F/f#1?.parquet"));
     ck_assert_str_eq(sl_buffer_text(&out), "p=a%20b%252F/f%231%3F.parquet");

@@ -49,7 +49,9 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
         return CLI_DONE;
     }
     log_write(log, SL_LOG_ERROR, NULL, sl_error_message(error));
-    int status = sl_error_is(error, SL_ERROR_CONFIG) ? CLI_BAD_USAGE : CLI_FAILED;
+    /* once it ran, even a fault that a better topology would avoid is a failed run */
+    bool ran = progress_summary(progress) != NULL;
+    int status = !ran && sl_error_is(error, SL_ERROR_CONFIG) ? CLI_BAD_USAGE : CLI_FAILED;
     sl_error_free(error);
     return status;
 }

@@ -18,7 +18,8 @@ def bronze_of(broker, tmp_path):
     """A function: bronze of a run to the end, by source config; its rows as sorted dicts."""
 
     def run(**config):
-        medallion = Medallion(tmp_path, broker.bootstrap, "-").without("silver")
+        name = "-".join(config.get("topics", ["pattern"]))
+        medallion = Medallion(tmp_path, broker.bootstrap, name).without("silver")
         medallion.document["sources"]["events"]["config"] = config
         sluice.run_until_end(medallion.write())
         rows = readers.read(medallion.table("bronze")).to_pylist()
@@ -43,7 +44,8 @@ def test_a_start_by_time(broker, new_topic, bronze_of):
     topic = new_topic(2)
     broker.produce(topic, seconds(10, 0) + seconds(10, 1))
     rows = bronze_of(topics=[topic], start="timestamp", start_timestamp="2026-11-22T10:00:07Z")
-    assert [(r["partition"], r["offset"]) for r in rows] == [(p, o) for p in (0, 1) for o in (7, 8, 9)]
+    wanted = [(partition, offset) for partition in (0, 1) for offset in (7, 8, 9)]
+    assert [(r["partition"], r["offset"]) for r in rows] == wanted
 
 
 def test_a_start_at_the_end_holds_for_the_next_run(broker, new_topic, bronze_of):
@@ -118,3 +120,16 @@ def test_topics_to_topics_with_keys_headers_and_times(broker, new_topic, tmp_pat
         if row["key"] is not None:
             places.setdefault(row["key"], set()).add(row["partition"])
     assert all(len(p) == 1 for p in places.values()), "a key went to several partitions"
+
+
+def test_a_restart_with_other_topics_reads_those(broker, new_topic, tmp_path):
+    """A static member that comes back with another subscription is given its old partitions by the
+    broker, as if nothing had changed."""
+    topics = [new_topic(1), new_topic(1)]
+    for topic in topics:
+        broker.produce(topic, [{"value": topic.encode()}])
+    for topic in topics:
+        own = Medallion(tmp_path / topic, broker.bootstrap, topic, f"moves-{topics[0]}")
+        sluice.run_until_end(own.without("silver").write(), limit_s=120)
+        rows = readers.read(own.table("bronze")).to_pylist()
+        assert [r["value"] for r in rows] == [topic.encode()]

@@ -28,9 +28,12 @@ _INPUTS = {
 
 
 class Medallion:
-    """A topology in `folder`: `document` is its JSON, `path` the file that `write` makes of it."""
+    """A topology in `folder`: `document` is its JSON, `path` the file that `write` makes of it.
 
-    def __init__(self, folder, bootstrap, topic, pipeline="retail"):
+    The pipeline is named after the topic, so that tests share no consumer group."""
+
+    def __init__(self, folder, bootstrap, topic, pipeline=None):
+        pipeline = pipeline or f"retail-{topic}"
         self.folder = Path(folder)
         self.path = self.folder / "topology.json"
         self.state = self.folder / "state"

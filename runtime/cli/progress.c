@@ -264,7 +264,7 @@ static void append_node(sl_buffer *out, const struct host_snapshot *s,
     append_commits(out, node);
     if (node->cpu_us > 0) {
         (void)sl_buffer_append_text(out, "\n      ");
-        number_seconds(out, node->cpu_us);
+        number_duration(out, node->cpu_us);
         (void)sl_buffer_append_text(out, " in the plugin on the lanes");
     }
     append_metrics(out, node);

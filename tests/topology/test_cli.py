@@ -194,6 +194,20 @@ def test_colours_only_on_a_terminal():
     assert "\033" not in runner.run(args).stderr
 
 
+def test_progress_on_a_terminal(tmp_path):
+    file = tmp_path / "topology.json"
+    generator = {"plugin": "generator", "config": {"count": 30000, "rate": 20000}}
+    sink = {"plugin": "good", "inputs": ["events"], "config": {"table": "lake"}}
+    file.write_text(
+        json.dumps({"pipeline": "p", "sources": {"events": generator}, "sinks": {"out": sink}})
+    )
+    text = on_terminal(["run", "--until-end", *PATH, str(file)])
+    status = re.findall(r"\r\033\[K(buffers \[[#-]{10}\][^\r]*)", text)
+    assert status and "rows read" in status[0]
+    assert all(len(line.split("\n")[0]) < 80 for line in status[:-1])
+    assert "30,000 rows read" in text.split("\033[K")[-1]
+
+
 # ---- secrets
 
 

@@ -31,11 +31,20 @@ void prepared_free(struct prepared *prepared) {
 
 /* ---- the watermark ---- */
 
-/* Idle: at its end for long enough, and nothing taken that is not merged. Locked. */
+/*
+ * Idle: at its end for long enough, and nothing taken that is not merged. In a run to the end of
+ * the data only what has no rows at all counts as idle, so that such runs do not depend on how fast
+ * each stream ends. The lock is held.
+ */
 static bool is_idle(const sl_node *node, const struct gold_stream *stream, int64_t now) {
     const struct shared_clock *shared = &stream->shared;
-    return node->config->idle_us > 0 && stream->stream != NULL && shared->at_end_since != 0 &&
-           now - shared->at_end_since >= node->config->idle_us && shared->takes == stream->merged;
+    if (node->config->idle_us == 0 || stream->stream == NULL || shared->at_end_since == 0 ||
+        shared->takes != stream->merged) {
+        return false;
+    }
+    return (node->flags & SL_RUN_UNTIL_END) != 0
+               ? stream->clock.max_event_us == SL_TIME_NONE
+               : now - shared->at_end_since >= node->config->idle_us;
 }
 
 static bool idle_now(const sl_node *node, struct gold_stream *stream, int64_t now) {
@@ -62,26 +71,26 @@ static bool raise_floor(const sl_node *node, struct gold_stream *stream, int64_t
     return idle;
 }
 
-/* Smallest watermark of the streams that count; *any is false when none does. */
-static int64_t smallest(sl_node *node, int64_t now, bool *any) {
-    int64_t watermark = INT64_MAX;
-    *any = false;
+/* Smallest watermark of the streams that count; when all are idle, the largest: as if the last of
+ * them had become idle after the others. */
+static int64_t smallest(sl_node *node, int64_t now) {
+    int64_t least = INT64_MAX;
+    int64_t largest = SL_TIME_NONE;
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        if (!idle_now(node, stream, now)) {
-            int64_t own = sl_window_clock_watermark(node->plan, &stream->clock);
-            watermark = own < watermark ? own : watermark;
-            *any = true;
+        int64_t own = sl_window_clock_watermark(node->plan, &stream->clock);
+        largest = own > largest ? own : largest;
+        if (own < least && !idle_now(node, stream, now)) {
+            least = own;
         }
     }
-    return watermark;
+    return least == INT64_MAX ? largest : least;
 }
 
 int64_t commit_watermark(sl_node *node) {
     int64_t now = node->services->now_us(node->self);
-    bool any;
-    int64_t watermark = smallest(node, now, &any);
-    if (!any || watermark <= node->watermark_us) {
-        return node->watermark_us; /* all idle: it stays, windows are never forced */
+    int64_t watermark = smallest(node, now);
+    if (watermark <= node->watermark_us) {
+        return node->watermark_us;
     }
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
         if (idle_now(node, stream, now) && !raise_floor(node, stream, now, watermark)) {
@@ -89,8 +98,8 @@ int64_t commit_watermark(sl_node *node) {
         }
     }
     /* a stream may have woken between the two looks; its rows are judged by the floor it saw */
-    int64_t again = smallest(node, now, &any);
-    again = any && again < watermark ? again : watermark;
+    int64_t again = smallest(node, now);
+    again = again < watermark ? again : watermark;
     return again > node->watermark_us ? again : node->watermark_us;
 }
 

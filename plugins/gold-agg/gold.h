@@ -200,6 +200,8 @@ struct sl_node {
     struct prepared prepared;
     struct own_stream outputs[OUTPUTS];
     sl_timer *timer;
+    int64_t started_us;
+    bool warned; /* of partitions that nobody reads */
     sl_builder finals_builder;
     sl_builder updates_builder;
 
@@ -228,8 +230,8 @@ sl_error *commit_run(sl_node *node, const sl_commit *commit);
  * all open windows again. */
 sl_error *commit_alone(sl_node *node, bool refresh);
 void prepared_free(struct prepared *prepared);
-/* The smallest watermark of the streams that are not idle; at least the present one. May raise the
- * floors of idle streams. */
+/* The smallest watermark of the streams that are not idle (of all idle ones the largest); at least
+ * the present one. May raise the floors of idle streams. */
 int64_t commit_watermark(sl_node *node);
 
 /* ---- the outbox (outbox.c) ---- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define TICK_MS 1000
+#define ABSENT_US INT64_C(60000000)
 
 /* ---- opening ---- */
 
@@ -301,12 +302,30 @@ sl_error *node_load(sl_node *node) {
 
 /* ---- operations ---- */
 
+/* A partition that is gone for good (a topic deleted or no longer read) holds windows open. */
+static void warn_of_absent(sl_node *node) {
+    int64_t now = node->services->now_us(node->self);
+    if (node->warned || now - node->started_us < ABSENT_US) {
+        return;
+    }
+    node->warned = true;
+    for (const struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        if (stream->stream == NULL) {
+            node->services->log(node->self, SL_LOG_WARN,
+                                "windows wait for %s, which the state knows and no source reads "
+                                "here; if it is gone for good, give the node a new name",
+                                stream->key);
+        }
+    }
+}
+
 /* Closes windows that idle streams no longer hold open. */
 static void tick(void *arg) {
     sl_node *node = arg;
     if (!node->loaded) {
         return;
     }
+    warn_of_absent(node);
     sl_error *error = commit_alone(node, false);
     if (sl_error_is(error, SL_ERROR_RETRIABLE)) {
         node->services->log(node->self, SL_LOG_WARN, "closing windows: %s; it is tried again",
@@ -319,6 +338,7 @@ static void tick(void *arg) {
 
 static void node_start(sl_node *node, sl_request *request) {
     sl_error *error = NULL;
+    node->started_us = node->services->now_us(node->self);
     node->store = node->services->state_store(node->self);
     if (node->store == NULL) {
         error = sl_error_new(SL_ERROR_CONFIG,

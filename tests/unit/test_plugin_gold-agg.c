@@ -220,6 +220,7 @@ struct host {
     int64_t now_us;
     void (*fire)(void *arg);
     void *fire_arg;
+    uint32_t run_flags;
     int64_t dropped;
     char failure[300];
 };
@@ -378,6 +379,7 @@ static sl_error *resume_all(struct host *host) {
 static sl_error *start(struct host *host) {
     sl_input input = {"silver", &host->schema};
     sl_node_context context = {.struct_bytes = sizeof(context),
+                               .flags = host->run_flags,
                                .services = &services,
                                .self = &host->object,
                                .pipeline = "test",
@@ -823,6 +825,58 @@ START_TEST(idle_streams_hold_nothing_open) {
 }
 END_TEST
 
+START_TEST(all_streams_idle) {
+    random_state = 7;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    host->options.idle_us = 30 * SECOND;
+    ok(start(host));
+    for (int s = 0; s < STREAMS; s++) {
+        while (feed(host, s, 100, false)) {
+        }
+        feed(host, s, 1, true);
+    }
+    commit_all(host);
+    size_t finals = host->reader.n_finals;
+    size_t open = host->reader.n_open;
+    host->now_us += 31 * SECOND;
+    host->fire(host->fire_arg); /* the streams end at one time, so nothing more is closed */
+    read_some(host, SIZE_MAX);
+    ck_assert_uint_eq(host->reader.n_finals, finals);
+    ck_assert_uint_eq(host->reader.n_open, open);
+    check_reader(host, false);
+    free_host(host);
+}
+END_TEST
+
+START_TEST(runs_to_the_end_wait_for_no_time) {
+    random_state = 8;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    host->options.idle_us = 30 * SECOND;
+    host->run_flags = SL_RUN_UNTIL_END;
+    ok(start(host));
+    feed_all(host, 0);
+    while (host->fed[1] < EVENTS / 2) { /* stream 1 is slow */
+        feed(host, 1, 10, false);
+    }
+    feed(host, 0, 1, true);
+    host->now_us += 100 * SECOND;
+    commit_all(host);
+    size_t finals = host->reader.n_finals;
+    ck_assert_uint_eq(finals, 0); /* stream 2 has not begun */
+    size_t fed = host->fed[2];
+    host->fed[2] = EVENTS; /* it is empty, and at its end */
+    feed(host, 2, 1, true);
+    feed(host, 1, 1, false);
+    commit_all(host);
+    ck_assert_uint_gt(host->reader.n_finals, 0);
+    ck_assert_uint_lt(host->reader.n_finals, 40); /* stream 1 counts, stream 0 is far ahead */
+    host->fed[2] = fed;
+    free_host(host);
+}
+END_TEST
+
 START_TEST(a_second_writer_is_fenced) {
     random_state = 4;
     make_events();
@@ -929,6 +983,8 @@ int main(void) {
     tcase_add_test(cases, tumbling_survives_everything);
     tcase_add_test(cases, sessions_survive_everything);
     tcase_add_test(cases, idle_streams_hold_nothing_open);
+    tcase_add_test(cases, all_streams_idle);
+    tcase_add_test(cases, runs_to_the_end_wait_for_no_time);
     tcase_add_test(cases, a_second_writer_is_fenced);
     tcase_add_test(cases, lost_or_foreign_state_is_refused);
     tcase_add_test(cases, snapshots_bound_the_chain);

@@ -73,6 +73,10 @@ const char *json_kind_name(enum json_kind kind);
 /* Appends the value as JSON text; with `shown`, references stand instead of substituted values. */
 bool json_write(const struct json_value *value, bool shown, sl_buffer *out);
 
+/* What the parser and the tree share: the hash of a key, and a key's part of a path. */
+uint32_t json_hash(const char *key);
+void json_path_append(sl_buffer *path, const char *key);
+
 /* The path of a member: "$.a.b" + ".c", or "['c.d']" where the name needs it; in the arena. */
 const char *json_path_member(struct arena *arena, const char *path, const char *key);
 const char *json_path_item(struct arena *arena, const char *path, size_t index);

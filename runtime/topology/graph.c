@@ -119,8 +119,8 @@ static sl_error *open_all(struct graph *graph, const struct graph_options *optio
             continue;
         }
         if (faults == NULL || sl_error_is(error, SL_ERROR_NO_MEMORY)) {
-            return sl_error_wrap(error, "%s (plugin %s)", spec->name,
-                                 spec->plugin->descriptor.name);
+            return sl_error_wrap(error, "%s:%d: %s", graph->topology->file, spec->line,
+                                 spec->config_path);
         }
         failed[i] = true;
         n_failed++;

@@ -37,9 +37,10 @@ struct graph_options {
 /*
  * Opens all nodes; the calling thread runs their `open` and `output_schema`. On failure everything
  * opened is closed again. The first error ends it when `faults` is NULL and is returned with the
- * node's name; otherwise every node that can be opened is (not those that read a failed one), each
- * error becomes a fault at the node's config, and the error returned says how many there are. On
- * success *out is the caller's (graph_close). Errors: CONFIG, or what the plugin says.
+ * place of the node's config; otherwise every node that can be opened is (not those that read a
+ * failed one), each error becomes a fault at the node's config, and the error returned says how
+ * many there are. On success *out is the caller's (graph_close). Errors: CONFIG, or what the plugin
+ * says.
  */
 sl_error *graph_open(const struct topology *topology, const struct graph_options *options,
                      struct topology_faults *faults, struct graph **out);

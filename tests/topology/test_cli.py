@@ -160,6 +160,13 @@ def test_warnings_are_log_lines():
     assert "WARN" not in quiet
 
 
+def test_a_plugin_that_does_not_open_is_a_bad_topology():
+    file = os.path.join(HERE, "faults", "plugin-fails-in-open.json")
+    done = runner.run(["run", *PATH, file])
+    assert done.returncode == 2 and done.stdout == ""
+    assert f'{file}:5: $.sinks.first.config: "sand" is not what' in done.stderr
+
+
 def on_terminal(args, env=None):
     """What a command prints when its output and errors are a terminal."""
     master, slave = pty.openpty()

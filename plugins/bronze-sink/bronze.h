@@ -1,6 +1,7 @@
 /*
  * bronze-sink: what its files share. The plugin widens raw records by where they come from and
- * hands them to an inner sink, which has the shape of a plugin's role itself: that of delta-sink.
+ * hands them to one of two inner sinks, which have the shape of a plugin's role themselves: that of
+ * delta-sink, or plain files (plain_node.c).
  */
 #ifndef BRONZE_H
 #define BRONZE_H
@@ -8,7 +9,7 @@
 #include "base/base.h"
 #include "sluice/plugin.h"
 
-enum { FORMAT_DELTA };
+enum { FORMAT_DELTA, FORMAT_PARQUET, FORMAT_JSONL, FORMAT_RAW };
 enum {
     PARTITION_NONE,
     PARTITION_EVENT_DATE,
@@ -41,6 +42,7 @@ struct bronze_inner {
 };
 
 extern const struct bronze_inner bronze_delta; /* delta.c */
+extern const struct bronze_inner bronze_plain; /* plain_node.c */
 
 /* Partition columns, NULL-ended, at most two. */
 const char *const *bronze_partition_columns(int32_t partition_by);

@@ -41,7 +41,7 @@ static sl_error *check(const sl_node_context *context) {
 }
 
 static sl_error *make(struct bronze_node *node, const sl_node_context *context) {
-    node->inner = &bronze_delta;
+    node->inner = node->config->format == FORMAT_DELTA ? &bronze_delta : &bronze_plain;
     sl_error *error =
         widen_schema(node->config->partition_by, node->inner->ingest_time, &node->schema);
     if (error != NULL) {

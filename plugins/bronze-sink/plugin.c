@@ -3,7 +3,7 @@
 #include "bronze.h"
 #include "sink.h"
 
-static const char *const FORMATS[] = {"delta", NULL};
+static const char *const FORMATS[] = {"delta", "parquet", "jsonl", "raw", NULL};
 static const char *const PARTITIONS[] = {"none",        "event_date",  "event_hour",
                                          "ingest_date", "ingest_hour", NULL};
 static const char *const POSITIONS[] = {"own", "adopt", "start", NULL};
@@ -22,7 +22,8 @@ static const sl_option OPTIONS[] = {
      FIELD(format),
      .default_text = "delta",
      .enum_names = FORMATS,
-     .doc = "delta: a Delta table"},
+     .doc = "delta: a Delta table; parquet, jsonl (records as JSON objects), raw (values, one a "
+            "line): plain files, made at each commit, so raise commit.interval with them"},
     {.name = "partition_by",
      .type = SL_OPTION_ENUM,
      FIELD(partition_by),
@@ -52,7 +53,7 @@ static const sl_option OPTIONS[] = {
     {.name = "row_group_size",
      .type = SL_OPTION_SIZE,
      FIELD(row_group_bytes),
-     .default_text = "32MiB",
+     .default_text = "8MiB",
      RANGE(65536, 1e10),
      .doc = "memory at which a row group ends"},
     {.name = "memory",

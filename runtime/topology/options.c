@@ -102,7 +102,11 @@ static bool parse_rest(const struct option_context *context, const sl_option *ta
     if (why == NULL) {
         return true;
     }
-    nearest = nearest != NULL ? nearest : option_nearest(table, member->key);
+    const char *own = option_nearest(table, member->key);
+    if (own != NULL) {
+        const char *both[] = {own, nearest};
+        nearest = sl_nearest_name(member->key, both, nearest == NULL ? 1 : 2);
+    }
     const char *member_path = json_path_member(context->arena, path, member->key);
     if (nearest != NULL) {
         topology_fault_add(context->faults, member->key_place, member_path,

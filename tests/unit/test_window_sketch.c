@@ -9,6 +9,14 @@
 
 #include "window/window.h"
 
+/* Check writes a message for each of its own assertions: too slow for each value. */
+#define must(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            ck_abort_msg("%s", #condition);                                                        \
+        }                                                                                          \
+    } while (0)
+
 static uint64_t random_state;
 
 static uint64_t random_u64(void) { /* splitmix64 */
@@ -39,7 +47,7 @@ static void shuffle(double *values, size_t n) {
 static double sum_of(const double *values, size_t n) {
     exact_sum sum = {0};
     for (size_t i = 0; i < n; i++) {
-        ck_assert(exact_sum_add(&sum, values[i]));
+        must(exact_sum_add(&sum, values[i]));
     }
     double result = exact_sum_value(&sum);
     exact_sum_free(&sum);
@@ -93,7 +101,7 @@ START_TEST(sums_round_right) {
         for (size_t i = 0; i < n; i++) {
             double value = (double)((int64_t)random_u64() >> (random_u64() % 60));
             total += (sl_i128)value;
-            ck_assert(exact_sum_add(&sum, ldexp(value, -20)));
+            must(exact_sum_add(&sum, ldexp(value, -20)));
         }
         ck_assert(exact_sum_value(&sum) == ldexp((double)total, -20));
         ck_assert((double)exact_sum_quad(&sum) == ldexp((double)total, -20));
@@ -114,7 +122,7 @@ START_TEST(sums_merge_in_any_order) {
         shuffle(values, N);
         exact_sum parts[PARTS] = {0};
         for (size_t i = 0; i < N; i++) {
-            ck_assert(exact_sum_add(&parts[random_u64() % PARTS], values[i]));
+            must(exact_sum_add(&parts[random_u64() % PARTS], values[i]));
         }
         exact_sum total = {0};
         for (size_t i = 0; i < PARTS; i++) {
@@ -167,7 +175,7 @@ START_TEST(quantiles_keep_their_error) {
                         : shape == 1 ? exp(uniform * 60 - 30)
                         : shape == 2 ? uniform * 2000 - 1000
                                      : (uniform < 0.3 ? 0 : -log(uniform));
-            ck_assert(dd_sketch_add(&sketch, values[i]));
+            must(dd_sketch_add(&sketch, values[i]));
         }
         qsort(values, N, sizeof(values[0]), compare_doubles);
         for (int p = 0; p <= 1000; p++) {
@@ -187,7 +195,7 @@ START_TEST(quantile_extremes) {
     const double values[] = {4.9e-324, DBL_MIN, 1e-300, 1,    1e300,  DBL_MAX,
                              INFINITY, NAN,     -1e300, -0.0, -4e-320};
     for (size_t i = 0; i < SL_ARRAY_LENGTH(values); i++) {
-        ck_assert(dd_sketch_add(&sketch, values[i]));
+        must(dd_sketch_add(&sketch, values[i]));
     }
     ck_assert_uint_eq(sketch.total, 10);
     ck_assert(fabs(dd_sketch_quantile(&sketch, 1) / DBL_MAX - 1) <= 0.01);
@@ -209,7 +217,7 @@ START_TEST(quantiles_merge_in_any_order) {
         dd_sketch parts[PARTS] = {0};
         dd_sketch total = {0};
         for (size_t i = 0; i < N; i++) {
-            ck_assert(dd_sketch_add(&parts[random_u64() % PARTS], values[i]));
+            must(dd_sketch_add(&parts[random_u64() % PARTS], values[i]));
         }
         for (size_t i = 0; i < PARTS; i++) {
             if (i % 2 == 0) {
@@ -246,13 +254,13 @@ START_TEST(distinct_counts) {
     int64_t n = 0;
     for (; n < SL_DISTINCT_EXACT; n++) {
         uint64_t hash = n == 0 ? 0 : random_u64();
-        ck_assert(hll_sketch_add(&sketch, hash));
-        ck_assert(hll_sketch_add(&sketch, hash));
+        must(hll_sketch_add(&sketch, hash));
+        must(hll_sketch_add(&sketch, hash));
         ck_assert_int_eq(hll_sketch_count(&sketch), n + 1);
     }
     double worst = 0;
     for (int64_t next = 2000; n < 2000000; n++) {
-        ck_assert(hll_sketch_add(&sketch, random_u64()));
+        must(hll_sketch_add(&sketch, random_u64()));
         if (n + 1 == next) {
             double error = fabs((double)hll_sketch_count(&sketch) / (double)next - 1);
             worst = error > worst ? error : worst;
@@ -276,8 +284,8 @@ START_TEST(distinct_counts_merge_in_any_order) {
             uint64_t salt = (uint64_t)round * 77;
             for (uint64_t i = 0; i < sizes[s]; i++) {
                 uint64_t hash = random_u64();
-                ck_assert(hll_sketch_add(&parts[(hash ^ salt) % PARTS], hash));
-                ck_assert(hll_sketch_add(&parts[(i + salt) % PARTS], hash));
+                must(hll_sketch_add(&parts[(hash ^ salt) % PARTS], hash));
+                must(hll_sketch_add(&parts[(i + salt) % PARTS], hash));
             }
             for (size_t i = 0; i < PARTS; i++) {
                 hll_sketch *part = &parts[(i + (size_t)round) % PARTS];

@@ -118,9 +118,15 @@ static int by_rank(const void *a, const void *b) {
     return (left < right) - (left > right);
 }
 
-/* JSON's quotes are for programs. */
+/* JSON's quotes are for programs, and so are sixteen digits. */
 static void print_cell(const char *cell, int width) {
     size_t bytes = strlen(cell);
+    char *end;
+    double number = strtod(cell, &end);
+    if (bytes > (size_t)width && *end == 0) {
+        (void)printf("  %-*.2f", width, number);
+        return;
+    }
     if (bytes > 1 && cell[0] == '"') {
         cell++;
         bytes -= 2;

@@ -15,6 +15,8 @@ struct position {
     const char *path;
 };
 
+#define MAX_PATH_BYTES 1024
+
 static const struct json_place set_place = {0, 0, true};
 
 /* ---- one step ---- */
@@ -183,13 +185,19 @@ static struct json_value *descend(struct loader *loader, struct position *at, co
 }
 
 static void apply(struct loader *loader, const char *set, const char *value_text) {
-    const char *rest = arena_copy(loader->arena, set, (size_t)(value_text - set) - 1);
+    size_t bytes = (size_t)(value_text - set) - 1;
+    if (bytes > MAX_PATH_BYTES) {
+        fault(loader, "$", "", "a path of more than 1024 bytes");
+        return;
+    }
+    const char *rest = arena_copy(loader->arena, set, bytes);
+    int depth = 0;
     struct position at = {
         .object = loader->root, .table = topology_top_keys, .level = AT_TOP, .path = "$"};
     struct json_value *target = loader->root;
     while (rest != NULL && *rest != 0) {
         const char *name = next_name(loader, &at, &rest);
-        if (name == NULL || *name == 0) {
+        if (name == NULL || *name == 0 || ++depth > JSON_MAX_DEPTH) {
             fault(loader, at.path, set, "a path is names with dots between; see --help");
             return;
         }

@@ -70,6 +70,19 @@ static const struct topology_fault *load_bad(const char *text) {
     return topology_faults_at(faults, 0);
 }
 
+/* Loads with one --set, which must fail with a fault that says `part`. */
+static void load_bad_with(const char *text, const char *set, const char *part) {
+    struct topology_options options = {.sets = &set, .n_sets = 1};
+    struct topology_faults *list = NULL;
+    struct topology *made = NULL;
+    sl_error *error = topology_load_text(text, strlen(text), "test.json", "/base", &options,
+                                         registry, &made, &list);
+    ck_assert_ptr_nonnull(error);
+    sl_error_free(error);
+    ck_assert_ptr_nonnull(strstr(topology_faults_at(list, 0)->text, part));
+    topology_faults_free(list);
+}
+
 static const struct topology_node *node(const char *name) {
     for (size_t i = 0; i < topology->n_nodes; i++) {
         if (strcmp(topology->nodes[i].name, name) == 0) {
@@ -183,6 +196,25 @@ START_TEST(set_wins_over_an_unset_variable) {
     load_with("{\"pipeline\":\"p\",\"state\":\"${env:SLUICE_TEST_UNSET}\"," SOURCES "," SINKS "}",
               sets, 1);
     ck_assert_str_eq(topology->state_url, "file:///tmp/state");
+}
+END_TEST
+
+START_TEST(set_does_not_nest_without_end) {
+    sl_buffer path = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&path, "transforms.t.config");
+    for (int i = 0; i < 50000; i++) {
+        (void)sl_buffer_append_text(&path, ".a");
+        if (i == 400) {
+            sl_buffer shorter = SL_BUFFER_INIT;
+            (void)sl_buffer_append(&shorter, path.data, path.bytes);
+            (void)sl_buffer_append_text(&shorter, "=1");
+            load_bad_with(SMALL, sl_buffer_text(&shorter), "a path is names");
+            sl_buffer_free(&shorter);
+        }
+    }
+    (void)sl_buffer_append_text(&path, "=1");
+    load_bad_with(SMALL, sl_buffer_text(&path), "more than 1024 bytes");
+    sl_buffer_free(&path);
 }
 END_TEST
 
@@ -423,6 +455,7 @@ int main(void) {
     tcase_add_test(cases, buffers_of_node_and_edge);
     tcase_add_test(cases, order_is_topological);
     tcase_add_test(cases, set_reaches_everything);
+    tcase_add_test(cases, set_does_not_nest_without_end);
     tcase_add_test(cases, set_wins_over_an_unset_variable);
     tcase_add_test(cases, references_are_put_in_and_masked);
     tcase_add_test(cases, faults_do_not_show_values);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define FIRST_CAPACITY ((size_t)4096)
+#define REHASH_AHEAD 16
 
 /* ---- memory ---- */
 
@@ -68,14 +69,23 @@ static struct dedup_slot *table_find(const struct dedup_table *table, struct ded
     }
 }
 
-static bool table_grow(struct dedup_shared *shared, struct dedup_table *table) {
+static void table_prefetch(const struct dedup_table *table, struct dedup_hash hash) {
+    if (table->capacity != 0) {
+        __builtin_prefetch(&table->slots[(size_t)hash.low & (table->capacity - 1)]);
+    }
+}
+
+static bool table_grow(struct dedup_shared *shared, struct dedup_table *table, size_t least) {
     struct dedup_table grown;
-    size_t capacity = table->capacity == 0 ? FIRST_CAPACITY : table->capacity * 2;
+    size_t capacity = table->capacity == 0 ? least : table->capacity * 2;
     if (!table_make(shared, &grown, capacity)) {
         return false;
     }
     for (size_t i = 0; i < table->capacity; i++) {
         const struct dedup_slot *slot = &table->slots[i];
+        if (i + REHASH_AHEAD < table->capacity) {
+            table_prefetch(&grown, slot[REHASH_AHEAD].hash);
+        }
         if (slot->hash.low != 0 || slot->hash.high != 0) {
             *table_find(&grown, slot->hash) = *slot;
         }
@@ -109,20 +119,37 @@ size_t dedup_stream_keys(const struct dedup_stream *stream) {
     return stream->present.count + stream->before.count;
 }
 
+/* The slice of W is over: its table becomes the one before, and the next one begins as large as it
+ * had to be. */
+static void turn_over(struct dedup_stream *stream) {
+    struct dedup_table old = stream->before;
+    stream->before = stream->present;
+    stream->present = (struct dedup_table){NULL, 0, 0};
+    bool fits = old.capacity == stream->before.capacity && old.capacity != 0 &&
+                stream->before.count > old.capacity / 4;
+    if (fits) {
+        memset(old.slots, 0, old.capacity * sizeof(*old.slots));
+        stream->present = (struct dedup_table){old.slots, old.capacity, 0};
+    } else {
+        table_drop(stream->shared, &old);
+    }
+}
+
 static void set_clock(struct dedup_stream *stream, int64_t clock_us) {
-    int64_t slice = clock_us / stream->shared->within_us;
     stream->clock_us = clock_us;
-    if (slice == stream->slice) {
+    if (clock_us >= stream->slice_from_us && clock_us < stream->slice_to_us) {
         return;
     }
-    table_drop(stream->shared, &stream->before);
+    int64_t within_us = stream->shared->within_us, slice = clock_us / within_us;
     if (slice == stream->slice + 1) {
-        stream->before = stream->present;
-        stream->present = (struct dedup_table){NULL, 0, 0};
-    } else {
+        turn_over(stream);
+    } else if (slice != stream->slice) {
+        table_drop(stream->shared, &stream->before);
         table_drop(stream->shared, &stream->present);
     }
     stream->slice = slice;
+    stream->slice_from_us = slice * within_us;
+    stream->slice_to_us = stream->slice_from_us + within_us;
 }
 
 bool dedup_tick(struct dedup_stream *stream, int64_t timestamp_us) {
@@ -140,10 +167,25 @@ bool dedup_tick(struct dedup_stream *stream, int64_t timestamp_us) {
     return moved;
 }
 
+void dedup_prefetch(const struct dedup_stream *stream, struct dedup_hash hash) {
+    table_prefetch(&stream->present, hash);
+    table_prefetch(&stream->before, hash);
+}
+
+/* As large as the slice before came to need, so that growing happens once and not every W. */
+static size_t first_capacity(const struct dedup_stream *stream) {
+    size_t capacity = FIRST_CAPACITY;
+    while (capacity / 2 < stream->before.count) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
 bool dedup_occurs(struct dedup_stream *stream, struct dedup_hash hash, bool *duplicate) {
     struct dedup_table *present = &stream->present;
     hash.low += hash.low == 0 && hash.high == 0; /* 0 is the empty slot */
-    if (present->count >= present->capacity / 4 * 3 && !table_grow(stream->shared, present)) {
+    if (present->count >= present->capacity / 4 * 3 &&
+        !table_grow(stream->shared, present, first_capacity(stream))) {
         return false;
     }
     struct dedup_slot *slot = table_find(present, hash);

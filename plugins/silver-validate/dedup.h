@@ -53,7 +53,9 @@ struct dedup_log {
 struct dedup_stream {
     struct dedup_shared *shared;
     struct dedup_table present, before;
-    int64_t slice; /* clock divided by W */
+    int64_t slice;         /* clock divided by W, */
+    int64_t slice_from_us; /* and its bounds */
+    int64_t slice_to_us;
     int64_t clock_us;
     bool clock_known;
     struct dedup_log log;
@@ -70,6 +72,9 @@ size_t dedup_stream_keys(const struct dedup_stream *stream);
  * moved.
  */
 bool dedup_tick(struct dedup_stream *stream, int64_t timestamp_us);
+
+/* Has the memory that a look-up of `hash` will touch fetched meanwhile. */
+void dedup_prefetch(const struct dedup_stream *stream, struct dedup_hash hash);
 
 /* Notes that `hash` occurs at the present clock; *duplicate: it did within W before. False when
  * memory is short. */

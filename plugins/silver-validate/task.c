@@ -93,29 +93,32 @@ static bool hash_key(sl_task *task, int64_t row, struct dedup_hash *out, bool *n
     return true;
 }
 
-/* Whether the record is a duplicate, and the log of it. `valid`: the row before the last is its. */
-static bool look_up(sl_task *task, struct dedup_stream *dedup, int64_t offset, int64_t time_us,
-                    bool valid, bool *duplicate) {
-    bool moved = dedup_tick(dedup, time_us);
+/* One record of a group. */
+struct record {
+    bool accepted;
+    bool keyed; /* no part of its key is null */
+    bool duplicate;
     struct dedup_hash hash;
-    bool null = true;
-    *duplicate = false;
-    if (valid && !hash_key(task, task->rows.length - 1, &hash, &null)) {
-        return false;
-    }
-    if (null) {
+};
+
+/* Whether the record is a duplicate, and the log of it. */
+static bool look_up(struct dedup_stream *dedup, int64_t offset, int64_t time_us,
+                    struct record *record) {
+    bool moved = dedup_tick(dedup, time_us);
+    if (!record->keyed) {
         return !moved || dedup_log_record(dedup, offset, NULL);
     }
-    return dedup_occurs(dedup, hash, duplicate) && dedup_log_record(dedup, offset, &hash);
+    return dedup_occurs(dedup, record->hash, &record->duplicate) &&
+           dedup_log_record(dedup, offset, &record->hash);
 }
 
 /* ---- one batch ---- */
 
 /* The columns behind the schema's: computed ones, and where the record comes from. */
-static bool finish_row(sl_task *task, const struct lane_stream *lane, int64_t offset) {
+static bool finish_row(sl_task *task, const struct lane_stream *lane, int64_t row, int64_t offset) {
     sl_builder *column = &task->rows.children[task->node->first_computed];
     for (size_t i = 0; i < task->n_computed; i++, column++) {
-        if (!expression_append(task->computed[i], &task->rows, task->rows.length - 1, column)) {
+        if (!expression_append(task->computed[i], &task->rows, row, column)) {
             return false;
         }
     }
@@ -160,26 +163,92 @@ static sl_error *decode_row(sl_task *task, const struct raw *raw, int64_t row, b
                                &task->rows, &task->rejects, accepted);
 }
 
-static sl_error *take_rows(sl_task *task, const struct lane_stream *lane, const struct raw *raw,
-                           int64_t rows, int64_t *duplicates) {
-    for (int64_t row = 0; row < rows; row++) {
-        int64_t before = task->rows.length;
-        bool accepted, duplicate = false;
-        sl_error *error = decode_row(task, raw, row, &accepted);
+/* Decodes the group's records, and has the memory of their keys fetched on the way. */
+static sl_error *decode_group(sl_task *task, const struct lane_stream *lane, const struct raw *raw,
+                              int64_t first, int n, struct record *records) {
+    for (int i = 0; i < n; i++) {
+        struct record *record = &records[i];
+        bool null = true;
+        *record = (struct record){0};
+        sl_error *error = decode_row(task, raw, first + i, &record->accepted);
         if (error != NULL) {
             return error;
         }
-        if (lane->dedup != NULL) {
-            int64_t time_us = sl_array_is_null(raw->timestamps, row) ? -1 : raw->times_us[row];
-            if (!look_up(task, lane->dedup, raw->offsets[row], time_us, accepted, &duplicate)) {
-                return sl_error_no_memory();
-            }
+        if (lane->dedup == NULL || !record->accepted) {
+            continue;
         }
-        if (duplicate) {
-            sl_builder_truncate(&task->rows, before);
-            ++*duplicates;
-        } else if (accepted && !finish_row(task, lane, raw->offsets[row])) {
+        if (!hash_key(task, task->rows.length - 1, &record->hash, &null)) {
             return sl_error_no_memory();
+        }
+        record->keyed = !null;
+        if (!null) {
+            dedup_prefetch(lane->dedup, record->hash);
+        }
+    }
+    return NULL;
+}
+
+/* There are duplicates among the group's rows: takes the rows back and decodes the others again,
+ * which is rare and cheaper than moving columns. */
+static sl_error *decode_again(sl_task *task, const struct raw *raw, int64_t first, int n,
+                              const struct record *records, int64_t before) {
+    uint64_t dropped = sl_json_decoder_dropped(task->decoder);
+    sl_builder_truncate(&task->rows, before);
+    for (int i = 0; i < n; i++) {
+        bool accepted;
+        if (!records[i].accepted || records[i].duplicate) {
+            continue;
+        }
+        sl_error *error = decode_row(task, raw, first + i, &accepted);
+        if (error != NULL) {
+            return error;
+        }
+    }
+    /* their properties have been counted */
+    task->dropped_properties += sl_json_decoder_dropped(task->decoder) - dropped;
+    return NULL;
+}
+
+/* A look-up in the tables of keys mostly misses every cache. Decoding a few records further before
+ * looking up gives the memory time to come. */
+#define GROUP 8
+
+static sl_error *take_group(sl_task *task, const struct lane_stream *lane, const struct raw *raw,
+                            int64_t first, int n, int64_t *duplicates) {
+    struct record records[GROUP];
+    int64_t before = task->rows.length, found = 0;
+    sl_error *error = decode_group(task, lane, raw, first, n, records);
+    if (error != NULL) {
+        return error;
+    }
+    for (int i = 0; i < n && lane->dedup != NULL; i++) {
+        int64_t row = first + i;
+        int64_t time_us = sl_array_is_null(raw->timestamps, row) ? -1 : raw->times_us[row];
+        if (!look_up(lane->dedup, raw->offsets[row], time_us, &records[i])) {
+            return sl_error_no_memory();
+        }
+        found += records[i].duplicate;
+    }
+    *duplicates += found;
+    if (found > 0) {
+        error = decode_again(task, raw, first, n, records, before);
+    }
+    for (int i = 0; i < n && error == NULL; i++) {
+        if (records[i].accepted && !records[i].duplicate &&
+            !finish_row(task, lane, before++, raw->offsets[first + i])) {
+            error = sl_error_no_memory();
+        }
+    }
+    return error;
+}
+
+static sl_error *take_rows(sl_task *task, const struct lane_stream *lane, const struct raw *raw,
+                           int64_t rows, int64_t *duplicates) {
+    for (int64_t row = 0; row < rows; row += GROUP) {
+        int n = rows - row < GROUP ? (int)(rows - row) : GROUP;
+        sl_error *error = take_group(task, lane, raw, row, n, duplicates);
+        if (error != NULL) {
+            return error;
         }
     }
     for (size_t i = 0; i < task->rejects.n; i++) {

@@ -7,11 +7,13 @@
 
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TERMINAL_INTERVAL_MS 250
 #define LOG_INTERVAL_MS 5000
 #define BAR_CELLS 10
+#define YEAR_2000_S INT64_C(946684800)
 
 struct progress {
     struct log *log;
@@ -231,6 +233,20 @@ static bool ends_with(const char *text, const char *end) {
     return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
 }
 
+/* A point in time or a length of it: gauges have no other sign than their size. */
+static void append_seconds(sl_buffer *out, int64_t seconds) {
+    time_t time = (time_t)seconds;
+    struct tm parts;
+    char text[32];
+    if (seconds > YEAR_2000_S && gmtime_r(&time, &parts) != NULL &&
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts) > 0) {
+        (void)sl_buffer_append_text(out, text);
+    } else {
+        number_count(out, seconds);
+        (void)sl_buffer_append_text(out, " s");
+    }
+}
+
 static void append_metrics(sl_buffer *out, const struct snapshot_node *node) {
     for (size_t i = 0; i < node->n_metrics; i++) {
         const struct snapshot_metric *metric = &node->metrics[i];
@@ -240,6 +256,8 @@ static void append_metrics(sl_buffer *out, const struct snapshot_node *node) {
         (void)sl_buffer_printf(out, "\n      %s ", metric->name);
         if (ends_with(metric->name, "bytes") || ends_with(metric->name, "bytes_total")) {
             number_bytes(out, metric->value);
+        } else if (metric->is_gauge && ends_with(metric->name, "_seconds")) {
+            append_seconds(out, metric->value);
         } else {
             number_count(out, metric->value);
         }

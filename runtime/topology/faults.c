@@ -143,6 +143,5 @@ void topology_faults_mask(struct topology_faults *faults, const struct secrets *
     for (size_t i = 0; i < faults->n && !secrets_is_empty(secrets); i++) {
         struct topology_fault *fault = &faults->entries[i].fault;
         fault->text = masked(faults, secrets, fault->text);
-        fault->path = masked(faults, secrets, fault->path);
     }
 }

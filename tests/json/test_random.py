@@ -4,22 +4,25 @@ and jsonschema, and with pyarrow on the values of the columns."""
 import decimal
 import json
 import os
-import pathlib
 import random
 import subprocess
 
 import pyarrow as pa
 import pytest
 
-from tests.json import generate
+from tests.json import BUILD, generate, make
 from tests.json.oracle import Oracle, Refused, date_time_us
 
-BUILD = pathlib.Path(os.environ.get("BUILD", pathlib.Path(__file__).parents[2] / "build"))
 SYNTAX = (
     "empty too_large too_deep truncated trailing_bytes bad_syntax bad_number bad_escape bad_utf8 "
     "lone_surrogate control_character duplicate_key"
 ).split()
 SEEDS = int(os.environ.get("JSON_SEEDS", "200"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tool():
+    make("build/tests/tools/json_columns")
 
 
 def decode(schema_path, lines, *options):

@@ -350,6 +350,7 @@ void task_flush(void *arg) {
     note_coverage(task);
     hand_over_samples(task);
     task->rows_since_flush = 0;
+    lane_spin(task->lane); /* an input that counted as full takes a batch again */
     task->piece = NULL;
     if (failed || nothing || node->task_ops->flush == NULL) {
         host_done(&task->flush, NULL);

@@ -267,6 +267,14 @@ static bool wait_for_room(sl_task *task) {
     return false;
 }
 
+/* What is not acknowledged yet counts against the input's buffer. */
+static int64_t tell_held(sl_task *task) {
+    int64_t held =
+        atomic_load(&task->lane->handed_bytes) - atomic_load(&task->lane->answered_bytes);
+    task->services->hold(task->self, (size_t)held);
+    return held;
+}
+
 static enum outcome hand_over(sl_task *task, sl_error **error) {
     enum outcome outcome = HANDED;
     while (task->row < task->batch->rows && outcome == HANDED) {
@@ -279,13 +287,10 @@ static enum outcome hand_over(sl_task *task, sl_error **error) {
     if (outcome == FULL) {
         atomic_store(&task->lane->waiting, 1);
     }
-    int64_t held =
-        atomic_load(&task->lane->handed_bytes) - atomic_load(&task->lane->answered_bytes);
-    if (outcome == FULL && held == 0 && !task->node->section->embedded) {
+    if (tell_held(task) == 0 && outcome == FULL && !task->node->section->embedded) {
         /* The producer was full of what has been answered since: nobody else would signal. */
         wakeup_signal(task->lane->fd);
     }
-    task->services->hold(task->self, (size_t)held);
     return outcome;
 }
 
@@ -304,6 +309,7 @@ static void check_flush(sl_task *task) {
     if (failed || (handed && answered)) {
         sl_request *request = task->flush;
         task->flush = NULL;
+        tell_held(task);
         task->services->done(request, failed ? sink_failure(task->node) : NULL);
     }
 }

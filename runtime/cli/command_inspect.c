@@ -129,7 +129,7 @@ static int inspect_one(struct plugin_registry *registry, const char *name, bool 
     const struct plugin *plugin;
     sl_error *error = plugin_registry_get(registry, name, &plugin);
     if (error != NULL) {
-        return cli_fail(error, CLI_BAD_USAGE);
+        return cli_fail(error);
     }
     if (!json) {
         return print_plugin_text(plugin);
@@ -184,7 +184,7 @@ static int inspect_all(struct plugin_registry *registry, bool json) {
     sl_error *error = copy_names(registry, &arena, &names, &n);
     if (error != NULL) {
         arena_free(&arena);
-        return cli_fail(error, CLI_FAILED);
+        return cli_fail(error);
     }
     sl_buffer text = SL_BUFFER_INIT;
     struct json_out out = {0};
@@ -218,7 +218,7 @@ static int run(const struct cli_args *args) {
     struct plugin_registry *registry = NULL;
     sl_error *error = cli_registry(args, &registry);
     if (error != NULL) {
-        return cli_fail(error, CLI_FAILED);
+        return cli_fail(error);
     }
     bool json = cli_args_get(args, "--json") != NULL;
     int status;

@@ -74,7 +74,7 @@ static struct log *open_log(const struct cli_args *args, int *status) {
     }
     struct log *log = log_open(STDERR_FILENO, level, format);
     if (log == NULL) {
-        *status = cli_fail(sl_error_no_memory(), CLI_FAILED);
+        *status = cli_fail(sl_error_no_memory());
     }
     return log;
 }
@@ -89,7 +89,7 @@ static int run(const struct cli_args *args) {
     struct progress *progress = progress_new(log, cli_args_get(args, "--json") != NULL);
     sl_error *error = progress == NULL ? sl_error_no_memory() : cli_load(args, &loaded);
     if (error != NULL) {
-        status = cli_fail(error, CLI_FAILED);
+        status = cli_fail(error);
     } else if (loaded.topology == NULL) {
         cli_print_faults(args->operands[0], loaded.faults);
         status = CLI_BAD_USAGE;

@@ -291,7 +291,7 @@ static int run(const struct cli_args *args) {
     }
     struct checked checked = {loaded.topology, host, graph};
     if (error != NULL) {
-        status = cli_fail(error, CLI_FAILED);
+        status = cli_fail(error);
     } else if (cli_args_get(args, "--json") != NULL) {
         status = print_json(args->operands[0], loaded.faults, &checked);
     } else {

@@ -96,7 +96,8 @@ void cli_write_faults(struct json_out *out, const struct topology_faults *faults
     json_out_end_array(out);
 }
 
-int cli_fail(sl_error *error, int status) {
+int cli_fail(sl_error *error) {
+    int status = sl_error_is(error, SL_ERROR_CONFIG) ? CLI_BAD_USAGE : CLI_FAILED;
     (void)fprintf(stderr, "sluice: %s\n", sl_error_message(error));
     sl_error_free(error);
     return status;

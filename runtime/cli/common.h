@@ -33,8 +33,9 @@ void cli_print_faults(const char *file, const struct topology_faults *faults);
 /* The same as a JSON array. */
 void cli_write_faults(struct json_out *out, const struct topology_faults *faults);
 
-/* Prints "sluice: MESSAGE" to stderr, frees the error, returns `status`. */
-int cli_fail(sl_error *error, int status);
+/* Prints "sluice: MESSAGE" to stderr, frees the error; CLI_BAD_USAGE for a CONFIG error, else
+ * CLI_FAILED. */
+int cli_fail(sl_error *error);
 
 /* Lanes that a run would have. */
 uint32_t cli_lanes(const struct topology *topology);

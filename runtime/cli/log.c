@@ -56,7 +56,7 @@ struct log *log_open(int fd, sl_log_level level, enum log_format format) {
     log->fd = fd;
     log->level = level;
     log->format = format;
-    log->terminal = isatty(fd) == 1;
+    log->terminal = isatty(fd) == 1 && format == LOG_TEXT;
     log->colours = log_colours(fd);
     if (pthread_mutex_init(&log->mutex, NULL) != 0) {
         free(log);

@@ -27,7 +27,7 @@ void log_mask(struct log *log, sl_buffer *text);
 void log_write(struct log *log, sl_log_level level, const char *node, const char *message);
 void log_printf(struct log *log, sl_log_level level, const char *node, const char *format, ...)
     SL_PRINTF(4, 5);
-/* True when the log goes to a terminal, where a status line may stand. */
+/* True when the log goes to a terminal as text: a status line may stand there. */
 bool log_is_terminal(const struct log *log);
 /* Replaces the status line; NULL takes it away. Nothing happens when it is no terminal. */
 void log_set_status(struct log *log, const char *text);

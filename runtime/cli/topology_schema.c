@@ -185,7 +185,7 @@ int topology_schema_print(struct plugin_registry *registry) {
     struct plugins plugins = {.n = 0};
     sl_error *error = load_all(registry, &plugins);
     if (error != NULL) {
-        return cli_fail(error, CLI_FAILED);
+        return cli_fail(error);
     }
     struct json_out out = {0};
     json_out_object(&out);

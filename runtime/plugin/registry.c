@@ -10,6 +10,7 @@
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SUFFIX ".so"
@@ -51,6 +52,10 @@ static sl_error *insert_path(struct plugin_registry *registry, size_t at, const 
 }
 
 sl_error *plugin_registry_add_path(struct plugin_registry *registry, const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        return sl_error_new(SL_ERROR_CONFIG, "there is no folder %s to search for plugins", path);
+    }
     for (size_t i = 0; i < registry->n_named; i++) {
         if (strcmp(registry->paths[i], path) == 0) {
             return NULL;

@@ -22,11 +22,12 @@ struct plugin_registry;
 /*
  * paths: folders, searched in order; after them those of the installed tree
  * ($PREFIX/lib/sluice/plugins beside the executable) and of a build tree (plugins/ beside the
- * executable). On success *out is owned by the caller.
+ * executable). On success *out is owned by the caller. CONFIG: a path is no folder.
  */
 sl_error *plugin_registry_new(const char *const *paths, size_t n_paths,
                               struct plugin_registry **out);
-/* Adds folders that come before the default ones ("plugin.path" of a topology). */
+/* Adds a folder that comes before the default ones ("plugin.path" of a topology). CONFIG when there
+ * is none. */
 sl_error *plugin_registry_add_path(struct plugin_registry *registry, const char *path);
 
 /*

@@ -238,6 +238,21 @@ static void add_syntax_fault(void *arg, struct json_place place, const char *pat
     topology_fault_add(loader->faults, place, path, "%s", text);
 }
 
+/* One folder of "plugin.path"; one that is not there is a fault. */
+static sl_error *add_plugin_path(struct loader *loader, const struct json_value *value,
+                                 const char *path) {
+    const char *folder = value->kind == JSON_STRING && !value->broken
+                             ? location_path(loader->arena, loader->directory, value->text)
+                             : NULL;
+    sl_error *error = folder == NULL ? NULL : plugin_registry_add_path(loader->registry, folder);
+    if (sl_error_is(error, SL_ERROR_CONFIG)) {
+        topology_fault_add(loader->faults, value->place, path, "%s", sl_error_message(error));
+        sl_error_free(error);
+        error = NULL;
+    }
+    return error;
+}
+
 static sl_error *add_plugin_paths(struct loader *loader, const struct topology_options *options) {
     for (size_t i = 0; options != NULL && i < options->n_plugin_paths; i++) {
         sl_error *error = plugin_registry_add_path(loader->registry, options->plugin_paths[i]);
@@ -252,20 +267,17 @@ static sl_error *add_plugin_paths(struct loader *loader, const struct topology_o
     substitute(value, "$['plugin.path']", loader->directory, loader->arena,
                &loader->loaded->secrets, loader->faults);
     /* what is wrong with its type is reported with the other keys */
-    const struct json_value *item = value->kind == JSON_ARRAY ? value->first : value;
-    for (; item != NULL; item = item->next) {
-        const char *path = item->kind == JSON_STRING && !item->broken
-                               ? location_path(loader->arena, loader->directory, item->text)
-                               : NULL;
-        sl_error *error = path == NULL ? NULL : plugin_registry_add_path(loader->registry, path);
-        if (error != NULL) {
-            return error;
-        }
-        if (item == value) {
-            break;
-        }
+    if (value->kind != JSON_ARRAY) {
+        return add_plugin_path(loader, value, "$['plugin.path']");
     }
-    return NULL;
+    sl_error *error = NULL;
+    size_t i = 0;
+    for (const struct json_value *item = value->first; item != NULL && error == NULL;
+         item = item->next) {
+        error =
+            add_plugin_path(loader, item, json_path_item(loader->arena, "$['plugin.path']", i++));
+    }
+    return error;
 }
 
 /* Everything from the text to the checked drafts. */

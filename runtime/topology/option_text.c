@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_CANDIDATES 256
 
@@ -117,15 +118,25 @@ void option_describe(const sl_option *option, sl_buffer *out) {
 }
 
 bool option_is_secret_name(const char *key) {
-    static const char *const parts[] = {
-        "password",   "passwd",     "secret",      "token.value",
-        "credential", "private",    "key.pem",     "sasl.oauthbearer.config",
-        "accesskey",  "access.key", "account.key", "apikey",
-        "api.key"};
+    static const char *const parts[] = {"password",
+                                        "passwd",
+                                        "passphrase",
+                                        "secret",
+                                        "credential",
+                                        "private.key",
+                                        "key.pem",
+                                        "account.key",
+                                        "accesskey",
+                                        "access.key",
+                                        "apikey",
+                                        "api.key",
+                                        "sasl.oauthbearer.config"};
+    static const char last[] = "token";
+    size_t bytes = strlen(key);
     for (size_t i = 0; i < SL_ARRAY_LENGTH(parts); i++) {
         if (strcasestr(key, parts[i]) != NULL) {
             return true;
         }
     }
-    return false;
+    return bytes >= sizeof(last) - 1 && strcasecmp(key + bytes - (sizeof(last) - 1), last) == 0;
 }

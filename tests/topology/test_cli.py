@@ -63,6 +63,18 @@ def test_a_file_that_is_not_there():
     assert "No such file" in answer["faults"][0]["message"]
 
 
+def test_a_plugin_folder_that_is_not_there(tmp_path):
+    for args in (["inspect"], ["validate", SHORT], ["run", SHORT]):
+        done = runner.run([*args, "--plugin-path", "/no/such/folder"])
+        assert done.returncode == 2 and "there is no folder /no/such/folder" in done.stderr
+    args = ["--set", 'plugin.path=["/no/such/folder"]']
+    done, answer = runner.validate_json(SHORT, args)
+    assert done.returncode == 2
+    assert answer["faults"][0]["path"] == "$['plugin.path'][0]"
+    good = runner.run(["validate", SHORT, "--set", f"plugin.path={runner.TEST_PLUGINS}"])
+    assert good.returncode == 0
+
+
 # ---- inspect
 
 

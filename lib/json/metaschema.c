@@ -16,77 +16,78 @@
 #define DEF(name) "{\"$ref\":\"#/$defs/" name "\"}"
 
 /* clang-format off: it would not break these lines where they read well */
-/* Left as they are, because these lines are broken where they read well. */
+/* Left as they are: these lines are broken where they read well. */
 /* clang-format off */
 static const char schema_text[] =
-    "{\"$schema\":\"" BASE "schema\",\"$id\":\"" BASE "schema\",\"$vocabulary\":{" "\"" BASE
-    "vocab/core\":true,\"" BASE "vocab/applicator\":true," "\"" BASE
-    "vocab/unevaluated\":true,\"" BASE "vocab/validation\":true," "\"" BASE
-    "vocab/meta-data\":true,\"" BASE "vocab/format-annotation\":true," "\"" BASE
-    "vocab/content\":true},\"$dynamicAnchor\":\"meta\",\"allOf\":["
+    "{\"$schema\":\"" BASE "schema\",\"$id\":\"" BASE "schema\",\"$vocabulary\":{"
+    "\"" BASE "vocab/core\":true,\"" BASE "vocab/applicator\":true,"
+    "\"" BASE "vocab/unevaluated\":true,\"" BASE "vocab/validation\":true,"
+    "\"" BASE "vocab/meta-data\":true,\"" BASE "vocab/format-annotation\":true,"
+    "\"" BASE "vocab/content\":true},\"$dynamicAnchor\":\"meta\",\"allOf\":["
     "{\"$ref\":\"meta/core\"},{\"$ref\":\"meta/applicator\"},{\"$ref\":\"meta/unevaluated\"},"
     "{\"$ref\":\"meta/validation\"},{\"$ref\":\"meta/meta-data\"},"
     "{\"$ref\":\"meta/format-annotation\"},{\"$ref\":\"meta/content\"}],"
-    "\"type\":[\"object\",\"boolean\"],\"properties\":{" "\"definitions\":" SCHEMA_MAP
-    ",\"dependencies\":{\"type\":\"object\"," "\"additionalProperties\":{\"anyOf\":[" SCHEMA
+    "\"type\":[\"object\",\"boolean\"],\"properties\":{"
+    "\"definitions\":" SCHEMA_MAP ",\"dependencies\":{\"type\":\"object\","
+    "\"additionalProperties\":{\"anyOf\":[" SCHEMA
     ",{\"$ref\":\"meta/validation#/$defs/stringArray\"}]}},"
     "\"$recursiveAnchor\":{\"$ref\":\"meta/core#/$defs/anchorString\"},"
     "\"$recursiveRef\":{\"$ref\":\"meta/core#/$defs/uriReferenceString\"}}}";
 
 static const char core_text[] =
-    HEAD("core") "\"properties\":{\"$id\":{\"$ref\":\"#/$defs/"
-    "uriReferenceString\",\"pattern\":\"^[^#]*#?$\"}," "\"$schema\":" DEF("uriString")
-    ",\"$ref\":" DEF "uriReferenceString" "," "\"$anchor\":" DEF("anchorString")
-    ",\"$dynamicRef\":" DEF "uriReferenceString" "," "\"$dynamicAnchor\":" DEF "anchorString"
-    ",\"$vocabulary\":{" "\"type\":\"object\"," "\"propertyNames\"" ":" DEF "uriString" ",\"ad"
-    "ditio" "nalPr" "opert" "ies\"" ":{" "\"typ" "e\":" "\"boo" "lean" "\"}}," "\"$" "comme"
-    "nt\":" "{\"ty" "pe\":" "\"str" "ing\"" "},\"$" "defs" "\"" ":" SCHEMA_MAP "},\"$" "defs"
-    "\":{" "\"anc" "horSt" "ring" "\":{" "\"typ" "e\":" "\"str" "ing\"" ",\"pa" "ttern" "\":"
-    "\"^[" "A-Za-" "z_][-" "A-Za-" "z0-9." "_]*$" "\"}," "\"uri" "Strin" "g\":{" "\"typ" "e\":"
-    "\"str" "ing\"" ",\"fo" "rmat" "\":" "\"uri" "\"}," "\"uri" "Refer" "enceS" "tring" "\":{"
-    "\"typ" "e\":" "\"str" "ing\"" ",\"fo" "rmat" "\":" "\"uri" "-refe" "rence" "\"}}" "}";
+    HEAD("core")
+    "\"properties\":{\"$id\":{\"$ref\":\"#/$defs/uriReferenceString\",\"pattern\":\"^[^#]*#?$\"},"
+    "\"$schema\":" DEF("uriString") ",\"$ref\":" DEF("uriReferenceString") ","
+    "\"$anchor\":" DEF("anchorString") ",\"$dynamicRef\":" DEF("uriReferenceString") ","
+    "\"$dynamicAnchor\":" DEF("anchorString") ",\"$vocabulary\":{\"type\":\"object\","
+    "\"propertyNames\":" DEF("uriString") ",\"additionalProperties\":{\"type\":\"boolean\"}},"
+    "\"$comment\":{\"type\":\"string\"},\"$defs\":" SCHEMA_MAP "},\"$defs\":{"
+    "\"anchorString\":{\"type\":\"string\",\"pattern\":\"^[A-Za-z_][-A-Za-z0-9._]*$\"},"
+    "\"uriString\":{\"type\":\"string\",\"format\":\"uri\"},"
+    "\"uriReferenceString\":{\"type\":\"string\",\"format\":\"uri-reference\"}}}";
 
 static const char applicator_text[] =
-    HEAD("applicator") "\"properties\":{\"prefixItems\":" DEF "schemaArray" ",\"items\":" SCHEMA
-    ",\"contains\":" SCHEMA ",\"additionalProperties\":" SCHEMA ",\"properties\":" SCHEMA_MAP ","
+    HEAD("applicator")
+    "\"properties\":{\"prefixItems\":" DEF("schemaArray") ",\"items\":" SCHEMA ","
+    "\"contains\":" SCHEMA ",\"additionalProperties\":" SCHEMA ",\"properties\":" SCHEMA_MAP ","
     "\"patternProperties\":{\"type\":\"object\",\"additionalProperties\":" SCHEMA ","
     "\"propertyNames\":{\"format\":\"regex\"}},\"dependentSchemas\":" SCHEMA_MAP ","
     "\"propertyNames\":" SCHEMA ",\"if\":" SCHEMA ",\"then\":" SCHEMA ",\"else\":" SCHEMA ","
-    "\"allOf\":" DEF("schemaArray") ",\"anyOf\":" DEF "schemaArray" "," "\"oneOf\":" DEF
-    "schemaArray" ",\"not\":" SCHEMA "},\"$defs\":{\"schemaArray\":{"
-    "\"type\":\"array\",\"minItems\":1," "\"items\":" SCHEMA "}}}";
+    "\"allOf\":" DEF("schemaArray") ",\"anyOf\":" DEF("schemaArray") ","
+    "\"oneOf\":" DEF("schemaArray") ",\"not\":" SCHEMA "},\"$defs\":{\"schemaArray\":{"
+    "\"type\":\"array\",\"minItems\":1,\"items\":" SCHEMA "}}}";
 
 static const char unevaluated_text[] =
-    HEAD("unevaluated") "\"properties\":{\"unevaluatedItems\":" SCHEMA
-    ",\"unevaluatedProperties\":" SCHEMA "}}";
+    HEAD("unevaluated")
+    "\"properties\":{\"unevaluatedItems\":" SCHEMA ",\"unevaluatedProperties\":" SCHEMA "}}";
 
 static const char validation_text[] =
-    HEAD("validation") "\"properties\":{\"type\":{\"anyOf\":[" DEF "simpleTypes"
-    ",{\"type\":\"array\"," "\"items\":" DEF "simpleTypes"
-    ",\"minItems\":1,\"uniqueItems\":true}]},"
-    "\"const\":true,\"enum\":{\"type\":\"array\",\"items\":" "true},"
-    "\"multipleOf\":{\"type\":\"number\"," "\"exclusiveMinimum\":0},"
-    "\"maximum\":{\"type\":\"number\"},\"exclusiveMaximum\":{" "\"type\":\"number\"},"
-    "\"minimum\":{\"type\":\"number\"},\"exclusiveMinimum\":{" "\"type\":\"number\"},"
-    "\"maxLength\":" DEF("size") ",\"minLength\":" DEF "size" ","
-    "\"pattern\":{\"type\":\"string\",\"format\":" "\"regex\"}," "\"maxItems\":" DEF "size"
-    ",\"minItems\"" ":" DEF("size") "," "\"un" "ique" "Item" "s\":" "{\"t" "ype" "\":" "\"bo"
-    "olea" "n\"}" "," "\"ma" "xCon" "tain" "s\"" ":" DEF("size") ",\"minContains\":" DEF "size"
-    "," "\"ma" "xPro" "pert" "ies" "\"" ":" DEF("size") ",\"minProperties\":" DEF "size" ","
-    "\"required\":" DEF "stringArray" ",\"dependentRequired\":{" "\"type\":\"object\","
-    "\"additionalProperties\":" DEF "stringArray" "}},\"$defs\":{"
-    "\"size\":{\"type\":\"integer\"," "\"minimum\":0}," "\"nonNegativeInteger\":" DEF("size")
-    ",\"nonNegativeIntege" "rDefault0\":" DEF "size" "," "\"simpleTypes\":{"
-    "\"enum\":[\"array\"," "\"boolean\"," "\"integer\"," "\"null\",\"number\"," "\"object\","
-    "\"string\"]}," "\"stringArray\":{" "\"type\":\"array\"," "\"items\":{\"type\":"
-    "\"string\"}," "\"uniqueItems\":" "true}}}";
+    HEAD("validation")
+    "\"properties\":{\"type\":{\"anyOf\":[" DEF("simpleTypes") ",{\"type\":\"array\","
+    "\"items\":" DEF("simpleTypes") ",\"minItems\":1,\"uniqueItems\":true}]},"
+    "\"const\":true,\"enum\":{\"type\":\"array\",\"items\":true},"
+    "\"multipleOf\":{\"type\":\"number\",\"exclusiveMinimum\":0},"
+    "\"maximum\":{\"type\":\"number\"},\"exclusiveMaximum\":{\"type\":\"number\"},"
+    "\"minimum\":{\"type\":\"number\"},\"exclusiveMinimum\":{\"type\":\"number\"},"
+    "\"maxLength\":" DEF("size") ",\"minLength\":" DEF("size") ","
+    "\"pattern\":{\"type\":\"string\",\"format\":\"regex\"},"
+    "\"maxItems\":" DEF("size") ",\"minItems\":" DEF("size") ","
+    "\"uniqueItems\":{\"type\":\"boolean\"},"
+    "\"maxContains\":" DEF("size") ",\"minContains\":" DEF("size") ","
+    "\"maxProperties\":" DEF("size") ",\"minProperties\":" DEF("size") ","
+    "\"required\":" DEF("stringArray") ",\"dependentRequired\":{\"type\":\"object\","
+    "\"additionalProperties\":" DEF("stringArray") "}},\"$defs\":{"
+    "\"size\":{\"type\":\"integer\",\"minimum\":0},"
+    "\"nonNegativeInteger\":" DEF("size") ",\"nonNegativeIntegerDefault0\":" DEF("size") ","
+    "\"simpleTypes\":{\"enum\":[\"array\",\"boolean\",\"integer\",\"null\",\"number\","
+    "\"object\",\"string\"]},\"stringArray\":{\"type\":\"array\","
+    "\"items\":{\"type\":\"string\"},\"uniqueItems\":true}}}";
 
 static const char meta_data_text[] =
     HEAD("meta-data")
-    "\"properties\":{\"title\":{\"type\":\"string\"},\"description\":{\"type\":" "\"string\"},"
-    "\"default\":true,\"deprecated\":{\"type\":\"boolean\"},\"readOnly\":{"
-    "\"type\":\"boolean\"},"
-    "\"writeOnly\":{\"type\":\"boolean\"},\"examples\":{\"type\":\"array\"," "\"items\":true}}}";
+    "\"properties\":{\"title\":{\"type\":\"string\"},\"description\":{\"type\":\"string\"},"
+    "\"default\":true,\"deprecated\":{\"type\":\"boolean\"},\"readOnly\":{\"type\":\"boolean\"},"
+    "\"writeOnly\":{\"type\":\"boolean\"},\"examples\":{\"type\":\"array\",\"items\":true}}}";
 
 static const char format_annotation_text[] =
     HEAD("format-annotation") "\"properties\":{\"format\":{\"type\":\"string\"}}}";
@@ -95,9 +96,9 @@ static const char format_assertion_text[] =
     HEAD("format-assertion") "\"properties\":{\"format\":{\"type\":\"string\"}}}";
 
 static const char content_text[] =
-    HEAD("content") "\"properties\":{\"contentEncoding\":{\"type\":\"string\"},"
+    HEAD("content")
+    "\"properties\":{\"contentEncoding\":{\"type\":\"string\"},"
     "\"contentMediaType\":{\"type\":\"string\"},\"contentSchema\":" SCHEMA "}}";
-
 /* clang-format on */
 
 static const struct {

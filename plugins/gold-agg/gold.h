@@ -151,8 +151,8 @@ struct outbox_item {
 };
 
 struct own_stream {
-    const sl_stream *stream; /* NULL until it is resumed */
-    int64_t acknowledged;    /* SL_OFFSET_NONE: nobody has, in this run */
+    const sl_stream *stream; /* NULL until it is resumed, and when nobody reads it */
+    int64_t acknowledged;
     struct outbox_item *items;
     size_t n_items;
     size_t capacity;

@@ -143,9 +143,6 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->flags = context->flags;
     node->rows_schema = context->inputs[0].schema;
     node->offset_column = find_offsets(node->rows_schema);
-    for (int i = 0; i < OUTPUTS; i++) {
-        node->outputs[i].acknowledged = SL_OFFSET_NONE;
-    }
     sl_error *error = make_plan(context, &node->plan);
     if (error == NULL) {
         const struct ArrowSchema *results = sl_window_plan_results(node->plan);

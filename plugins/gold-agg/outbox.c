@@ -160,7 +160,7 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
     own->stream = stream;
     own->n_items = 0;
     own->bytes = 0;
-    own->acknowledged = SL_OFFSET_NONE;
+    own->acknowledged = offset; /* the smallest position of its readers */
     if (offset == node->next[output]) {
         return NULL;
     }
@@ -194,9 +194,7 @@ void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position
 sl_error *outbox_check(const sl_node *node) {
     for (int i = 0; i < OUTPUTS; i++) {
         const struct own_stream *own = &node->outputs[i];
-        /* without an acknowledgement it may be that nobody reads this output */
-        if (own->acknowledged != SL_OFFSET_NONE &&
-            own->bytes > (size_t)node->config->outbox_max_bytes) {
+        if (own->bytes > (size_t)node->config->outbox_max_bytes) {
             return sl_error_new(SL_ERROR_RETRIABLE,
                                 "results %lld to %lld%s wait for their readers, %zu bytes; "
                                 "outbox.max is %lld",
@@ -211,7 +209,7 @@ sl_error *outbox_check(const sl_node *node) {
 sl_error *outbox_limit(sl_node *node, int64_t *limit) {
     for (uint32_t i = 0; i < OUTPUTS; i++) {
         const struct own_stream *own = &node->outputs[i];
-        if (own->acknowledged == SL_OFFSET_NONE || own->n_items == 0) {
+        if (own->n_items == 0) {
             continue; /* nobody reads it, or all is acknowledged */
         }
         int64_t number;

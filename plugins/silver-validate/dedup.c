@@ -245,7 +245,6 @@ bool dedup_log_record(struct dedup_stream *stream, int64_t offset, const struct 
 void dedup_log_take(struct dedup_stream *stream, struct dedup_log *out) {
     *out = stream->log;
     memset(&stream->log, 0, sizeof(stream->log));
-    stream->log.first_clock_us = stream->clock_us;
 }
 
 static bool get_varint(const uint8_t **p, const uint8_t *end, uint64_t *out) {

@@ -45,7 +45,6 @@ struct dedup_table {
 struct dedup_log {
     sl_buffer bytes;
     uint64_t entries;
-    int64_t first_clock_us; /* the clock before the first entry */
     int64_t last_offset;
     int64_t last_clock_us;
 };

@@ -13,7 +13,8 @@
 #include "base/slots.h"
 
 #define MAGIC "SLDEDUP1"
-#define NAME_BYTES 24 /* 20 digits and ".seg" */
+#define NAME_BYTES 24  /* 20 digits and ".seg" */
+#define MAX_REMOVED 64 /* in one commit */
 
 struct header {
     char magic[8];
@@ -250,14 +251,21 @@ static sl_error *replay_payload(const struct chain *chain, int64_t from, const u
     return NULL;
 }
 
-/* Older segments may be deleted: what is there must reach back W from the clock at `offset`. */
-static sl_error *check_reach(const struct chain *chain, const struct dedup_stream *state,
-                             int64_t first_clock_us, int64_t offset) {
-    bool whole = chain->n == 0 || chain->items[0].from == SL_OFFSET_NONE;
-    if (whole || (offset >= chain->items[0].from &&
-                  state->clock_us - state->shared->within_us >= first_clock_us)) {
-        return NULL;
+static sl_error *read_header(struct segments *segments, struct chain *chain, size_t i,
+                             struct header *header) {
+    sl_store_bytes bytes = {0};
+    sl_error *error = read_segment(segments, chain, chain->items[i].from, false, header, &bytes);
+    if (error == NULL) {
+        bytes.release(&bytes);
+        chain->items[i].last_clock_us = header->last_clock_us;
     }
+    if (error == NULL && i + 1 < chain->n && header->to != chain->items[i + 1].from) {
+        error = corrupt(chain, header->from, "the next segment does not start at its end");
+    }
+    return error;
+}
+
+static sl_error *too_old(const struct chain *chain, int64_t offset) {
     return sl_error_new(SL_ERROR_FATAL,
                         "deduplication cannot go on at offset %" PRId64
                         ": the state that is kept begins at offset %" PRId64
@@ -265,43 +273,68 @@ static sl_error *check_reach(const struct chain *chain, const struct dedup_strea
                         offset, chain->items[0].from);
 }
 
+/*
+ * Which segments hold what occurred within W before `offset`: items [*first, *end). Goes back from
+ * the one that holds the offset, by headers alone; older ones may have been deleted, but not too
+ * many.
+ */
+static sl_error *find_range(struct segments *segments, struct chain *chain, int64_t offset,
+                            int64_t within_us, size_t *first, size_t *end) {
+    struct header header;
+    size_t i = chain->n;
+    while (i > 0 && chain->items[i - 1].from >= offset) {
+        i--;
+    }
+    *first = *end = i;
+    if (i == 0) {
+        return chain->n == 0 || chain->items[0].from == SL_OFFSET_NONE ? NULL
+                                                                       : too_old(chain, offset);
+    }
+    sl_error *error = read_header(segments, chain, i - 1, &header);
+    /* the clock at the offset is not below this */
+    int64_t needed_us = error == NULL ? header.first_clock_us - within_us : 0;
+    while (error == NULL && i > 0 && header.last_clock_us >= needed_us) {
+        *first = --i;
+        if (header.first_clock_us < needed_us || i == 0) {
+            break;
+        }
+        error = read_header(segments, chain, i - 1, &header);
+    }
+    bool deleted = error == NULL && *first == 0 && chain->items[0].from != SL_OFFSET_NONE &&
+                   header.first_clock_us >= needed_us;
+    return deleted ? too_old(chain, offset) : error;
+}
+
 sl_error *segments_load(struct segments *segments, const sl_stream *stream, int64_t offset,
                         struct dedup_shared *shared, struct dedup_stream **out) {
     struct chain *chain = sl_slots_get(&segments->chains, stream->index);
     struct dedup_stream *state = dedup_stream_new(shared);
+    size_t first = 0, end = 0;
     if (state == NULL) {
         return sl_error_no_memory();
     }
-    sl_error *error = NULL;
-    int64_t first_clock_us = 0;
-    for (size_t i = 0; chain != NULL && i < chain->n && error == NULL; i++) {
+    sl_error *error =
+        chain == NULL ? NULL : find_range(segments, chain, offset, shared->within_us, &first, &end);
+    for (size_t i = first; i < end && error == NULL; i++) {
         struct header header;
         sl_store_bytes bytes = {0};
-        struct segment *segment = &chain->items[i];
-        bool needed = segment->from < offset;
-        error = read_segment(segments, chain, segment->from, needed, &header, &bytes);
+        int64_t from = chain->items[i].from;
+        error = read_segment(segments, chain, from, true, &header, &bytes);
         if (error != NULL) {
             break;
         }
-        segment->last_clock_us = header.last_clock_us;
-        first_clock_us = i == 0 ? header.first_clock_us : first_clock_us;
-        if (i + 1 < chain->n && header.to != chain->items[i + 1].from) {
-            error = corrupt(chain, segment->from, "the next segment does not start at its end");
-        } else if (needed) {
-            error = replay_payload(chain, segment->from, bytes.data + sizeof(header),
-                                   bytes.data + bytes.bytes, offset, state);
+        if (i == first && header.first_clock_us > 0) {
+            dedup_tick(state, header.first_clock_us);
         }
+        error = replay_payload(chain, from, bytes.data + sizeof(header), bytes.data + bytes.bytes,
+                               offset, state);
         bytes.release(&bytes);
-    }
-    if (error == NULL && chain != NULL) {
-        error = check_reach(chain, state, first_clock_us, offset);
     }
     if (error != NULL) {
         dedup_stream_free(state);
         return error;
     }
     state->log_from = chain == NULL ? SL_OFFSET_NONE : chain->position;
-    state->log.first_clock_us = state->clock_us;
     *out = state;
     return NULL;
 }
@@ -393,15 +426,25 @@ sl_error *segments_commit(struct segments *segments, const sl_stream *stream, in
     return push_segment(chain, (struct segment){from, last_clock_us}) ? NULL : sl_error_no_memory();
 }
 
+/* The clock at the end of a segment; INT64_MAX, "not to be deleted", when it cannot be read. */
+static int64_t last_clock(struct segments *segments, struct chain *chain, size_t i) {
+    struct header header;
+    if (chain->items[i].last_clock_us == INT64_MAX) {
+        sl_error_free(read_header(segments, chain, i, &header)); /* asked again the next time */
+    }
+    return chain->items[i].last_clock_us;
+}
+
 void segments_collect(struct segments *segments, const sl_stream *stream, int64_t within_us) {
     struct chain *chain = sl_slots_get(&segments->chains, stream->index);
     size_t dead = 0;
     if (chain == NULL) {
         return;
     }
+    int64_t needed_us = chain->last_clock_us - within_us - segments->keep_us;
     /* the last one stays: it holds the position */
-    while (dead + 1 < chain->n && chain->items[dead].last_clock_us <
-                                      chain->last_clock_us - within_us - segments->keep_us) {
+    while (dead + 1 < chain->n && dead < MAX_REMOVED &&
+           last_clock(segments, chain, dead) < needed_us) {
         sl_buffer path = SL_BUFFER_INIT;
         const char *text;
         sl_error *error = segment_path(chain, chain->items[dead].from, &path, &text);

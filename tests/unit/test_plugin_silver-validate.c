@@ -414,7 +414,7 @@ static void run_random(uint64_t seed) {
     struct dedup_options dedup = {.key = {1, KEY},
                                   .within_us = (1 + below(40)) * SECOND,
                                   .max_ahead_us = below(2) * 20 * SECOND,
-                                  .keep_us = 3600 * SECOND,
+                                  .keep_us = below(2) * 3600 * SECOND,
                                   .memory_bytes = below(2) == 0 ? 0 : 1 << 20,
                                   .spill = "/tmp"};
     char *path = write_schema(ID_SCHEMA);
@@ -449,7 +449,9 @@ static void run_random(uint64_t seed) {
             ok(host_open(h, &options));
             for (uint32_t k = 0; k < STREAMS; k++) {
                 int64_t position = h->durable[k] < 0 ? 0 : h->durable[k];
-                host_attach(h, k, position - below(position / 4 + 1));
+                /* nothing older is kept without `keep` */
+                int64_t lag = dedup.keep_us == 0 ? 0 : below(position / 4 + 1);
+                host_attach(h, k, position - lag);
             }
         }
         busy = false;

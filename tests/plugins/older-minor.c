@@ -54,8 +54,16 @@ static const struct older_option options[] = {
     {.name = "second", .type = SL_OPTION_INTEGER, .offset = offsetof(struct config, second)},
     {.name = NULL}};
 
+/* Such a plugin knows no close: nothing is allocated. */
+static sl_error *open_the_only_one(const sl_node_context *context, sl_node **out) {
+    static sl_node the_only_one;
+    (void)context;
+    *out = &the_only_one;
+    return NULL;
+}
+
 static const struct older_node_ops node = {
-    .struct_bytes = sizeof(node), .open = simple_node_open, .output_schema = simple_output_schema};
+    .struct_bytes = sizeof(node), .open = open_the_only_one, .output_schema = simple_output_schema};
 static const sl_task_ops task = {SIMPLE_TASK};
 
 static const sl_role sink = {.struct_bytes = sizeof(sl_role),

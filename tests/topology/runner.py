@@ -7,7 +7,7 @@ import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
-SLUICE = os.path.join(BUILD, "sluice")
+SLUICE = os.environ.get("SLUICE_BINARY", os.path.join(BUILD, "sluice"))
 TEST_PLUGINS = os.path.join(BUILD, "tests", "plugins")
 LIMIT_S = 60
 

@@ -275,8 +275,7 @@ static sl_error *too_old(const struct chain *chain, int64_t offset) {
 
 /*
  * Which segments hold what occurred within W before `offset`: items [*first, *end). Goes back from
- * the one that holds the offset, by headers alone; older ones may have been deleted, but not too
- * many.
+ * the one that holds the offset, by headers alone.
  */
 static sl_error *find_range(struct segments *segments, struct chain *chain, int64_t offset,
                             int64_t within_us, size_t *first, size_t *end) {
@@ -300,9 +299,7 @@ static sl_error *find_range(struct segments *segments, struct chain *chain, int6
         }
         error = read_header(segments, chain, i - 1, &header);
     }
-    bool deleted = error == NULL && *first == 0 && chain->items[0].from != SL_OFFSET_NONE &&
-                   header.first_clock_us >= needed_us;
-    return deleted ? too_old(chain, offset) : error;
+    return error;
 }
 
 sl_error *segments_load(struct segments *segments, const sl_stream *stream, int64_t offset,
@@ -310,6 +307,7 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
     struct chain *chain = sl_slots_get(&segments->chains, stream->index);
     struct dedup_stream *state = dedup_stream_new(shared);
     size_t first = 0, end = 0;
+    int64_t first_clock_us = 0;
     if (state == NULL) {
         return sl_error_no_memory();
     }
@@ -324,11 +322,16 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
             break;
         }
         if (i == first && header.first_clock_us > 0) {
-            dedup_tick(state, header.first_clock_us);
+            first_clock_us = header.first_clock_us;
+            dedup_tick(state, first_clock_us);
         }
         error = replay_payload(chain, from, bytes.data + sizeof(header), bytes.data + bytes.bytes,
                                offset, state);
         bytes.release(&bytes);
+    }
+    if (error == NULL && end > 0 && first == 0 && chain->items[0].from != SL_OFFSET_NONE &&
+        first_clock_us >= state->clock_us - shared->within_us) {
+        error = too_old(chain, offset);
     }
     if (error != NULL) {
         dedup_stream_free(state);

@@ -128,7 +128,7 @@ static const sl_option SINK_OPTIONS[] = {
     {.name = "compression",
      .type = SL_OPTION_ENUM,
      SINK(compression),
-     .default_text = "zstd",
+     .default_text = "lz4",
      .enum_names = kafka_compressions,
      .doc = "codec of record batches"},
     {.name = "memory",

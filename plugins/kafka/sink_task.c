@@ -267,8 +267,10 @@ static bool wait_for_room(sl_task *task) {
     return false;
 }
 
-/* What is not acknowledged yet counts against the input's buffer. */
+/* What is not acknowledged yet counts against the input's buffer. Asks for a signal first, so that
+ * the host hears of every delivery, also when nothing else happens. */
 static int64_t tell_held(sl_task *task) {
+    atomic_store(&task->lane->waiting, 1);
     int64_t held =
         atomic_load(&task->lane->handed_bytes) - atomic_load(&task->lane->answered_bytes);
     task->services->hold(task->self, (size_t)held);
@@ -283,9 +285,6 @@ static enum outcome hand_over(sl_task *task, sl_error **error) {
             break;
         }
         outcome = hand_chunk(task, error);
-    }
-    if (outcome == FULL) {
-        atomic_store(&task->lane->waiting, 1);
     }
     if (tell_held(task) == 0 && outcome == FULL && !task->node->section->embedded) {
         /* The producer was full of what has been answered since: nobody else would signal. */
@@ -309,7 +308,6 @@ static void check_flush(sl_task *task) {
     if (failed || (handed && answered)) {
         sl_request *request = task->flush;
         task->flush = NULL;
-        tell_held(task);
         task->services->done(request, failed ? sink_failure(task->node) : NULL);
     }
 }
@@ -335,6 +333,7 @@ static void let_go(sl_task *task) {
 static void on_signal(void *arg) {
     sl_task *task = arg;
     wakeup_clear(task->lane->fd);
+    tell_held(task);
     if (task->batch != NULL) {
         sl_error *error = NULL;
         enum outcome outcome = hand_over(task, &error);

@@ -1,5 +1,6 @@
 /* The services table: what plugins may ask of the host. See sdk/include/sluice/services.h. */
 #include "delivery/assignment.h"
+#include "delivery/cycle.h"
 #include "delivery/stream.h"
 #include "host/batch.h"
 #include "host/run.h"
@@ -37,11 +38,20 @@ struct node_emission {
     struct batch *batch;
 };
 
+/* Results came with a commit: their readers commit at once instead of waiting for a second timer.
+ */
+static void kick_readers(struct stream *stream) {
+    for (size_t i = 0; i < stream->n_readers; i++) {
+        cycle_kick(&stream->readers[i].node->cycle);
+    }
+}
+
 static void push_on_lane(void *arg) {
     struct node_emission *emission = arg;
-    struct host_node *owner = emission->stream->owner;
-    if (emission->stream->attached) {
-        lane_push(emission->stream->lane, owner, emission->stream->output, emission->batch);
+    struct stream *stream = emission->stream;
+    if (stream->attached) {
+        lane_push(stream->lane, stream->owner, stream->output, emission->batch);
+        kick_readers(stream);
     } else {
         batch_release(&emission->batch->pub);
     }

@@ -37,7 +37,8 @@ static sl_error *measure(sl_pqw_column_context *context, const sl_pqw_column *co
     }
     sl_buffer_clear(&context->packed);
     if (error == NULL) {
-        error = sl_pqw_compress(&context->compressor, image->data, image->bytes, &context->packed);
+        error = sl_pqw_compress(&context->compressor, NULL, image->data, image->bytes,
+                                &context->packed);
     }
     *bytes = (double)context->packed.bytes;
     return error;

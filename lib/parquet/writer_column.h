@@ -77,6 +77,7 @@ typedef struct sl_pqw_column {
     /* What the last sample said: it holds for some chunks without another one. */
     sl_pqw_column_mode learned_mode;
     int trusted_chunks;
+    sl_pqw_compress_hint hint;
 
     /* The file. */
     size_t expected_values; /* of a chunk, by the last one */

@@ -157,11 +157,12 @@ static void begin_header(sl_thrift_writer *thrift, sl_buffer *out, sl_parquet_pa
     sl_thrift_i32(thrift, SL_PARQUET_F_PAGE_COMPRESSED_SIZE, (int32_t)compressed);
 }
 
-static sl_error *page_v1(sl_pqw_column_context *context, const sl_pqw_column *column,
+static sl_error *page_v1(sl_pqw_column_context *context, sl_pqw_column *column,
                          sl_parquet_encoding encoding, const uint8_t *body, size_t bytes,
                          sl_pqw_column_page **out) {
     sl_buffer_clear(&context->packed);
-    sl_error *error = sl_pqw_compress(&context->compressor, body, bytes, &context->packed);
+    sl_error *error =
+        sl_pqw_compress(&context->compressor, &column->hint, body, bytes, &context->packed);
     if (error != NULL) {
         return error;
     }
@@ -179,7 +180,7 @@ static sl_error *page_v1(sl_pqw_column_context *context, const sl_pqw_column *co
 }
 
 /* Levels stay uncompressed, and values that compression does not make smaller do, too. */
-static sl_error *page_v2(sl_pqw_column_context *context, const sl_pqw_column *column,
+static sl_error *page_v2(sl_pqw_column_context *context, sl_pqw_column *column,
                          sl_parquet_encoding encoding, const uint8_t *body, size_t bytes,
                          level_bytes levels, sl_pqw_column_page **out) {
     size_t level_total = levels.repetition + levels.definition;
@@ -188,8 +189,8 @@ static sl_error *page_v2(sl_pqw_column_context *context, const sl_pqw_column *co
     bool compressed = false;
     if (packed_bytes > 0 && context->compressor.codec != SL_PARQUET_UNCOMPRESSED) {
         sl_buffer_clear(&context->packed);
-        sl_error *error =
-            sl_pqw_compress(&context->compressor, packed, packed_bytes, &context->packed);
+        sl_error *error = sl_pqw_compress(&context->compressor, &column->hint, packed, packed_bytes,
+                                          &context->packed);
         if (error != NULL) {
             return error;
         }
@@ -316,8 +317,8 @@ sl_error *sl_pqw_column_make_dictionary_page(sl_pqw_column_context *context,
                                              sl_pqw_column *column) {
     const sl_buffer *payload = &column->dictionary.page;
     sl_buffer_clear(&context->packed);
-    sl_error *error =
-        sl_pqw_compress(&context->compressor, payload->data, payload->bytes, &context->packed);
+    sl_error *error = sl_pqw_compress(&context->compressor, NULL, payload->data, payload->bytes,
+                                      &context->packed);
     if (error != NULL) {
         return error;
     }

@@ -61,8 +61,8 @@ sl_error *plain_file_new(struct plain_maker *maker, struct plain_file **out) {
 }
 
 static sl_error *compress_lines(struct plain_maker *maker, struct plain_file *file) {
-    sl_error *error =
-        sl_pqw_compress(&maker->compressor, file->lines.data, file->lines.bytes, &file->bytes);
+    sl_error *error = sl_pqw_compress(&maker->compressor, NULL, file->lines.data, file->lines.bytes,
+                                      &file->bytes);
     sl_buffer_clear(&file->lines);
     return error;
 }

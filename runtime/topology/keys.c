@@ -38,6 +38,10 @@ static const char *const when_full_names[] = {[TOPOLOGY_BLOCK] = "block", NULL};
     }
 
 const sl_option topology_top_keys[] = {
+    {.name = "$schema",
+     .type = SL_OPTION_STRING,
+     .offset = offsetof(struct top_keys, schema),
+     .doc = "where an editor finds what `sluice inspect --topology-schema` printed"},
     {.name = "pipeline",
      .type = SL_OPTION_STRING,
      .flags = SL_OPTION_REQUIRED,

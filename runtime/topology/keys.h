@@ -10,6 +10,7 @@
 #include "sluice/option.h"
 
 struct top_keys {
+    const char *schema; /* for editors; nothing here reads it */
     const char *pipeline;
     const char *state;
     int64_t lanes;

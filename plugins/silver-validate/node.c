@@ -183,6 +183,19 @@ static sl_error *resolve_keys(sl_node *node, const sl_list *key) {
     return NULL;
 }
 
+/* What the tables need: 24 bytes a slot, at least 3 of 8 slots in use, two tables of W each. */
+static void tell_memory(sl_node *node, const struct silver_dedup_config *config) {
+    const double key_bytes = 64;
+    double keys = 10000.0 * (double)config->within_us / 1e6 * 2;
+    char need[32], limit[32];
+    node->services->log(node->self, SL_LOG_INFO,
+                        "deduplication takes up to %.0f bytes a key and keeps keys for up to twice "
+                        "`within`: %s at 10,000 records/s; beyond %s they lie in files in %s",
+                        key_bytes,
+                        sl_format_size((int64_t)(keys * key_bytes) / 1048576 * 1048576, need),
+                        sl_format_size(config->memory_bytes, limit), config->spill);
+}
+
 static sl_error *open_dedup(sl_node *node, uint32_t flags) {
     const struct silver_dedup_config *config = node->config->deduplicate;
     if (config == NULL) {
@@ -193,8 +206,12 @@ static sl_error *open_dedup(sl_node *node, uint32_t flags) {
                                         .memory_bytes = config->memory_bytes,
                                         .spill = config->spill};
     sl_error *error = resolve_keys(node, &config->key);
-    if (error != NULL || (flags & SL_RUN_VALIDATE_ONLY) != 0) {
+    if (error != NULL) {
         return error;
+    }
+    if ((flags & SL_RUN_VALIDATE_ONLY) != 0) {
+        tell_memory(node, config);
+        return NULL;
     }
     sl_store *store = node->services->state_store(node->self);
     if (store == NULL) {

@@ -238,7 +238,14 @@ static sl_error *check_all(sl_delta_table *table, sl_delta_commit_info *info) {
 /* The rules for what others did between the snapshot and now. */
 static sl_error *check_changes(const sl_delta_table *table, sl_delta_commit_info *info,
                                const delta_changes *changes) {
-    if (changes->metadata || changes->protocol || changes->reloaded) {
+    if (changes->reloaded) {
+        return conflict(info, SL_DELTA_CONFLICT_METADATA,
+                        sl_error_new(SL_ERROR_CONFLICT,
+                                     "%s: the log had to be read anew, so what other writers "
+                                     "changed is not known",
+                                     table->url));
+    }
+    if (changes->metadata || changes->protocol) {
         return conflict(info, SL_DELTA_CONFLICT_METADATA,
                         sl_error_new(SL_ERROR_CONFLICT, "%s: another writer changed the table's %s",
                                      table->url,

@@ -269,10 +269,12 @@ static sl_error *memory_stat(sl_store *base, const char *path, sl_store_entry *o
     return error;
 }
 
-/* Copies the next object's entry after `after`, so that visit runs without the lock. */
-static char *next_entry(memory_store *store, const char *after, const char *prefix, int recursive,
-                        sl_store_entry *entry) {
-    char *path = NULL;
+/* Copies the next object's entry after `after`, so that visit runs without the lock; *path is NULL
+ * at the end. */
+static sl_error *next_entry(memory_store *store, const char *after, const char *prefix,
+                            int recursive, sl_store_entry *entry, char **path) {
+    bool found = false;
+    *path = NULL;
     size_t prefix_bytes = strlen(prefix);
     pthread_mutex_lock(&store->lock);
     for (size_t i = lower_bound(store, after); i < store->n; i++) {
@@ -281,12 +283,13 @@ static char *next_entry(memory_store *store, const char *after, const char *pref
             (!recursive && strchr(object->path + prefix_bytes, '/') != NULL)) {
             continue;
         }
-        path = strdup(object->path);
-        *entry = (sl_store_entry){path, (int64_t)object->bytes, object->modified_ms};
+        found = true;
+        *path = strdup(object->path);
+        *entry = (sl_store_entry){*path, (int64_t)object->bytes, object->modified_ms};
         break;
     }
     pthread_mutex_unlock(&store->lock);
-    return path;
+    return found && *path == NULL ? sl_error_no_memory() : NULL;
 }
 
 static sl_error *memory_list(sl_store *base, const char *prefix, const char *start_after,
@@ -301,9 +304,11 @@ static sl_error *memory_list(sl_store *base, const char *prefix, const char *sta
         return v.before != NULL ? v.before : v.after;
     }
     char *after = strdup(start_after == NULL ? "" : start_after);
+    error = after == NULL ? sl_error_no_memory() : NULL;
     while (after != NULL) {
         sl_store_entry entry;
-        char *path = next_entry(store, after, prefix, recursive, &entry);
+        char *path = NULL;
+        error = next_entry(store, after, prefix, recursive, &entry, &path);
         free(after);
         after = path;
         if (path != NULL && visit(&entry, arg) != 0) {
@@ -311,7 +316,7 @@ static sl_error *memory_list(sl_store *base, const char *prefix, const char *sta
         }
     }
     free(after);
-    return NULL;
+    return error;
 }
 
 static sl_error *memory_remove(sl_store *base, const char *path) {

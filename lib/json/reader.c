@@ -6,9 +6,14 @@
 
 #include <stdlib.h>
 
+/* Memory for a text longer than this is given back when shorter ones follow. */
+#define LARGE_BYTES ((size_t)1 << 20)
+
 bool slj_reader_begin(slj_reader *reader, const void *text, size_t bytes) {
-    if (slj_unlikely(bytes + SLJ_PADDING > reader->text_capacity_bytes)) {
-        size_t capacity = (bytes + SLJ_PADDING) * 2;
+    size_t needed = bytes + SLJ_PADDING;
+    bool wasteful = reader->text_capacity_bytes > LARGE_BYTES && needed < LARGE_BYTES / 4;
+    if (slj_unlikely(needed > reader->text_capacity_bytes || wasteful)) {
+        size_t capacity = needed < LARGE_BYTES / 4 ? needed * 2 : needed;
         uint8_t *grown = malloc(capacity);
         if (grown == NULL) {
             reader->no_memory = true;

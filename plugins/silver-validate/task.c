@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/slots.h"
@@ -70,6 +72,11 @@ static bool append_key_part(sl_buffer *out, const sl_builder *column, int64_t ro
     return sl_buffer_append(out, column->data + (size_t)row * width, width);
 }
 
+static struct dedup_hash hash_bytes(const void *data, size_t bytes) {
+    XXH128_hash_t hash = XXH3_128bits(data, bytes);
+    return (struct dedup_hash){hash.low64, hash.high64};
+}
+
 /* The hash of the row's key columns. *null: one of them is null. */
 static bool hash_key(sl_task *task, int64_t row, struct dedup_hash *out, bool *null) {
     const sl_node *node = task->node;
@@ -84,12 +91,16 @@ static bool hash_key(sl_task *task, int64_t row, struct dedup_hash *out, bool *n
                 return true;
             }
         }
+        if (node->n_keys == 1 && column->offsets != NULL) {
+            const int32_t *at = column->offsets + row;
+            *out = hash_bytes(column->data + at[0], (size_t)(at[1] - at[0]));
+            return true;
+        }
         if (!append_key_part(&task->key, column, row)) {
             return false;
         }
     }
-    XXH128_hash_t hash = XXH3_128bits(task->key.data, task->key.bytes);
-    *out = (struct dedup_hash){hash.low64, hash.high64};
+    *out = hash_bytes(task->key.data, task->key.bytes);
     return true;
 }
 

@@ -54,7 +54,9 @@ class Pipeline:
         return self.folder / "files"
 
     def data_files(self):
-        return sorted(f for f in self.files.rglob("*") if f.is_file() and "_delta_log" not in str(f))
+        """What readers take for data: not the log, nor what a kill has left half written."""
+        found = (f for f in self.files.rglob("*") if f.is_file())
+        return sorted(f for f in found if "_delta_log" not in f.parts and f.name[0] not in "._")
 
     def recorded_files(self):
         """Those of the newest record: a crash may leave any of them unwritten."""

@@ -75,8 +75,8 @@ static const sl_option SOURCE_OPTIONS[] = {
     {.name = "group.instance.id",
      .type = SL_OPTION_STRING,
      SOURCE(instance),
-     .doc = "static membership, so that a restart keeps its partitions; HOST-PIPELINE-NODE unless "
-            "given, \"\" turns it off"},
+     .doc = "static membership, so that a restart keeps its partitions; "
+            "HOST-PIPELINE-NODE-HASH OF THE TOPICS unless given, \"\" turns it off"},
     {.name = "start",
      .type = SL_OPTION_ENUM,
      SOURCE(start),

@@ -68,6 +68,8 @@ void source_handle_free(struct source_handle *handle);
 
 /* ---- source_client.c: what may block, for pool threads ---- */
 
+/* Does the config name the topic, or its expression match it? Any thread. */
+bool source_wants(const struct sl_node *node, const char *topic);
 /* Starts the embedded broker if wanted, looks topics up, makes the client. */
 sl_error *source_connect(struct sl_node *node);
 /* The offset at which a stream without position starts. */

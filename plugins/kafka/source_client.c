@@ -5,6 +5,8 @@
 #include "embedded.h"
 #include "source.h"
 
+#include <inttypes.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -64,21 +66,36 @@ static void forget_topics(struct sl_node *node) {
     node->n_topics = 0;
 }
 
-static bool is_wanted(const struct sl_node *node, const char *name) {
+/* An expression that does not compile matches everything here: librdkafka says what is wrong. */
+static bool matches(const char *pattern, const char *name) {
+    regex_t compiled;
+    sl_buffer anchored = SL_BUFFER_INIT;
+    sl_buffer_printf(&anchored, "%s%s", pattern[0] == '^' ? "" : "^", pattern);
+    const char *text = sl_buffer_text(&anchored);
+    bool found = true;
+    if (text != NULL && regcomp(&compiled, text, REG_EXTENDED | REG_NOSUB) == 0) {
+        found = regexec(&compiled, name, 0, NULL, 0) == 0;
+        regfree(&compiled);
+    }
+    sl_buffer_free(&anchored);
+    return found;
+}
+
+bool source_wants(const struct sl_node *node, const char *name) {
     const sl_list *topics = &node->config->topics;
     for (size_t i = 0; i < topics->count; i++) {
         if (strcmp(topics->items[i], name) == 0) {
             return true;
         }
     }
-    return topics->count == 0; /* a regular expression: any topic may match */
+    return node->config->topics_regex != NULL && matches(node->config->topics_regex, name);
 }
 
 static sl_error *take_topics(struct sl_node *node, const struct rd_kafka_metadata *metadata) {
     sl_error *error = NULL;
     for (int i = 0; i < metadata->topic_cnt && error == NULL; i++) {
         const rd_kafka_metadata_topic_t *topic = &metadata->topics[i];
-        if (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR && is_wanted(node, topic->topic)) {
+        if (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR && source_wants(node, topic->topic)) {
             error = add_topic(node, topic->topic, topic->partition_cnt);
         } else if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR && node->config->topics.count > 0) {
             const char *why = rd_kafka_err2str(topic->err);
@@ -140,7 +157,7 @@ struct embedded_visit {
 
 static void visit_embedded(void *arg, const char *topic, int64_t partitions) {
     struct embedded_visit *visit = arg;
-    if (visit->error == NULL && is_wanted(visit->node, topic)) {
+    if (visit->error == NULL && source_wants(visit->node, topic)) {
         visit->error = add_topic(visit->node, topic, partitions);
     }
 }
@@ -173,6 +190,24 @@ static int64_t prefetch_kib(const struct sl_node *node) {
     return kib < 256 ? 256 : kib > 1048576 ? 1048576 : kib;
 }
 
+/* The same for the same topics with the same partitions, in any order (FNV-1a of each, summed). */
+static uint32_t topics_hash(const struct sl_node *node) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < node->n_topics; i++) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        for (const char *c = node->topics[i].name; *c != '\0'; c++) {
+            hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+        }
+        sum += (hash ^ (uint32_t)node->topics[i].partitions) * UINT64_C(0x100000001b3);
+    }
+    return (uint32_t)(sum ^ sum >> 32);
+}
+
+/*
+ * A static member that comes back within its session gets its old assignment, whatever it now
+ * subscribes to: brokers rebalance only for another instance id (KIP-345). So the default one
+ * changes with the topics and their partitions; the group waits once for the old member's session.
+ */
 static sl_error *set_identity(struct sl_node *node, rd_kafka_conf_t *conf) {
     sl_buffer text = SL_BUFFER_INIT;
     char host[256] = "host";
@@ -188,7 +223,8 @@ static sl_error *set_identity(struct sl_node *node, rd_kafka_conf_t *conf) {
     sl_buffer_clear(&text);
     const char *instance = node->config->instance;
     if (instance == NULL) {
-        sl_buffer_printf(&text, "%s-%s-%s", host, node->pipeline, node->name);
+        sl_buffer_printf(&text, "%s-%s-%s-%08" PRIx32, host, node->pipeline, node->name,
+                         topics_hash(node));
         instance = sl_buffer_text(&text);
     }
     if (error == NULL && instance == NULL) {

@@ -158,12 +158,29 @@ static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_l
     return NULL;
 }
 
+/* With a group.instance.id of the operator's own the broker may remember another subscription. */
+static sl_error *check_wanted(const struct sl_node *node,
+                              const rd_kafka_topic_partition_list_t *list) {
+    for (int i = 0; i < list->cnt; i++) {
+        if (!source_wants(node, list->elems[i].topic)) {
+            return sl_error_new(
+                SL_ERROR_FATAL,
+                "the group gave us topic \"%s\", which this node does not read: the broker "
+                "remembers what this group.instance.id read before; wait for its "
+                "session.timeout.ms, or give the node another group.instance.id",
+                list->elems[i].topic);
+        }
+    }
+    return NULL;
+}
+
 static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
     const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
         sl_error *error = change(node, nothing, true);
         rd_kafka_topic_partition_list_destroy(nothing);
+        error = error != NULL ? error : check_wanted(node, list);
         fail_if(node, error != NULL ? error : offer(node, list));
     } else {
         fail_if(node, withdraw(node, list, rd_kafka_assignment_lost(node->client)));

@@ -172,7 +172,7 @@ static uint32_t value_from_top(const sl_pqr_rle *rle) {
     uint32_t value = 0;
     size_t bit = rle->packed_at * rle->width;
     for (unsigned i = 0; i < rle->width; i++, bit++) {
-        value = value << 1 | ((rle->packed[bit >> 3] >> (7 - (bit & 7))) & 1u);
+        value = value << 1 | ((uint32_t)rle->packed[bit >> 3] >> (7 - (bit & 7)) & 1u);
     }
     return value;
 }

@@ -192,9 +192,13 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
         char why[400] = "";
         rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(node->client, why, sizeof(why));
+        const char *hint = fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+                               ? ": another process has joined with the same "
+                                 "\"group.instance.id\"; give each process its own, or run one"
+                               : "";
         node->services->fail(
-            node->self, sl_error_new(SL_ERROR_FATAL, "the consumer of %s cannot go on: %s (%s)",
-                                     node->bootstrap, why, rd_kafka_err2name(fatal)));
+            node->self, sl_error_new(SL_ERROR_FATAL, "the consumer of %s cannot go on: %s (%s)%s",
+                                     node->bootstrap, why, rd_kafka_err2name(fatal), hint));
         return;
     }
     node->services->log(node->self, SL_LOG_WARN, "%s: %s", node->bootstrap,

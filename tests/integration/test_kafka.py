@@ -9,8 +9,11 @@ from tests.lake import readers
 from tests.support import sluice
 from tests.support.events import START_MS
 from tests.support.medallion import Medallion
+from tests.support.servers import wait_for
 
 SECOND_MS = 1_000
+# of members that ended without leaving, so that nobody waits long for them
+SESSION = {"session.timeout.ms": 3_000, "heartbeat.interval.ms": 500}
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def bronze_of(broker, tmp_path):
     def run(**config):
         name = "-".join(config.get("topics", ["pattern"]))
         medallion = Medallion(tmp_path, broker.bootstrap, name).without("silver")
-        medallion.document["sources"]["events"]["config"] = config
+        medallion.document["sources"]["events"]["config"] = {**SESSION, **config}
         sluice.run_until_end(medallion.write())
         rows = readers.read(medallion.table("bronze")).to_pylist()
         return sorted(rows, key=lambda r: (r["topic"], r["partition"], r["offset"]))
@@ -130,6 +133,29 @@ def test_a_restart_with_other_topics_reads_those(broker, new_topic, tmp_path):
         broker.produce(topic, [{"value": topic.encode()}])
     for topic in topics:
         own = Medallion(tmp_path / topic, broker.bootstrap, topic, f"moves-{topics[0]}")
+        own.document["sources"]["events"]["config"].update(SESSION)
         sluice.run_until_end(own.without("silver").write(), limit_s=120)
         rows = readers.read(own.table("bronze")).to_pylist()
         assert [r["value"] for r in rows] == [topic.encode()]
+
+
+def test_a_restart_finds_partitions_that_were_added(broker, new_topic, bronze_of):
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient, NewPartitions
+
+    topic = new_topic(1)
+    broker.produce(topic, seconds(2))
+    assert len(bronze_of(topics=[topic])) == 2
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
+
+    def have_leaders():
+        try:
+            return set(broker.end_offsets(topic)) == {0, 1, 2}
+        except KafkaException:
+            return False
+
+    wait_for(have_leaders, 30, "three partitions")
+    broker.produce(topic, seconds(1, 2))
+    rows = bronze_of(topics=[topic])
+    assert [(r["partition"], r["offset"]) for r in rows] == [(0, 0), (0, 1), (2, 0)]

@@ -60,6 +60,8 @@ def stage(broker, new_topic, tmp_path_factory):
     rest = events.records(events.Feed(records=EVENTS + MORE))
     assert broker.produce(topic, itertools.islice(rest, EVENTS)) == EVENTS
     medallion = Medallion(tmp_path_factory.mktemp("medallion"), broker.bootstrap, topic)
+    # the group is deleted below, which waits for this long
+    medallion.document["sources"]["events"]["config"]["session.timeout.ms"] = 6_000
     run = sluice.run_until_end(medallion.write())
     tables = read_all(medallion)
     answer = expect_for_topology(tables["bronze"], medallion.document, medallion.folder)

@@ -29,6 +29,9 @@ static sl_error *next_part(const char *path, const char **at, sl_buffer *part, b
     }
     *last = *text == 0;
     *at = *last ? text : text + 1;
+    if (part->failed) {
+        return sl_error_no_memory();
+    }
     if (part->bytes == 0) {
         return sl_error_new(SL_ERROR_CONFIG, "column path \"%s\": a name between dots is empty",
                             path);

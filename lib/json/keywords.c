@@ -306,6 +306,9 @@ static sl_error *make_regex(const slj_schema *schema, uint32_t node, slj_regex *
         return slj_schema_error(schema->doc, node, "must be a string");
     }
     *out = slj_regex_new(text->text, text->bytes, message);
+    if (*out == NULL && message[0] == 0) {
+        return sl_error_no_memory();
+    }
     return *out != NULL
                ? NULL
                : slj_schema_error(schema->doc, node, "not a regular expression: %s", message);

@@ -222,7 +222,7 @@ slj_regex *slj_regex_new(const void *pattern, size_t bytes, char *message) {
     slj_regex *regex = NULL;
     int code = 0;
     size_t offset = 0;
-    snprintf(message, 256, "out of memory");
+    message[0] = 0;
     if (!translate(pattern, bytes, &text, message) || sl_buffer_text(&text) == NULL) {
         goto out;
     }
@@ -235,7 +235,9 @@ slj_regex *slj_regex_new(const void *pattern, size_t bytes, char *message) {
                                     PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF,
                                 &code, &offset, NULL);
     if (regex->code == NULL) {
-        pcre2_get_error_message(code, (PCRE2_UCHAR *)message, 256);
+        if (code != PCRE2_ERROR_HEAP_FAILED) {
+            pcre2_get_error_message(code, (PCRE2_UCHAR *)message, 256);
+        }
         free(regex);
         regex = NULL;
         goto out;

@@ -16,7 +16,7 @@ typedef enum slj_regex_result {
     SLJ_REGEX_LIMIT, /* gave up: too many steps */
 } slj_regex_result;
 
-/* NULL when malformed: `message` (room for 256 bytes) says why. */
+/* NULL when malformed: `message` (room for 256 bytes) says why; it is "" when memory is short. */
 slj_regex *slj_regex_new(const void *pattern, size_t bytes, char *message);
 void slj_regex_free(slj_regex *regex);
 

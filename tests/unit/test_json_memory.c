@@ -1,0 +1,158 @@
+/*
+ * lib/json when memory runs out: every single allocation of compiling a schema and decoding records
+ * by it fails once, and each time the answer is an error and nothing is left behind. This program's
+ * own malloc does it, on top of glibc's; sanitizers have theirs, so there it has nothing to test.
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json/json.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+int main(void) {
+    return 0;
+}
+
+#else
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *old, size_t bytes);
+void __libc_free(void *block);
+
+/* shown to the libraries too: their blocks count, and fail, as well */
+#define REPLACED __attribute__((visibility("default")))
+
+static long allowed = -1; /* allocations until they fail; -1: no end */
+static bool only_one;     /* the one fails, those behind it do not */
+static long live;         /* blocks */
+
+static bool refused(void) {
+    if (allowed > 0) {
+        allowed--;
+        return false;
+    }
+    bool refuse = allowed == 0;
+    allowed = refuse && only_one ? -1 : allowed;
+    return refuse;
+}
+
+REPLACED void *malloc(size_t bytes) {
+    void *block = refused() ? NULL : __libc_malloc(bytes);
+    live += block != NULL ? 1 : 0;
+    return block;
+}
+
+REPLACED void *calloc(size_t n, size_t bytes) {
+    void *block = refused() ? NULL : __libc_calloc(n, bytes);
+    live += block != NULL ? 1 : 0;
+    return block;
+}
+
+REPLACED void *realloc(void *old, size_t bytes) {
+    void *block = refused() ? NULL : __libc_realloc(old, bytes);
+    live += old == NULL && block != NULL ? 1 : 0;
+    return block;
+}
+
+REPLACED void free(void *block) {
+    live -= block != NULL ? 1 : 0;
+    __libc_free(block);
+}
+
+static const char PLAIN[] =
+    "{\"type\":\"object\",\"required\":[\"s\"],\"properties\":{\"s\":{\"type\":\"string\","
+    "\"pattern\":\"^a\"},\"t\":{\"type\":\"string\",\"format\":\"date-time\"},"
+    "\"l\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"v\":{\"enum\":["
+    "\"x\",\"y\",null]}}}},\"m\":{\"type\":\"number\",\"x-sluice-type\":\"decimal(9,2)\"}}}";
+
+static const char BEYOND[] =
+    "{\"$ref\":\"#/$defs/o\",\"unevaluatedProperties\":{\"type\":\"integer\"},\"$defs\":{\"o\":{"
+    "\"$anchor\":\"o\",\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\"},\"l\":{"
+    "\"type\":\"array\",\"uniqueItems\":true,\"contains\":{\"type\":\"null\"}}},"
+    "\"patternProperties\":{\"^p\":{\"minLength\":2}}}}}";
+
+static const char *const RECORDS[] = {
+    "{\"s\":\"a\\u00e9\",\"t\":\"2026-11-22T10:00:00Z\",\"l\":[{\"v\":\"x\"},{}],\"m\":1.5}",
+    "{\"s\":\"b\",\"k\\u0041\":1}",
+    "{\"s\":\"abc\",\"pq\":\"xyz\",\"z\":1,\"l\":[1,null,{\"q\":[]}]}",
+    "{\"s\":\"abc\",\"z\":\"a\",\"z\":2}",
+    "{\"s\":",
+};
+
+/* Everything that can be done with a schema; the first error. */
+static sl_error *use(const char *text, const sl_json_options *options) {
+    sl_json_schema *schema = NULL;
+    sl_json_decoder *decoder = NULL;
+    sl_builder builder = {0};
+    sl_json_rejects rejects = {0};
+    sl_error *error = sl_json_schema_compile(text, strlen(text), options, &schema);
+    if (error != NULL) {
+        return error;
+    }
+    error = sl_json_decoder_new(schema, &decoder);
+    if (error == NULL) {
+        error = sl_builder_init(&builder, sl_json_schema_columns(schema));
+    }
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(RECORDS) && error == NULL; i++) {
+        bool accepted;
+        error = sl_json_decode_text(decoder, RECORDS[i], strlen(RECORDS[i]), 0, &builder, &rejects,
+                                    &accepted);
+    }
+    sl_json_rejects_free(&rejects);
+    sl_builder_free(&builder);
+    sl_json_decoder_free(decoder);
+    sl_json_schema_free(schema);
+    return error;
+}
+
+static void fail_each(const char *text, const sl_json_options *options) {
+    sl_error_free(use(text, options)); /* what is made once in a process is made now */
+    long before = live;
+    long n = 0;
+    for (bool done = false; !done; n++) {
+        allowed = n;
+        sl_error *error = use(text, options);
+        /* refused memory that PCRE2's JIT asks for only makes matching slower */
+        done = allowed > 0;
+        allowed = -1;
+        ck_assert_msg(error == NULL || sl_error_is(error, SL_ERROR_NO_MEMORY), "allocation %ld: %s",
+                      n, error == NULL ? "" : sl_error_message(error));
+        ck_assert_msg(error == NULL || !done, "%s", error == NULL ? "" : sl_error_message(error));
+        sl_error_free(error);
+        ck_assert_msg(live == before, "%ld blocks are left after allocation %ld fails",
+                      live - before, n);
+    }
+    ck_assert_int_gt(n, 40);
+}
+
+START_TEST(every_allocation_fails_once) {
+    static const sl_json_coercion coercion = {"m", "string->number"};
+    const sl_json_options options[] = {
+        {0},
+        {.duplicates = SL_JSON_DUPLICATES_LAST_WINS, .rescue = true},
+        {.coercions = &coercion, .n_coercions = 1},
+    };
+    for (size_t i = 0; i < 2 * SL_ARRAY_LENGTH(options); i++) {
+        only_one = i % 2 == 1;
+        fail_each(PLAIN, &options[i / 2]);
+        fail_each(BEYOND, i / 2 == 2 ? NULL : &options[i / 2]);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("json_memory");
+    TCase *cases = tcase_create("memory");
+    tcase_add_test(cases, every_allocation_fails_once);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
+
+#endif

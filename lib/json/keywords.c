@@ -35,6 +35,7 @@ static sl_error *read_unique(slj_set *set, slj_schema *schema, uint32_t node);
 static sl_error *read_ref(slj_set *set, slj_schema *schema, uint32_t node);
 static sl_error *read_dynamic_ref(slj_set *set, slj_schema *schema, uint32_t node);
 static sl_error *read_dependent_required(slj_set *set, slj_schema *schema, uint32_t node);
+static sl_error *read_dependencies(slj_set *set, slj_schema *schema, uint32_t node);
 
 #define AT(member) offsetof(slj_schema, member)
 #define APPLY SLJ_VOCABULARY_APPLICATOR
@@ -78,6 +79,7 @@ static const keyword keywords[] = {
     SPECIAL("enum", VALID, AT(enum_node), true, read_node),
     SPECIAL("required", VALID, AT(required_node), true, read_node),
     SPECIAL("dependentRequired", VALID, 0, false, read_dependent_required),
+    SPECIAL("dependencies", APPLY, 0, false, read_dependencies),
     SPECIAL("pattern", VALID, 0, true, read_pattern),
     SPECIAL("uniqueItems", VALID, 0, false, read_unique),
     LIMIT("minLength", SLJ_MIN_LENGTH, true),
@@ -131,7 +133,7 @@ sl_error *slj_keywords_visit(const slj_doc *doc, uint32_t node, slj_subschema_vi
             continue;
         }
         bool map = known->shape == SHAPE_SCHEMA_MAP || known->shape == SHAPE_DEFS ||
-                   known->read == read_patterns;
+                   known->read == read_patterns || known->read == read_dependencies;
         if (known->shape == SHAPE_SCHEMA) {
             error = visit(arg, key + 1);
         } else if ((map && kind == SLJ_OBJECT) ||
@@ -359,6 +361,29 @@ static sl_error *read_dependent_required(slj_set *set, slj_schema *schema, uint3
         uint32_t list = schema->dependent_required.items[i].node;
         if (schema->doc->nodes[list].kind != SLJ_ARRAY) {
             error = slj_schema_error(schema->doc, list, "must be an array of strings");
+        }
+    }
+    return error;
+}
+
+/* Split since: names that are arrays went to dependentRequired, schemas to dependentSchemas. */
+static sl_error *read_dependencies(slj_set *set, slj_schema *schema, uint32_t node) {
+    const slj_node *nodes = schema->doc->nodes;
+    sl_error *error = read_named(set, schema, node, false, &schema->old_required);
+    slj_named_list *required = &schema->old_required, *schemas = &schema->old_schemas;
+    uint32_t n = required->n;
+    schemas->items = slj_arena_alloc(slj_set_arena(set), n * sizeof *schemas->items);
+    if (error == NULL && schemas->items == NULL) {
+        error = sl_error_no_memory();
+    }
+    required->n = 0;
+    for (uint32_t i = 0; i < n && error == NULL; i++) {
+        slj_named named = required->items[i];
+        if (nodes[named.node].kind == SLJ_ARRAY) {
+            required->items[required->n++] = named;
+        } else {
+            error = slj_set_schema_at(set, schema->doc, named.node, &named.schema);
+            schemas->items[schemas->n++] = named;
         }
     }
     return error;

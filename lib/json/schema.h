@@ -136,6 +136,7 @@ struct slj_schema {
     slj_pattern *patterns;
     uint32_t n_patterns;
     slj_named_list dependent_schemas, dependent_required;
+    slj_named_list old_schemas, old_required; /* `dependencies` of older drafts */
 };
 
 /* Order by length, then bytes: for bsearch. */

@@ -441,6 +441,26 @@ static bool check_member(slj_check *check, const slj_schema *schema, const place
     return true;
 }
 
+static bool check_dependents(slj_check *check, const slj_schema *schema,
+                             const slj_named_list *required, const slj_named_list *schemas,
+                             const place *at, const scope *in, const marks *out) {
+    for (uint32_t i = 0; i < required->n; i++) {
+        const slj_named *d = &required->items[i];
+        if (slj_doc_member(check->doc, at->node, d->name, d->bytes) != 0 &&
+            !check_required(check, schema, d->node, at, SL_JSON_DEPENDENT_REQUIRED)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < schemas->n; i++) {
+        const slj_named *d = &schemas->items[i];
+        if (slj_doc_member(check->doc, at->node, d->name, d->bytes) != 0 &&
+            !apply(check, d->schema, at, in, out)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_object(slj_check *check, const slj_schema *schema, const place *at,
                          const scope *in, const marks *out) {
     const slj_node *nodes = check->doc->nodes;
@@ -466,21 +486,10 @@ static bool check_object(slj_check *check, const slj_schema *schema, const place
         }
         member.index++;
     }
-    for (uint32_t i = 0; i < schema->dependent_required.n; i++) {
-        const slj_named *d = &schema->dependent_required.items[i];
-        if (slj_doc_member(check->doc, at->node, d->name, d->bytes) != 0 &&
-            !check_required(check, schema, d->node, at, SL_JSON_DEPENDENT_REQUIRED)) {
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i < schema->dependent_schemas.n; i++) {
-        const slj_named *d = &schema->dependent_schemas.items[i];
-        if (slj_doc_member(check->doc, at->node, d->name, d->bytes) != 0 &&
-            !apply(check, d->schema, at, in, out)) {
-            return false;
-        }
-    }
-    return true;
+    return check_dependents(check, schema, &schema->dependent_required, &schema->dependent_schemas,
+                            at, in, out) &&
+           check_dependents(check, schema, &schema->old_required, &schema->old_schemas, at, in,
+                            out);
 }
 
 /* ---- schemas applied to the same value ---- */

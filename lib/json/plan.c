@@ -188,6 +188,16 @@ static void note_beyond(maker *m, const layers *in) {
 
 /* ---- choices: enum and const ---- */
 
+/* The nearest double; beyond its range an infinity. */
+static double node_double(const slj_node *node) {
+    slj_number number;
+    double value = 0;
+    if (slj_scan_number(node->text, &number) != NULL) {
+        (void)slj_number_to_double(&number, &value);
+    }
+    return value;
+}
+
 static bool choice_from(const slj_plan *plan, const slj_node *node, slj_arena *arena,
                         slj_choice *out, bool *no_memory) {
     slj_decimal decimal;
@@ -220,7 +230,7 @@ static bool choice_from(const slj_plan *plan, const slj_node *node, slj_arena *a
         out->integer = (int64_t)wide;
         return true;
     case SLJ_PLAN_NUMBER:
-        out->number = node->kind == SLJ_NUMBER ? strtod((const char *)node->text, NULL) : 0;
+        out->number = node->kind == SLJ_NUMBER ? node_double(node) : 0;
         return node->kind == SLJ_NUMBER;
     default: /* boolean */
         out->integer = node->kind == SLJ_TRUE;
@@ -331,8 +341,7 @@ static void read_number_checks(maker *m, const slj_schema *schema, slj_plan *pla
             static const char *const names[] = {"minimum", "maximum", "exclusiveMinimum",
                                                 "exclusiveMaximum"};
             uint32_t node = slj_doc_get(schema->doc, schema->node, names[bound]);
-            tighten_number(plan, strtod((const char *)schema->doc->nodes[node].text, NULL), upper,
-                           open);
+            tighten_number(plan, node_double(&schema->doc->nodes[node]), upper, open);
         } else {
             tighten_scaled(plan, value, upper, open);
         }

@@ -1,7 +1,7 @@
 # lib/json's own programs: the official JSON Schema test suite and the tool of the random tests.
 JSON_ARCHIVES = $(foreach l,json columns base,$(BUILD)/lib/libsl_$(l).a)
 JSON_LINK     = $(CC) $(LDFLAGS) -o $@ $< $(JSON_ARCHIVES) $(SYS_json) $(SYS_columns) $(SYS_base)
-JSON_SUITE    = $(BUILD)/deps/json-schema-test-suite
+JSON_SUITE    = build/deps/json-schema-test-suite
 
 $(BUILD)/tests/json_suite: $(BUILD)/obj/tests/json-suite/run.c.o $(JSON_ARCHIVES)
 	@mkdir -p $(@D)

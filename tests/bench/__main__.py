@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 import deltalake
+import pyarrow as pa
 
 from tests.bench import latency
 from tests.bench.load import load
@@ -49,7 +50,7 @@ def table_figures(medallion):
     found = {}
     for name in TABLES:
         table = deltalake.DeltaTable(str(medallion.table(name)))
-        actions = table.get_add_actions(flatten=True).to_pydict()
+        actions = pa.table(table.get_add_actions(flatten=True)).to_pydict()
         found[name] = {
             "rows": sum(actions["num_records"]),
             "files": len(actions["size_bytes"]),

@@ -152,7 +152,9 @@ bool delta_date_text(int64_t days, char *out);
 bool delta_timestamp_text(int64_t us, bool micros, const char *suffix, char *out);
 /* A decimal128 (16 bytes, little-endian) as plain digits; `out` has room for 64 bytes. */
 void delta_decimal_text(const uint8_t *value, int32_t scale, char *out);
-/* Shortest text that reads back as the same double (float when `single`). */
+/* Shortest text that reads back as the same double (float when `single`); `out` has room for
+ * DELTA_DOUBLE_TEXT_BYTES. */
+enum { DELTA_DOUBLE_TEXT_BYTES = 40 };
 void delta_double_text(double value, bool single, char *out);
 
 /* ---- table ---- */

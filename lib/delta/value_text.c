@@ -87,7 +87,7 @@ void delta_decimal_text(const uint8_t *value, int32_t scale, char *out) {
 void delta_double_text(double value, bool single, char *out) {
     int most = single ? 9 : 17;
     for (int digits = single ? 6 : 15; digits <= most; digits++) {
-        snprintf(out, 32, "%.*g", digits, value);
+        snprintf(out, DELTA_DOUBLE_TEXT_BYTES, "%.*g", digits, value);
         double back = strtod(out, NULL);
         if (single ? (float)back == (float)value : back == value) {
             return;
@@ -97,7 +97,7 @@ void delta_double_text(double value, bool single, char *out) {
 
 /* Text of a double in a partition value; JSON's rules do not bind here. */
 static void append_double(double value, bool single, sl_buffer *out) {
-    char text[40];
+    char text[DELTA_DOUBLE_TEXT_BYTES];
     if (isnan(value)) {
         sl_buffer_append_text(out, "NaN");
     } else if (isinf(value)) {

@@ -195,7 +195,7 @@ static sl_error *leave_dictionary(sl_pqw_column_context *context, sl_pqw_column 
 static sl_error *append_values(sl_pqw_column_context *context, sl_pqw_column *column,
                                const sl_pqw_shredded *shredded) {
     if (column->mode == SL_PQW_DICTIONARY) {
-        bool done;
+        bool done = false;
         sl_error *error = append_indexes(context, column, shredded, &done);
         if (error != NULL || done) {
             return error;

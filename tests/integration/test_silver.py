@@ -1,13 +1,15 @@
-"""silver-validate in whole runs: the example of its README, and conversions, computed columns and
-rescued properties as they arrive in a table."""
+"""silver-validate in whole runs: the example of its README; conversions, computed columns and rescued
+properties as they arrive in a table; and deduplication, killed on the way, against the oracle."""
 
 import json
 import re
 import shutil
+import signal
 
 import pytest
 
 from tests.lake import readers
+from tests.oracle import check, expect_for_topology
 from tests.support import sluice
 from tests.support.servers import ROOT
 
@@ -107,3 +109,72 @@ def test_conversions_arrive_in_the_table(topology):
         ("decimal_out_of_range", "$.amount"),
     ]
     assert json.loads(bad[0]["value"]) == RECORDS[2]
+
+
+def deduplicating(rate, max_ahead):
+    """Duplicates inside and outside `within`: their originals lie up to 10 s back."""
+    dedup = {"key": "event_id", "within": "4s", "keep": "2s", "max_ahead": max_ahead}
+    events = {
+        "count": 60_000,
+        "partitions": 3,
+        "event_rate": 2000,
+        "duplicates": 0.05,
+        "invalid": 0.01,
+        "rate": rate,
+    }
+    return {
+        "pipeline": "retail",
+        "state": "state",
+        "sources": {"events": {"plugin": "generator", "config": events}},
+        "transforms": {
+            "silver": {
+                "plugin": "silver-validate",
+                "inputs": ["events"],
+                "config": {"schema": "event.schema.json", "deduplicate": dedup},
+            }
+        },
+        "sinks": {
+            "bronze": {
+                "plugin": "bronze-sink",
+                "inputs": ["events"],
+                "config": {"table": "bronze"},
+            },
+            "silver_t": sink(["silver"], "silver"),
+            "bad": sink(["silver.rejects"], "bad"),
+        },
+    }
+
+
+def kill_after(path, segments):
+    """Runs until so many segments more are stored, then kills."""
+    state = path.parent / "state"
+
+    def count():
+        return len(list(state.rglob("*.seg")))
+
+    wanted = count() + segments
+    with sluice.Process("run", "--until-end", path) as process:
+        process.wait_for(lambda: count() >= wanted, 60, f"{wanted} segments")
+        process.signal(signal.SIGKILL)
+        process.wait(30)
+
+
+@pytest.mark.parametrize("max_ahead", ["0s", "1ms"])
+def test_duplicates_are_what_the_oracle_says_after_kills(tmp_path, max_ahead):
+    shutil.copy(ROOT / "deploy" / "demo" / "event.schema.json", tmp_path)
+    path = tmp_path / "topology.json"
+    path.write_text(json.dumps(deduplicating(15_000, max_ahead)))
+    kill_after(path, 2)
+    kill_after(path, 1)
+    path.write_text(json.dumps(deduplicating(0, max_ahead)))
+    sluice.run_until_end(path)
+    tables = {n: readers.read(tmp_path / n, "delta-rs") for n in ("bronze", "silver", "bad")}
+    topology = deduplicating(0, max_ahead)
+    if max_ahead == "0s":  # no bound
+        del topology["transforms"]["silver"]["config"]["deduplicate"]["max_ahead"]
+    answer = expect_for_topology(tables["bronze"], topology, tmp_path)
+    assert tables["bronze"].num_rows == 60_000
+    assert check.silver(answer, tables["silver"]) is None
+    assert check.quarantine(answer, tables["bad"]) is None
+    duplicates = 60_000 - tables["silver"].num_rows - tables["bad"].num_rows
+    assert 500 < duplicates < 5_000

@@ -12,9 +12,12 @@ $(HARNESS_ARCHIVE): $(call objects,$(wildcard sdk/harness/*.c))
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
-$(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(LIB_ARCHIVES) $(HARNESS_ARCHIVE) $(BUILD)/plugins/%.so
+# ThreadSanitizer does not know C11 threads, which librdkafka starts; tests/support/c11_threads.c.
+TSAN_OBJECTS := $(if $(findstring thread,$(SANITIZE)),$(BUILD)/obj/tests/support/c11_threads.c.o)
+$(TSAN_OBJECTS): tests/support/c11_threads.c
+$(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(TSAN_OBJECTS) $(LIB_ARCHIVES) $(HARNESS_ARCHIVE) $(BUILD)/plugins/%.so
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(HARNESS_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_plugin_$*) -ldl $(CHECK_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $< $(TSAN_OBJECTS) $(HARNESS_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_plugin_$*) -ldl $(CHECK_LIBS)
 $(BUILD)/obj/tests/%.c.o: CPPFLAGS += -Isdk -DSL_BUILD_DIR='"$(abspath $(BUILD))"'
 # -Wpedantic and Check's variadic macros do not go together
 $(BUILD)/obj/tests/%.c.o: CFLAGS := $(filter-out -Wpedantic -Wconversion,$(CFLAGS)) -Wno-gnu-zero-variadic-macro-arguments

@@ -433,11 +433,6 @@ START_TEST(refuses_bad_options) {
 END_TEST
 
 int main(void) {
-#ifdef __SANITIZE_THREAD__
-    /* ThreadSanitizer does not know the C11 threads that librdkafka starts, and crashes in them. */
-    puts("skipped: librdkafka's threads cannot be run under ThreadSanitizer");
-    return 0;
-#endif
     Suite *suite = suite_create("plugin kafka");
     TCase *tests = tcase_create("kafka");
     tcase_set_timeout(tests, 120);

@@ -68,8 +68,9 @@ struct plain_span {
 struct plain_replay {
     uint32_t stream;
     uint32_t input;
+    int64_t stored; /* the recorded position, which reading again has to reach first */
     struct plain_span *spans;
-    size_t n;
+    size_t n; /* 0: nothing is missing */
 };
 
 /* Which of the key's recorded files are there. *offset: where reading has to begin, or -1. */

@@ -159,21 +159,29 @@ static void node_start(sl_node *node, sl_request *request) {
 
 /* ---- recovery ---- */
 
-static struct plain_replay *replay_for(sl_node *node, const sl_position *position) {
+static struct plain_replay *find_replay(const sl_node *node, const sl_position *position) {
     for (size_t i = 0; i < node->n_replays; i++) {
         struct plain_replay *replay = &node->replays[i];
         if (replay->stream == position->stream->index && replay->input == position->input) {
-            replay->n = 0;
             return replay;
         }
+    }
+    return NULL;
+}
+
+static struct plain_replay *replay_for(sl_node *node, const sl_position *position) {
+    struct plain_replay *replay = find_replay(node, position);
+    if (replay != NULL) {
+        replay->n = 0;
+        return replay;
     }
     struct plain_replay *grown = realloc(node->replays, (node->n_replays + 1) * sizeof(*grown));
     if (grown == NULL) {
         return NULL;
     }
     node->replays = grown;
-    grown[node->n_replays] =
-        (struct plain_replay){position->stream->index, position->input, NULL, 0};
+    grown[node->n_replays] = (struct plain_replay){
+        .stream = position->stream->index, .input = position->input, .stored = SL_OFFSET_NONE};
     return &grown[node->n_replays++];
 }
 
@@ -221,8 +229,8 @@ static bool is_listed(const struct closes *closes, const char *key, const char *
     return false;
 }
 
-/* True while reading has not passed the key's recorded files yet. */
-static bool is_replaying(const struct closes *closes, const char *key, int64_t offset) {
+/* True when files of the key are recorded that reach beyond `offset`. */
+static bool is_ahead(const struct closes *closes, const char *key, int64_t offset) {
     for (size_t i = 0; i < closes->n_files; i++) {
         if (strcmp(closes->files[i].key, key) == 0 && closes->files[i].next > offset) {
             return true;
@@ -231,10 +239,13 @@ static bool is_replaying(const struct closes *closes, const char *key, int64_t o
     return false;
 }
 
-/* The stored position must be what this commit goes on from. */
-static sl_error *check_position(const struct closes *closes, const sl_position *position) {
-    int64_t stored = closes_position(closes, position->key);
-    if (stored == position->from || is_replaying(closes, position->key, position->from)) {
+/* The stored position must be what this commit goes on from, or what it reads again to reach. */
+static sl_error *check_position(const sl_node *node, const sl_position *position) {
+    int64_t stored = closes_position(&node->closes, position->key);
+    const struct plain_replay *replay = find_replay(node, position);
+    bool again = replay != NULL && replay->n > 0 && position->from < replay->stored &&
+                 stored == replay->stored;
+    if (stored == position->from || again) {
         return NULL;
     }
     return sl_error_new(SL_ERROR_CONFLICT,
@@ -243,9 +254,10 @@ static sl_error *check_position(const struct closes *closes, const sl_position *
                         position->key, (long long)stored, (long long)position->from);
 }
 
-static sl_error *advance(struct closes *closes, const sl_position *position) {
-    sl_error *error = check_position(closes, position);
-    if (error != NULL || is_replaying(closes, position->key, position->to)) {
+static sl_error *advance(sl_node *node, const sl_position *position) {
+    struct closes *closes = &node->closes;
+    sl_error *error = check_position(node, position);
+    if (error != NULL || is_ahead(closes, position->key, position->to)) {
         return error; /* on the way through recorded files: what is recorded holds */
     }
     for (size_t i = closes->n_files; i-- > 0;) {
@@ -271,7 +283,7 @@ static sl_error *record_once(sl_node *node, const sl_commit *commit) {
     struct closes *closes = &node->closes;
     sl_error *error = NULL;
     for (size_t i = 0; i < commit->n_positions && error == NULL; i++) {
-        error = advance(closes, &commit->positions[i]);
+        error = advance(node, &commit->positions[i]);
     }
     for (size_t p = 0; p < commit->n_pieces && error == NULL; p++) {
         const struct plain_piece *piece = commit->pieces[p];

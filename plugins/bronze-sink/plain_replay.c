@@ -47,6 +47,7 @@ sl_error *plain_replay_find(const sl_node *node, const char *key, struct plain_r
     const struct closes *closes = &node->closes;
     sl_error *error = NULL;
     *offset = closes_position(closes, key);
+    out->stored = *offset;
     for (size_t i = 0; i < closes->n_files && error == NULL; i++) {
         const struct closes_file *file = &closes->files[i];
         bool missing = false;
@@ -60,7 +61,7 @@ sl_error *plain_replay_find(const sl_node *node, const char *key, struct plain_r
             *offset = span->first < *offset ? span->first : *offset;
         }
     }
-    bool any = *offset >= 0 && *offset < closes_position(closes, key);
+    bool any = *offset >= 0 && *offset < out->stored;
     if (error == NULL && any && strcmp(closes->layout, node->layout) != 0) {
         error = sl_error_new(SL_ERROR_CONFIG,
                              "files of the last close are not stored yet, and they have to be made "

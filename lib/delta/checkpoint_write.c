@@ -372,7 +372,7 @@ sl_error *sl_delta_checkpoint(sl_delta_table *table) {
 
 /* ---- when ---- */
 
-static bool checkpoint_due(const sl_delta_table *table) {
+bool sl_delta_checkpoint_due(const sl_delta_table *table) {
     int64_t interval = table->checkpoint_actions / ACTIONS_PER_COMMIT;
     interval = interval < MIN_INTERVAL ? MIN_INTERVAL : interval;
     interval = interval > MAX_INTERVAL ? MAX_INTERVAL : interval;
@@ -385,11 +385,11 @@ static bool clean_due(const sl_delta_table *table, int64_t now_ms) {
 }
 
 bool sl_delta_maintenance_due(const sl_delta_table *table, int64_t now_ms) {
-    return checkpoint_due(table) || clean_due(table, now_ms);
+    return sl_delta_checkpoint_due(table) || clean_due(table, now_ms);
 }
 
 sl_error *sl_delta_maintain(sl_delta_table *table, int64_t now_ms) {
-    sl_error *error = checkpoint_due(table) ? sl_delta_checkpoint(table) : NULL;
+    sl_error *error = sl_delta_checkpoint_due(table) ? sl_delta_checkpoint(table) : NULL;
     if (error == NULL && clean_due(table, now_ms)) {
         sl_delta_cleaned cleaned;
         error = sl_delta_clean(table, now_ms, &cleaned);

@@ -242,7 +242,11 @@ bool sl_delta_maintenance_due(const sl_delta_table *table, int64_t now_ms);
  */
 sl_error *sl_delta_maintain(sl_delta_table *table, int64_t now_ms);
 
-/* The parts of it. */
+/*
+ * The parts of it. Clean-up looks at every file of the table, which takes seconds when there are
+ * hundreds of thousands; it may run on another handle of the same folder while commits go on.
+ */
+bool sl_delta_checkpoint_due(const sl_delta_table *table);
 sl_error *sl_delta_checkpoint(sl_delta_table *table);
 typedef struct sl_delta_cleaned {
     int64_t log_entries;

@@ -12,7 +12,10 @@
 
 /* ---- open: no I/O ---- */
 
-static void node_close(sl_node *node) {
+void sink_release(struct sl_node *node) {
+    if (atomic_fetch_sub(&node->users, 1) > 1) {
+        return;
+    }
     sink_tail_free(node);
     if (node->grown.release != NULL) {
         node->grown.release(&node->grown);
@@ -28,6 +31,11 @@ static void node_close(sl_node *node) {
     free((void *)node->key);
     free(node->key_text);
     free(node);
+}
+
+static void node_close(sl_node *node) {
+    node->closed = true;
+    sink_release(node);
 }
 
 /* The key that the input's schema declares ("a,b"), split in place. */
@@ -138,7 +146,8 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     if (node == NULL) {
         return sl_error_no_memory();
     }
-    *node = (struct sl_node){.config = context->config,
+    *node = (struct sl_node){.users = 1,
+                             .config = context->config,
                              .services = context->services,
                              .self = context->self,
                              .pipeline = context->pipeline,
@@ -408,26 +417,12 @@ static void after_commit(struct sl_node *node, const sl_commit *commit) {
     node->services->metric_set(node->version, sl_delta_version(node->table));
 }
 
-/* Checkpoints and clean-up; after the commit's answer, so that nobody waits for them. */
-static void maintain(struct sl_node *node) {
-    int64_t now_ms = node->services->now_us(node->self) / 1000;
-    if (!sl_delta_maintenance_due(node->table, now_ms)) {
-        return;
-    }
-    sl_error *error = sl_delta_maintain(node->table, now_ms);
-    if (error != NULL) {
-        node->services->log(node->self, SL_LOG_WARN, "upkeep of %s: %s", sl_delta_url(node->table),
-                            sl_error_message(error));
-        sl_error_free(error);
-    }
-}
-
 static void node_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     sl_error *error = commit_fitted(node, commit);
     if (error == NULL) {
         after_commit(node, commit);
         node->services->done(request, NULL);
-        maintain(node);
+        sink_maintain(node); /* after the answer, so that nobody waits for it */
         return;
     }
     if (sl_error_is(error, SL_ERROR_CONFLICT)) {

@@ -5,6 +5,8 @@
 #ifndef DELTA_SINK_H
 #define DELTA_SINK_H
 
+#include <stdatomic.h>
+
 #include "delta/delta.h"
 #include "delta/upsert.h"
 #include "sluice/plugin.h"
@@ -40,6 +42,10 @@ enum sink_way {
 };
 
 struct sl_node {
+    /* The node itself, and each piece of work under way, which may outlast close: the last one
+     * frees the node with its store. */
+    atomic_int users;
+    bool closed;
     const struct sink_config *config;
     const sl_services *services;
     sl_object *self;
@@ -59,7 +65,9 @@ struct sl_node {
     struct ArrowSchema grown; /* the table's schema with the inputs' new columns; release NULL:
                                  nothing to add */
     struct tail_state *tail;
-    char token[40]; /* of the commit that is to be tried again */
+    char token[40];   /* of the commit that is to be tried again */
+    int64_t clean_ms; /* Unix time: when the next clean-up is due */
+    bool cleaning;
     sl_metric *commits, *conflicts, *version, *rows, *files, *bytes;
 };
 
@@ -70,6 +78,9 @@ struct sink_piece {
     size_t n_batches;
     size_t capacity;
 };
+
+/* node.c: one user less; the last frees the node. Any thread. */
+void sink_release(struct sl_node *node);
 
 void sink_piece_free(const sl_services *services, struct sink_piece *piece);
 
@@ -87,6 +98,9 @@ sl_error *sink_check_positions(const struct sl_node *node);
 /* The commit's positions for the log; to be freed with free(). */
 sl_error *sink_advances(const struct sl_node *node, const sl_commit *commit,
                         sl_delta_advance **out);
+
+/* upkeep.c: checkpoints and clean-up when they are due; failures are only logged. */
+void sink_maintain(struct sl_node *node);
 
 /* upsert.c */
 sl_error *sink_tail_new(struct sl_node *node);

@@ -26,6 +26,7 @@ struct sl_task {
     sl_delta_encoder *uploading; /* whose it is */
     sl_error *upload_error;      /* written by the worker, read when it is done */
     bool working;
+    bool closed; /* while working: the work's end frees the task */
     /* Streams with rows since the last flush. */
     uint32_t *streams;
     size_t n_streams;
@@ -69,7 +70,7 @@ sl_delta_encoder_options sink_encoder_options(const struct sl_node *node,
 
 /* ---- life ---- */
 
-static void task_close(sl_task *task) {
+static void task_free(sl_task *task) {
     for (size_t i = 0; i < task->node->n_inputs; i++) {
         sl_delta_encoder_free(task->encoders[i]);
     }
@@ -79,6 +80,16 @@ static void task_close(sl_task *task) {
     free(task->encoders);
     free(task->streams);
     free(task);
+}
+
+static void task_close(sl_task *task) {
+    task->closed = true;
+    if (!task->working) {
+        if (task->upload != NULL) { /* one that was to be tried again */
+            sl_error_free(sl_delta_upload_end(task->upload, task->uploading, &task->stored));
+        }
+        task_free(task);
+    }
 }
 
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
@@ -187,6 +198,14 @@ static void upload_done(void *arg) {
     sl_error *error = task->upload_error;
     task->upload_error = NULL;
     task->working = false;
+    sl_node *node = task->node;
+    if (task->closed) {
+        sl_error_free(error);
+        task_close(task);
+        sink_release(node);
+        return;
+    }
+    sink_release(node);
     if (!sl_error_is(error, SL_ERROR_RETRIABLE)) { /* else kept, for another try */
         sl_error *ended = sl_delta_upload_end(task->upload, task->uploading, &task->stored);
         task->upload = NULL;
@@ -207,8 +226,12 @@ static void upload_done(void *arg) {
 }
 
 static sl_error *work(sl_task *task) {
+    atomic_fetch_add(&task->node->users, 1);
     sl_error *error = task->services->work(task->self, upload_run, upload_done, task);
     task->working = error == NULL;
+    if (error != NULL) {
+        sink_release(task->node);
+    }
     return error;
 }
 

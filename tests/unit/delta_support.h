@@ -62,6 +62,23 @@ static inline void make_batch(const row *rows, size_t n, struct ArrowArray *out)
     schema.release(&schema);
 }
 
+/* Rows that zstd cannot shrink much, so that row groups have some size. */
+static inline void noisy_batch(int64_t first, int64_t n, struct ArrowArray *out) {
+    row *rows = calloc((size_t)n, sizeof(*rows));
+    char(*names)[64] = calloc((size_t)n, 64);
+    uint64_t x = (uint64_t)first * 77 + 1;
+    for (int64_t i = 0; i < n; i++) {
+        for (int j = 0; j < 63; j++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            names[i][j] = (char)(' ' + (x >> 58));
+        }
+        rows[i] = (row){first + i, names[i], NULL};
+    }
+    make_batch(rows, (size_t)n, out);
+    free(rows);
+    free(names);
+}
+
 static inline sl_delta_table *make_table(sl_store *store, const char *partition, const char *key,
                                          const char *value) {
     struct ArrowSchema schema;

@@ -362,23 +362,6 @@ START_TEST(rows_go_to_the_files_of_their_partitions) {
 }
 END_TEST
 
-/* Rows that zstd cannot shrink much, so that row groups have some size. */
-static void noisy_batch(int64_t first, int64_t n, struct ArrowArray *out) {
-    row *rows = calloc((size_t)n, sizeof(*rows));
-    char(*names)[64] = calloc((size_t)n, 64);
-    uint64_t x = (uint64_t)first * 77 + 1;
-    for (int64_t i = 0; i < n; i++) {
-        for (int j = 0; j < 63; j++) {
-            x = x * 6364136223846793005u + 1442695040888963407u;
-            names[i][j] = (char)(' ' + (x >> 58));
-        }
-        rows[i] = (row){first + i, names[i], NULL};
-    }
-    make_batch(rows, (size_t)n, out);
-    free(rows);
-    free(names);
-}
-
 static sl_delta_encoder *small_group_encoder(sl_delta_table *table) {
     struct ArrowSchema schema;
     sl_delta_encoder *encoder = NULL;

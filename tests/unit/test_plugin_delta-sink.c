@@ -29,6 +29,7 @@ static struct sl_object object;
 static struct sl_metric metric;
 static int64_t references;
 static char logged[500];
+static int64_t clock_ahead_us;
 static struct {
     void (*done)(void *arg);
     void *arg;
@@ -74,7 +75,7 @@ static sl_error *host_work(sl_object *self, void (*run)(void *arg), void (*done)
 }
 static int64_t host_now_us(sl_object *self) {
     (void)self;
-    return sl_now_us();
+    return sl_now_us() + clock_ahead_us;
 }
 static void host_log(sl_object *self, sl_log_level level, const char *format, ...) {
     (void)self;
@@ -211,16 +212,17 @@ static void close_run(struct run *run) {
     ck_assert_int_eq(references, 0);
 }
 
-static sl_error *process(struct run *run, uint32_t stream, uint32_t flags, const row *rows,
-                         size_t n) {
-    struct ArrowArray *columns = calloc(1, sizeof(*columns));
+/* Takes the array's content over. */
+static sl_error *process_array(struct run *run, uint32_t stream, uint32_t flags,
+                               const struct ArrowArray *array) {
+    struct ArrowArray *columns = malloc(sizeof(*columns));
     sl_batch *batch = calloc(1, sizeof(*batch));
-    make_batch(rows, n, columns);
+    *columns = *array;
     *batch = (sl_batch){.struct_bytes = sizeof(*batch),
                         .flags = flags,
                         .schema = &run->schemas[0],
                         .columns = columns,
-                        .rows = (int64_t)n,
+                        .rows = columns->length,
                         .stream = &run->streams[stream],
                         .reserved = 1};
     int64_t before = references;
@@ -229,6 +231,13 @@ static sl_error *process(struct run *run, uint32_t stream, uint32_t flags, const
     references++;
     host_release(batch);
     return error;
+}
+
+static sl_error *process(struct run *run, uint32_t stream, uint32_t flags, const row *rows,
+                         size_t n) {
+    struct ArrowArray columns;
+    make_batch(rows, n, &columns);
+    return process_array(run, stream, flags, &columns);
 }
 
 static sl_error *flush(struct run *run) {
@@ -363,6 +372,74 @@ START_TEST(rows_of_a_lost_stream_are_forgotten) {
     ck_assert_uint_eq(run.n_pieces, 0);
     close_run(&run);
     expect_rows(store, "{\"id\":1,\"name\":\"a\",\"part\":\"p\"}\n");
+}
+END_TEST
+
+static void process_noise(struct run *run) {
+    for (int64_t i = 0; i < 10; i++) {
+        struct ArrowArray columns;
+        noisy_batch(i * 20000, 20000, &columns);
+        GOOD(process_array(run, 0, 0, &columns));
+    }
+    ck_assert_ptr_nonnull(job.done); /* a file goes up while it grows */
+}
+
+START_TEST(large_files_go_up_before_the_flush) {
+    struct run run;
+    struct sink_config config = defaults();
+    config.row_group_bytes = 1 << 20;
+    start_run(&run, &config, NULL);
+    process_noise(&run);
+    GOOD(flush(&run));
+    GOOD(commit(&run, 0, -1, 200000));
+    close_run(&run);
+    sl_delta_table *table = NULL;
+    GOOD(sl_delta_open(store, &table));
+    ck_assert_int_eq(count_files(table), 1);
+    sl_delta_close(table);
+    /* one that is under way when everything is closed ends on its own */
+    start_run(&run, &config, NULL);
+    process_noise(&run);
+    close_run(&run);
+    job.done(job.arg);
+    job.done = NULL;
+    /* and one whose pieces are lost makes the flush fail */
+    start_run(&run, &config, NULL);
+    sl_store_memory_fail(store, SL_STORE_OP_WRITER_WRITE, NULL, 1, SL_STORE_FAULT_BEFORE,
+                         SL_ERROR_RETRIABLE);
+    process_noise(&run);
+    expect_error(flush(&run), SL_ERROR_FATAL, "begun again");
+    close_run(&run);
+}
+END_TEST
+
+START_TEST(upkeep_runs_beside_the_commits) {
+    struct run run;
+    struct sink_config config = defaults();
+    sl_store_entry entry;
+    char checkpoint[DELTA_PATH_BYTES];
+    clock_ahead_us = 0;
+    start_run(&run, &config, NULL);
+    GOOD(store->ops->put(store, "sluice-orphan.parquet", "x", 1, 0));
+    for (int64_t i = 0; i < 10; i++) {
+        write_rows(&run, 0, i == 0 ? -1 : i, (row[]){{i, "a", "p"}}, 1);
+    }
+    ck_assert_ptr_null(job.done);
+    delta_checkpoint_path(10, 0, 0, checkpoint);
+    GOOD(store->ops->stat(store, checkpoint, &entry));
+    clock_ahead_us = INT64_C(2) * 86400 * 1000000;
+    GOOD(commit(&run, 0, 10, 11));
+    ck_assert_ptr_nonnull(job.done); /* the clean-up */
+    void (*done)(void *) = job.done;
+    void *arg = job.arg;
+    job.done = NULL;
+    write_rows(&run, 0, 11, (row[]){{11, "a", "p"}}, 1); /* while it is under way */
+    done(arg);
+    ck_assert_ptr_nonnull(strstr(logged, "nobody needs"));
+    expect_error(store->ops->stat(store, "sluice-orphan.parquet", &entry), SL_ERROR_NOT_FOUND,
+                 NULL);
+    close_run(&run);
+    clock_ahead_us = 0;
 }
 END_TEST
 
@@ -532,6 +609,8 @@ int main(void) {
     tcase_add_test(tests, rows_and_positions_go_together);
     tcase_add_test(tests, what_may_succeed_later_is_tried_again);
     tcase_add_test(tests, rows_of_a_lost_stream_are_forgotten);
+    tcase_add_test(tests, large_files_go_up_before_the_flush);
+    tcase_add_test(tests, upkeep_runs_beside_the_commits);
     tcase_add_test(tests, tables_are_partitioned_and_grow);
     tcase_add_test(tests, positions_of_a_vanished_node);
     tcase_add_test(tests, windows_are_updated_and_become_final);

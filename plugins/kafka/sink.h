@@ -45,6 +45,7 @@ struct sink_topic {
     struct sink_topic *next;
     rd_kafka_topic_t *handle;
     struct flow *flow;
+    bool feeds; /* under the node's mutex */
     size_t name_bytes;
     char name[];
 };
@@ -71,7 +72,6 @@ struct sl_node {
     struct sink_input *inputs;
     size_t n_inputs;
     struct flow *fed; /* of the fixed topic, from open on */
-    int drained;
     rd_kafka_t *producer;
     rd_kafka_queue_t *queue;
     int queue_fd;
@@ -82,7 +82,8 @@ struct sl_node {
         mutex; /* guards what follows; taken once a batch of deliveries, never a record */
     struct sink_lane *lane_list;
     struct sink_topic *topics;
-    char *failure; /* the first delivery that failed */
+    bool done_feeding; /* drained, or failed: readers in this process need not wait */
+    char *failure;     /* the first delivery that failed */
     _Atomic int has_failed;
 };
 
@@ -91,6 +92,8 @@ sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
                          struct sink_topic **out);
 /* Whether the bounds allow a lane to hand more over. Any thread. */
 bool sink_has_room(struct sl_node *node, const struct sink_lane *lane);
+/* Nothing more will be written: readers of the topics in this process may end. Any thread. */
+void sink_stop_feeding(struct sl_node *node);
 /* Serves the producer's queue until it is empty. Control loop. */
 void sink_serve(struct sl_node *node);
 /* A copy of the failure as an error. Any thread. */

@@ -24,6 +24,7 @@ static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message
     free(sentence);
     sl_buffer_free(&text);
     if (!atomic_exchange(&node->has_failed, 1)) {
+        sink_stop_feeding(node);
         node->services->fail(node->self, sink_failure(node));
     }
 }
@@ -103,6 +104,7 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     if (rd_kafka_event_error_is_fatal(event)) {
         char why[400] = "";
         rd_kafka_fatal_error(node->producer, why, sizeof(why));
+        sink_stop_feeding(node);
         node->services->fail(node->self,
                              sl_error_new(SL_ERROR_FATAL, "the producer for %s cannot go on: %s",
                                           node->bootstrap, why));

@@ -69,13 +69,28 @@ static sl_error *check_config(const sl_node_context *context) {
     return error;
 }
 
+void sink_stop_feeding(struct sl_node *node) {
+    pthread_mutex_lock(&node->mutex);
+    for (struct sink_topic *topic = node->topics; topic != NULL; topic = topic->next) {
+        if (topic->feeds) {
+            flow_feed_end(topic->flow);
+        }
+        topic->feeds = false;
+    }
+    if (node->fed != NULL && !node->done_feeding) {
+        flow_feed_end(node->fed);
+    }
+    node->done_feeding = true;
+    pthread_mutex_unlock(&node->mutex);
+}
+
 static void free_topics(struct sl_node *node) {
     while (node->topics != NULL) {
         struct sink_topic *next = node->topics->next;
         if (node->topics->handle != NULL) {
             rd_kafka_topic_destroy(node->topics->handle);
         }
-        if (!node->drained) {
+        if (node->topics->feeds) {
             flow_feed_end(node->topics->flow);
         }
         flow_release(node->topics->flow);
@@ -91,9 +106,6 @@ static void free_node(struct sl_node *node) {
         node->lane_list = next;
     }
     if (node->fed != NULL) {
-        if (!node->drained) {
-            flow_feed_end(node->fed);
-        }
         flow_release(node->fed);
     }
     if (node->has_broker) {
@@ -186,7 +198,10 @@ sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
             free(topic);
             goto out;
         }
-        flow_feed(topic->flow);
+        topic->feeds = !node->done_feeding;
+        if (topic->feeds) {
+            flow_feed(topic->flow);
+        }
         topic->next = node->topics;
         node->topics = topic;
     }
@@ -405,23 +420,8 @@ static void node_start(sl_node *node, sl_request *request) {
     }
 }
 
-/* All inputs have ended and every record is acknowledged: the topics' readers may end, too. */
-static void node_drained(sl_node *node) {
-    if (node->drained) {
-        return;
-    }
-    node->drained = 1;
-    pthread_mutex_lock(&node->mutex);
-    for (struct sink_topic *topic = node->topics; topic != NULL; topic = topic->next) {
-        flow_feed_end(topic->flow);
-    }
-    pthread_mutex_unlock(&node->mutex);
-    if (node->fed != NULL) {
-        flow_feed_end(node->fed);
-    }
-}
-
 static void node_close(sl_node *node) {
+    sink_stop_feeding(node);
     disconnect(node);
     free_node(node);
 }
@@ -430,6 +430,6 @@ const sl_node_ops kafka_sink_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
     .start = node_start,
-    .drained = node_drained,
+    .drained = sink_stop_feeding, /* every record is acknowledged */
     .close = node_close,
 };

@@ -338,6 +338,7 @@ static void on_signal(void *arg) {
         sl_error *error = NULL;
         enum outcome outcome = hand_over(task, &error);
         if (outcome == BROKEN) {
+            sink_stop_feeding(task->node);
             task->services->fail(task->self, error);
             return;
         }
@@ -362,8 +363,11 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
     if (outcome == FULL) {
         task->services->retain(batch);
         task->services->pause(task->self, 1);
-    } else {
-        task->batch = NULL;
+        return NULL;
+    }
+    task->batch = NULL;
+    if (outcome == BROKEN) {
+        sink_stop_feeding(task->node);
     }
     return error;
 }

@@ -153,7 +153,12 @@ static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_l
         }
     }
     node->rebalancing++;
-    node->services->revoke(node->self, names, revocation->n, lost, finish_revocation, revocation);
+    if (revocation->n > 0) {
+        node->services->revoke(node->self, names, revocation->n, lost, finish_revocation,
+                               revocation);
+    } else {
+        finish_revocation(revocation);
+    }
     free(names);
     return NULL;
 }
@@ -184,6 +189,13 @@ static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
         fail_if(node, error != NULL ? error : offer(node, list));
     } else {
         fail_if(node, withdraw(node, list, rd_kafka_assignment_lost(node->client)));
+    }
+}
+
+void source_stop_reading(struct sl_node *node) {
+    /* The partitions of the embedded broker are all known since `open`. */
+    for (size_t i = 0; node->section->embedded && i < node->n_partitions; i++) {
+        flow_reader_advance(node->partitions[i]->reader, INT64_MAX);
     }
 }
 

@@ -269,6 +269,7 @@ static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_by
     if (error != NULL) {
         reading->error = NULL;
         sl_builder_clear(&task->builder.root);
+        source_stop_reading(task->node);
         return error;
     }
     keep_fetching(reading, sl_raw_rows(&task->builder), sl_raw_bytes(&task->builder));

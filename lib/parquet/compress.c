@@ -5,6 +5,7 @@
 #include <snappy-c.h>
 #include <stdlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 /* The small table: 2^12 entries of 4 bytes. 0: as the level says. */
 #define SMALL_HASH_LOG 12
@@ -80,9 +81,12 @@ static sl_error *zstd_once(const sl_pqw_compressor *compressor, int hash_log, co
         (void)ZSTD_CCtx_setParameter(compressor->context, ZSTD_c_hashLog, hash_log);
     }
     *written = ZSTD_compress2(compressor->context, to, room, data, bytes);
-    return ZSTD_isError(*written)
-               ? sl_error_new(SL_ERROR_FATAL, "zstd: %s", ZSTD_getErrorName(*written))
-               : NULL;
+    if (!ZSTD_isError(*written)) {
+        return NULL;
+    }
+    return ZSTD_getErrorCode(*written) == ZSTD_error_memory_allocation
+               ? sl_error_no_memory()
+               : sl_error_new(SL_ERROR_FATAL, "zstd: %s", ZSTD_getErrorName(*written));
 }
 
 /* Both ways; `to` gets the small table's result, which is hardly ever the larger one. */

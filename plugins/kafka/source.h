@@ -91,7 +91,8 @@ void source_leave(struct sl_node *node, int limit_ms);
 sl_error *source_fetch(struct source_partition *partition, int64_t offset,
                        struct source_handle **out);
 void source_unfetch(struct source_partition *partition);
-/* The node has failed: sinks of the embedded broker need not wait for it. Any thread. */
+/* Nothing more will be read (drained, failed): sinks of the embedded broker need not wait. Any
+ * thread. */
 void source_stop_reading(struct sl_node *node);
 /* Tells the group what has been acknowledged since the last call; waits for the answer when
  * wait_ms is not 0. */

@@ -351,13 +351,6 @@ static void node_close(sl_node *node) {
     free_node(node);
 }
 
-/* Nothing will be read any more: a sink of the embedded broker need not wait for this reader. */
-static void node_drained(sl_node *node) {
-    for (size_t i = 0; i < node->n_partitions; i++) {
-        flow_reader_advance(node->partitions[i]->reader, INT64_MAX);
-    }
-}
-
 const sl_node_ops kafka_source_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -367,6 +360,6 @@ const sl_node_ops kafka_source_node_ops = {
     .resume = node_resume,
     .suspend = node_suspend,
     .acknowledge = node_acknowledge,
-    .drained = node_drained,
+    .drained = source_stop_reading,
     .close = node_close,
 };

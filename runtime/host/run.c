@@ -8,6 +8,7 @@
 #include "delivery/assignment.h"
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
+#include "host/allocator.h"
 #include "host/build.h"
 #include "host/snapshot_take.h"
 
@@ -470,6 +471,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
     setenv("UV_THREADPOOL_SIZE", "8",
            0); /* uploads and fsyncs of several sinks wait side by side */
     signal(SIGPIPE, SIG_IGN);
+    allocator_keep_pages();
     struct host host = {.topology = topology, .options = options, .started_us = sl_monotonic_us()};
     sl_error *error = host_build(&host);
     if (error != NULL) {

@@ -74,8 +74,8 @@ sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out
 /*
  * Writes into the store. Blocking. After a RETRIABLE failure it may be called again and goes on
  * with the files that are not stored yet. A file that goes up in several pieces cannot be begun
- * again: its failure is FATAL, then discard the encoder's work and recover from the stored
- * position.
+ * again: then the error is CONFLICT, the encoder's work is to be discarded, and its rows are to be
+ * read again from the stored positions.
  */
 sl_error *sl_delta_upload_run(sl_delta_upload *upload, sl_store *store);
 /*

@@ -83,11 +83,13 @@ static sl_error *pieces_lost(sl_error *error) {
     if (!sl_error_is(error, SL_ERROR_RETRIABLE)) {
         return error;
     }
-    sl_error *fatal = sl_error_new(
-        SL_ERROR_FATAL, "%s; the file was being written in pieces and cannot be begun again",
-        sl_error_message(error));
+    sl_error *lost =
+        sl_error_new(SL_ERROR_CONFLICT,
+                     "%s; the file was being written in pieces and cannot be begun again: its rows "
+                     "have to be read again from the stored positions",
+                     sl_error_message(error));
     sl_error_free(error);
-    return fatal;
+    return lost;
 }
 
 static sl_error *put_piece(const upload_item *item, sl_store *store) {

@@ -15,6 +15,14 @@
 /* Encoded bytes that are worth an upload before the flush. */
 #define STREAM_BYTES ((size_t)8 << 20)
 
+/* What became of a stream's rows. */
+struct stream_note {
+    uint32_t index;
+    bool rows;     /* some are in files of the next flush */
+    bool flushing; /* some are in files of the flush under way */
+    bool lost;     /* some were discarded: they have to be read again */
+};
+
 struct sl_task {
     struct sl_node *node;
     const sl_services *services;
@@ -26,17 +34,14 @@ struct sl_task {
     sl_delta_encoder *uploading; /* whose it is */
     sl_error *upload_error;      /* written by the worker, read when it is done */
     bool working;
-    bool closed; /* while working: the work's end frees the task */
-    /* Streams with rows since the last flush. */
-    uint32_t *streams;
+    bool closed;                 /* while working: the work's end frees the task */
+    struct stream_note *streams; /* attached ones that have had rows */
     size_t n_streams;
     size_t stream_capacity;
-    bool lost;               /* rows of a stream that was taken away were among them */
     struct sink_piece *kept; /* upsert: batches since the last flush */
     /* The flush under way. */
     sl_request *flush;
     void **piece_out;
-    bool ending;       /* the encoders' files are ended: only uploads remain */
     sl_error *failure; /* of an upload between flushes: the next flush tells */
 };
 
@@ -117,22 +122,31 @@ static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_at
 
 /* ---- streams with rows ---- */
 
-static sl_error *note_stream(sl_task *task, const sl_stream *stream) {
+static struct stream_note *find_note(const sl_task *task, const sl_stream *stream) {
     for (size_t i = 0; i < task->n_streams; i++) {
-        if (task->streams[i] == stream->index) {
-            return NULL;
+        if (task->streams[i].index == stream->index) {
+            return &task->streams[i];
         }
+    }
+    return NULL;
+}
+
+static sl_error *note_stream(sl_task *task, const sl_stream *stream) {
+    struct stream_note *note = find_note(task, stream);
+    if (note != NULL) {
+        note->rows = true;
+        return NULL;
     }
     if (task->n_streams == task->stream_capacity) {
         size_t capacity = task->stream_capacity == 0 ? 16 : task->stream_capacity * 2;
-        uint32_t *streams = realloc(task->streams, capacity * sizeof(*streams));
+        struct stream_note *streams = realloc(task->streams, capacity * sizeof(*streams));
         if (streams == NULL) {
             return sl_error_no_memory();
         }
         task->streams = streams;
         task->stream_capacity = capacity;
     }
-    task->streams[task->n_streams++] = stream->index;
+    task->streams[task->n_streams++] = (struct stream_note){.index = stream->index, .rows = true};
     return NULL;
 }
 
@@ -146,6 +160,7 @@ static void tell_memory(const sl_task *task) {
     task->services->hold(task->self, bytes);
 }
 
+/* Discards all that is not handed over: the streams that have rows there have lost them. */
 static void forget_rows(sl_task *task) {
     for (size_t i = 0; i < task->node->n_inputs; i++) {
         if (task->encoders[i] != NULL) {
@@ -153,7 +168,11 @@ static void forget_rows(sl_task *task) {
         }
     }
     sl_delta_files_free(&task->stored);
-    task->n_streams = 0;
+    for (size_t i = 0; i < task->n_streams; i++) {
+        struct stream_note *note = &task->streams[i];
+        note->lost = note->lost || note->rows || note->flushing;
+        note->rows = note->flushing = false;
+    }
     tell_memory(task);
 }
 
@@ -175,13 +194,14 @@ static void task_detach(sl_task *task, const sl_stream *stream) {
     if (task->kept != NULL) {
         forget_batches(task, stream);
     }
-    for (size_t i = 0; i < task->n_streams; i++) {
-        if (task->streams[i] == stream->index) {
-            forget_rows(task);
-            task->lost = true;
-            return;
-        }
+    struct stream_note *note = find_note(task, stream);
+    if (note == NULL) {
+        return;
     }
+    if (note->rows || note->flushing) {
+        forget_rows(task);
+    }
+    *note = task->streams[--task->n_streams];
 }
 
 /* ---- uploads ---- */
@@ -215,6 +235,9 @@ static void upload_done(void *arg) {
         } else {
             sl_error_free(ended);
         }
+    }
+    if (error != NULL && !sl_error_is(error, SL_ERROR_RETRIABLE)) {
+        forget_rows(task); /* some of them are lost: none may be handed over */
     }
     if (error != NULL && task->failure == NULL) {
         task->failure = error;
@@ -312,16 +335,29 @@ static void end_flush(sl_task *task, sl_error *error) {
     sl_request *request = task->flush;
     task->flush = NULL;
     if (!sl_error_is(error, SL_ERROR_RETRIABLE)) {
-        task->ending = false;
+        for (size_t i = 0; i < task->n_streams; i++) {
+            task->streams[i].flushing = false;
+        }
     }
     task->services->done(request, error);
 }
 
+/* Until the host has taken such a stream away to read it again, no flush succeeds. */
+static bool has_lost(const sl_task *task) {
+    for (size_t i = 0; i < task->n_streams; i++) {
+        if (task->streams[i].lost) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sl_error *lost_error(void) {
-    return sl_error_new(SL_ERROR_CONFLICT,
-                        "a stream was taken away while its rows were being written together with "
-                        "those of other streams: they have to be read again from the stored "
-                        "positions");
+    return sl_error_new(
+        SL_ERROR_CONFLICT,
+        "rows of several streams were discarded, because one of them was taken away "
+        "or a file of theirs was lost: they have to be read again from the stored "
+        "positions");
 }
 
 static sl_error *hand_over(sl_task *task) {
@@ -338,19 +374,22 @@ static sl_error *hand_over(sl_task *task) {
     return NULL;
 }
 
-/* All files of the flush are ended: nothing may be appended to them, and they are uploaded. */
+/* Ends the files of the flush, at its very beginning: what is appended from now on, also while an
+ * earlier upload is still under way, goes into files of the next one. */
 static sl_error *end_files(sl_task *task) {
-    sl_error *error = NULL;
-    for (size_t i = 0; i < task->node->n_inputs && error == NULL && !task->ending; i++) {
-        if (task->encoders[i] != NULL) {
-            error = sl_delta_encoder_end_files(task->encoders[i]);
+    for (size_t i = 0; i < task->node->n_inputs; i++) {
+        sl_error *error =
+            task->encoders[i] == NULL ? NULL : sl_delta_encoder_end_files(task->encoders[i]);
+        if (error != NULL) {
+            return error;
         }
     }
-    if (!task->ending) {
-        task->n_streams = 0;
+    for (size_t i = 0; i < task->n_streams; i++) {
+        struct stream_note *note = &task->streams[i];
+        note->flushing = note->flushing || note->rows;
+        note->rows = false;
     }
-    task->ending = error == NULL;
-    return error;
+    return NULL;
 }
 
 /* Takes a flush one step further, after its beginning and after each upload. */
@@ -360,11 +399,9 @@ static void go_on(sl_task *task) {
     }
     sl_error *error = task->failure;
     task->failure = NULL;
-    if (error == NULL && task->lost) {
-        task->lost = false;
+    if (error == NULL && has_lost(task)) {
         error = lost_error();
     }
-    error = error ? error : end_files(task);
     if (error == NULL && task->upload != NULL) {
         error = work(task); /* one that has to be tried again */
     } else if (error == NULL) {
@@ -380,6 +417,12 @@ static void task_flush(sl_task *task, void **piece, sl_request *request) {
     task->flush = request;
     task->piece_out = piece;
     if (task->node->way == WAY_APPEND) {
+        sl_error *error = end_files(task); /* a retry's covers what has come since, too */
+        if (task->failure == NULL) {
+            task->failure = error;
+        } else {
+            sl_error_free(error);
+        }
         go_on(task);
         return;
     }

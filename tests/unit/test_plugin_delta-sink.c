@@ -339,16 +339,15 @@ START_TEST(what_may_succeed_later_is_tried_again) {
     sl_store_memory_fail(store, SL_STORE_OP_PUT, "parquet", 1, SL_STORE_FAULT_AFTER,
                          SL_ERROR_RETRIABLE);
     expect_error(flush(&run), SL_ERROR_RETRIABLE, "injected");
-    GOOD(process(&run, 0, 0, (row[]){{2, "next", "p"}}, 1)); /* of the next flush */
+    GOOD(process(&run, 0, 0, (row[]){{2, "next", "p"}}, 1)); /* the retry covers it */
     GOOD(flush(&run));
     ck_assert_uint_eq(run.n_pieces, 1);
     sl_store_memory_fail(store, SL_STORE_OP_PUT, "json", 1, SL_STORE_FAULT_BEFORE,
                          SL_ERROR_RETRIABLE);
     expect_error(commit(&run, 0, -1, 5), SL_ERROR_RETRIABLE, "injected");
     GOOD(commit(&run, 0, -1, 5));
-    expect_rows(store, "{\"id\":1,\"name\":\"a\",\"part\":\"p\"}\n");
     GOOD(flush(&run));
-    GOOD(commit(&run, 0, 5, 6));
+    ck_assert_uint_eq(run.n_pieces, 0);
     close_run(&run);
     expect_rows(store, "{\"id\":1,\"name\":\"a\",\"part\":\"p\"}\n"
                        "{\"id\":2,\"name\":\"next\",\"part\":\"p\"}\n");
@@ -364,7 +363,12 @@ START_TEST(rows_of_a_lost_stream_are_forgotten) {
     plugin->sink->task->detach(run.task, &run.streams[2]); /* had no rows */
     plugin->sink->task->detach(run.task, &run.streams[1]);
     expect_error(flush(&run), SL_ERROR_CONFLICT, "taken away");
-    GOOD(process(&run, 0, 0, (row[]){{1, "a", "p"}}, 1)); /* read again */
+    plugin->sink->task->detach(run.task, &run.streams[0]); /* the host recovers it */
+    GOOD(process(&run, 0, 0, (row[]){{1, "a", "p"}}, 1));
+    plugin->sink->task->detach(run.task, &run.streams[0]); /* nobody else has rows */
+    GOOD(flush(&run));
+    ck_assert_uint_eq(run.n_pieces, 0);
+    GOOD(process(&run, 0, 0, (row[]){{1, "a", "p"}}, 1));
     GOOD(flush(&run));
     GOOD(commit(&run, 0, -1, 5));
     plugin->sink->task->detach(run.task, &run.streams[0]); /* all flushed */
@@ -384,18 +388,42 @@ static void process_noise(struct run *run) {
     ck_assert_ptr_nonnull(job.done); /* a file goes up while it grows */
 }
 
+static sl_error *add_rows(const sl_delta_file *file, void *arg) {
+    *(int64_t *)arg += file->rows;
+    return NULL;
+}
+
+static int64_t count_rows(void) {
+    sl_delta_table *table = NULL;
+    int64_t rows = 0;
+    GOOD(sl_delta_open(store, &table));
+    GOOD(sl_delta_visit_files(table, add_rows, &rows));
+    sl_delta_close(table);
+    return rows;
+}
+
 START_TEST(large_files_go_up_before_the_flush) {
     struct run run;
     struct sink_config config = defaults();
     config.row_group_bytes = 1 << 20;
     start_run(&run, &config, NULL);
     process_noise(&run);
-    GOOD(flush(&run));
+    sl_request request = {0, NULL};
+    void *piece = NULL;
+    plugin->sink->task->flush(run.task, &piece, &request);
+    ck_assert_int_eq(request.done, 0); /* the upload is still under way */
+    GOOD(process(&run, 0, 0, (row[]){{7, "of the next flush", NULL}}, 1));
+    GOOD(wait_for(&request));
+    run.pieces[run.n_pieces++] = piece;
     GOOD(commit(&run, 0, -1, 200000));
+    ck_assert_int_eq(count_rows(), 200000);
+    GOOD(flush(&run));
+    GOOD(commit(&run, 0, 200000, 200001));
+    ck_assert_int_eq(count_rows(), 200001);
     close_run(&run);
     sl_delta_table *table = NULL;
     GOOD(sl_delta_open(store, &table));
-    ck_assert_int_eq(count_files(table), 1);
+    ck_assert_int_eq(count_files(table), 2);
     sl_delta_close(table);
     /* one that is under way when everything is closed ends on its own */
     start_run(&run, &config, NULL);
@@ -408,7 +436,11 @@ START_TEST(large_files_go_up_before_the_flush) {
     sl_store_memory_fail(store, SL_STORE_OP_WRITER_WRITE, NULL, 1, SL_STORE_FAULT_BEFORE,
                          SL_ERROR_RETRIABLE);
     process_noise(&run);
-    expect_error(flush(&run), SL_ERROR_FATAL, "begun again");
+    expect_error(flush(&run), SL_ERROR_CONFLICT, "begun again");
+    expect_error(flush(&run), SL_ERROR_CONFLICT, "discarded");
+    plugin->sink->task->detach(run.task, &run.streams[0]);
+    GOOD(flush(&run)); /* nothing of it is left */
+    ck_assert_uint_eq(run.n_pieces, 0);
     close_run(&run);
 }
 END_TEST

@@ -47,7 +47,8 @@ struct assignment {
     sl_error *error;
     void (*step)(struct assignment *assignment); /* when nothing is outstanding */
     bool running;
-    /* revocation */
+    /* revocation; its streams may have several owners */
+    bool again; /* they are assigned anew afterwards */
     bool lost;
     void (*revoked)(void *arg);
     void *revoked_arg;
@@ -510,17 +511,58 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
 
 /* ---- revoking ---- */
 
+/* To be asked while no stream is on its way from one state to the other. */
+static bool is_attached(const struct stream *stream) {
+    return stream->state == STREAM_RUNNING || stream->state == STREAM_REVOKING;
+}
+
+/* A node that has thrown away what it could not commit starts afresh once none of its streams is
+ * attached. */
+static void forgive(struct host_node *node) {
+    const struct host *host = node->host;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            if (stream->readers[r].node == node && is_attached(stream)) {
+                return;
+            }
+        }
+    }
+    node->cycle.discard = false;
+}
+
+static void assign_again(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        struct stream *stream = a->streams[i];
+        const sl_stream_name name = {stream->topic, stream->pub.partition};
+        sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
+        if (error != NULL) {
+            host_node_failed(stream->owner, error);
+        }
+    }
+}
+
 static void step_revoked(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
         stream->state = STREAM_DETACHED;
-        a->owner->n_streams--;
+        stream->owner->n_streams--;
         if (!stream->ended_seen) {
-            a->owner->open_streams--;
+            stream->owner->open_streams--;
         }
     }
-    if (loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg) != NULL) {
-        host_node_failed(a->owner, sl_error_no_memory());
+    for (size_t n = 0; n < a->host->n_nodes; n++) {
+        if (a->host->nodes[n].cycle.discard) {
+            forgive(&a->host->nodes[n]);
+        }
+    }
+    if (a->again) {
+        assign_again(a);
+    } else {
+        sl_error *error = loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg);
+        if (error != NULL) {
+            host_node_failed(a->owner, error);
+        }
     }
     assignment_end(a);
 }
@@ -605,6 +647,52 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
     }
     assignment_queue(a);
     return NULL;
+}
+
+static bool reads(const struct host_node *node, const struct stream *stream) {
+    bool found = false;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        found = found || stream->readers[r].node == node;
+    }
+    return found && stream->state != STREAM_DETACHED;
+}
+
+/* The streams are looked up only now: no other assignment is under way, so each is running or gone.
+ */
+static void step_gather(struct assignment *a) {
+    const struct host *host = a->host;
+    a->streams = calloc(host->n_streams + 1, sizeof(struct stream *));
+    if (a->streams == NULL) {
+        a->error = sl_error_no_memory();
+        assignment_fail(a);
+        return;
+    }
+    for (size_t s = 0; s < host->n_streams; s++) {
+        if (reads(a->owner, host->streams[s]) && is_attached(host->streams[s])) {
+            a->streams[a->n_streams++] = host->streams[s];
+        }
+    }
+    step_stop(a);
+}
+
+bool assignment_recover(struct host_node *node) {
+    struct host *host = node->host;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        if (reads(node, stream) && (stream->owner->drain != DRAIN_OPEN || host->draining)) {
+            return false;
+        }
+    }
+    struct assignment *a = calloc(1, sizeof(*a));
+    if (a == NULL) {
+        return false;
+    }
+    a->host = host;
+    a->owner = node;
+    a->again = true;
+    a->step = step_gather;
+    assignment_queue(a);
+    return true;
 }
 
 void assignment_continue(struct host *host) {

@@ -26,6 +26,13 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
 sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names, size_t n,
                             bool lost, void (*revoked)(void *arg), void *arg);
 
+/*
+ * Somebody else has moved a position of `node`: every stream that it reads is detached, after the
+ * other nodes have committed what they have of it, and assigned again from what is stored now.
+ * False when that cannot be (a source has ended, memory is short). Control loop.
+ */
+bool assignment_recover(struct host_node *node);
+
 /* Goes on with what waits, once the host has started. Control loop. */
 void assignment_continue(struct host *host);
 /* True when nothing waits or is under way. */

@@ -84,10 +84,25 @@ void attach_stream(struct stream *stream, attach_done done, void *arg) {
 
 /* ---- stopping, detaching ---- */
 
+static bool path_is_empty(const struct stream *stream) {
+    for (size_t i = 0; i < stream->n_edges; i++) {
+        const struct lane_task *task = stream->edge_tasks[i];
+        if (stream->edges[i]->head != NULL && !atomic_load(&task->object.node->failed)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Answers once what was read of the stream has gone its way: a flush after that has it all. */
 static void stop_on_lane(void *arg) {
     struct stream *stream = arg;
     lane_remove_stream(stream->lane, stream);
-    answer_control(stream, NULL);
+    if (path_is_empty(stream)) {
+        answer_control(stream, NULL);
+    } else {
+        loop_post(&stream->lane->loop, &stream->lane_message, stop_on_lane, stream);
+    }
 }
 
 void stop_stream(struct stream *stream, attach_done done, void *arg) {

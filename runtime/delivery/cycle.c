@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum {
+    CONFLICTS_MAX = 20,       /* in a row, before the node gives up */
     POSITION_ONLY_MS = 60000, /* a node without rows moves its position this often */
     RETRY_MIN_MS = 100,
     RETRY_MAX_MS = 10000
@@ -148,6 +149,40 @@ static bool try_again(struct cycle *cycle, sl_error *error, const char *step, uv
     return true;
 }
 
+static void drop_pieces(struct cycle *cycle) {
+    struct host_node *node = cycle_node(cycle);
+    for (size_t i = 0; i < cycle->n_pieces; i++) {
+        if (node->ops->drop_piece != NULL) {
+            node->ops->drop_piece(node->opened->node, cycle->pieces[i]);
+        }
+    }
+    cycle->n_pieces = 0;
+    cycle->rows = false;
+    cycle->latencies.n = 0;
+}
+
+/*
+ * A lost race: what is in hand is void, and everything after it. The streams are recovered from
+ * what is stored now. False when it cannot be; the error (freed otherwise) is then still the
+ * caller's.
+ */
+static bool recover(struct cycle *cycle, sl_error *error) {
+    struct host_node *node = cycle_node(cycle);
+    if (!sl_error_is(error, SL_ERROR_CONFLICT) || cycle->conflicts >= CONFLICTS_MAX ||
+        !assignment_recover(node)) {
+        return false;
+    }
+    host_log(node->host, SL_LOG_WARN, node->spec->name,
+             "%s; what was not committed is read again from the stored positions",
+             sl_error_message(error));
+    sl_error_free(error);
+    cycle->conflicts++;
+    cycle->discard = true;
+    drop_pieces(cycle);
+    cycle_end(cycle);
+    return true;
+}
+
 /* ---- flushing ---- */
 
 static bool keep_piece(struct cycle *cycle, void *piece) {
@@ -201,6 +236,11 @@ static void all_flushed(struct cycle *cycle) {
         return;
     }
     cycle->attempts = 0;
+    if (cycle->discard) {
+        drop_pieces(cycle);
+        cycle_end(cycle);
+        return;
+    }
     if (commit_is_due(cycle)) {
         cycle_commit(cycle);
     } else {
@@ -310,6 +350,7 @@ static void committed(struct cycle *cycle) {
     cycle->n_pieces = 0;
     cycle->rows = false;
     cycle->attempts = 0;
+    cycle->conflicts = 0;
     cycle->commits++;
     cycle->last_commit_us = sl_monotonic_us();
     record_latencies(cycle);
@@ -325,7 +366,7 @@ static void kept(sl_request *request, sl_error *error) {
         (struct cycle *)(void *)((char *)request - offsetof(struct cycle, request));
     if (error == NULL) {
         committed(cycle);
-    } else if (!try_again(cycle, error, "commit", commit_again)) {
+    } else if (!recover(cycle, error) && !try_again(cycle, error, "commit", commit_again)) {
         give_up(cycle, error);
     }
 }
@@ -424,15 +465,9 @@ void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter) {
 }
 
 void cycle_stop(struct cycle *cycle) {
-    struct host_node *node = cycle_node(cycle);
     uv_timer_stop(&cycle->timer);
     cycle->state = CYCLE_STOPPED;
-    for (size_t i = 0; i < cycle->n_pieces; i++) {
-        if (node->ops->drop_piece != NULL) {
-            node->ops->drop_piece(node->opened->node, cycle->pieces[i]);
-        }
-    }
-    cycle->n_pieces = 0;
+    drop_pieces(cycle);
 }
 
 void cycle_free(struct cycle *cycle) {

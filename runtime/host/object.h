@@ -157,6 +157,9 @@ struct cycle {
     bool kick;           /* begin again at once after the cycle under way */
     bool last;           /* the clean stop's cycle */
     bool again;          /* one more cycle after the one under way, whatever the interval */
+    bool discard; /* a position was lost to somebody else: nothing is committed until the streams
+                     are recovered */
+    uint32_t conflicts;
     sl_error *flush_error;
     unsigned flushing; /* lanes outstanding */
     bool rows;         /* rows have been flushed since the last commit */

@@ -35,6 +35,8 @@ static struct {
     int retriable;   /* so many commits fail first */
     int fatal_after; /* the sink's process fails at this offset; 0: never */
     int stop_after;  /* commits after which the sink's commit "crashes" the run: fails */
+    int conflicts;   /* so many commits lose a race */
+    int applied;     /* ... although they were applied, as after an unclear answer */
     int unready;     /* so many steps of the start fail first */
 } script;
 
@@ -302,6 +304,15 @@ static void sink_flush(sl_task *opaque, void **piece, sl_request *request) {
     services->done(request, NULL);
 }
 
+static void count_rows(const sl_commit *commit) {
+    for (size_t p = 0; p < commit->n_pieces; p++) {
+        const struct piece *piece = commit->pieces[p];
+        for (size_t i = 0; i < piece->n; i++) {
+            disk.seen[piece->rows[i].partition][piece->rows[i].offset]++;
+        }
+    }
+}
+
 static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     (void)node;
     pthread_mutex_lock(&disk_lock);
@@ -311,6 +322,16 @@ static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *requ
         error = services->error_new(SL_ERROR_RETRIABLE, "try later");
     } else if (script.stop_after != 0 && disk.commits >= script.stop_after) {
         error = services->error_new(SL_ERROR_FATAL, "pulled the plug");
+    } else if (script.conflicts > 0 && disk.commits > 1 && commit->n_pieces > 0) {
+        script.conflicts--;
+        if (script.applied == 0) {
+            error = services->error_new(SL_ERROR_CONFLICT, "somebody was faster");
+        } else {
+            error = move_positions(commit);
+            count_rows(commit);
+            sl_error_free(error);
+            error = services->error_new(SL_ERROR_CONFLICT, "the answer was lost");
+        }
     } else {
         error = move_positions(commit);
     }
@@ -545,6 +566,28 @@ END_TEST
 
 /* Different nodes stop at different positions; the next run reads from the smallest and cuts at the
  * others. */
+START_TEST(test_a_lost_race_is_recovered_from_what_is_stored) {
+    script.conflicts = 5;
+    script.batch = 20;
+    build(&sink_role, 6000);
+    ck_assert_ptr_null(run());
+    assert_each_once();
+    assert_positions(script.rows, 2 * PARTITIONS);
+    ck_assert_int_eq(script.conflicts, 0);
+}
+END_TEST
+
+START_TEST(test_a_commit_that_was_applied_after_all_is_not_repeated) {
+    script.conflicts = 5;
+    script.applied = 1;
+    script.batch = 20;
+    build(&sink_role, 6000);
+    ck_assert_ptr_null(run());
+    assert_each_once();
+    assert_positions(script.rows, 2 * PARTITIONS);
+}
+END_TEST
+
 START_TEST(test_steps_of_the_start_are_tried_again) {
     script.unready = 4;
     build(&sink_role, 1 << 20);
@@ -632,6 +675,8 @@ int main(void) {
     tcase_add_test(host, test_a_full_edge_holds_reading_back_and_loses_nothing);
     tcase_add_test(host, test_memory_max_holds_reading_back_and_loses_nothing);
     tcase_add_test(host, test_a_retriable_commit_is_tried_again);
+    tcase_add_test(host, test_a_lost_race_is_recovered_from_what_is_stored);
+    tcase_add_test(host, test_a_commit_that_was_applied_after_all_is_not_repeated);
     tcase_add_test(host, test_steps_of_the_start_are_tried_again);
     tcase_add_test(host, test_a_start_that_never_succeeds_ends_the_run);
     tcase_add_test(host, test_a_run_that_ends_anywhere_goes_on_exactly);

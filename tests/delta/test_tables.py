@@ -287,8 +287,11 @@ def test_racing_writers_lose_nothing(table):
         tool.start("append", "-n", 60, "-x", f"{name}:-1:0", table.folder, file) for name in "ab"
     ]
     running.append(tool.start("append", "-n", 40, table.folder, file))
+    patient = deltalake.CommitProperties(max_commit_retries=1000)
     for _ in range(15):
-        deltalake.write_deltalake(str(table.folder), batch, mode="append")
+        deltalake.write_deltalake(
+            str(table.folder), batch, mode="append", commit_properties=patient
+        )
     for process in running:
         tool.finish(process)
     info = table.info()

@@ -3,6 +3,9 @@
  * relative-error guarantees", 2019), relative error 1 %. A value's bucket is ceil(log_gamma x). At
  * most MAX_BUCKETS from the highest down are kept apart; what is below counts for the lowest of
  * them. That depends only on the highest bucket, so merging in any order gives the same sketch.
+ *
+ * Groups of short windows hold a handful of values each, spread over hundreds of buckets: up to
+ * FEW buckets are pairs, which are written, merged and searched as fast as they are short.
  */
 #include "sketch.h"
 #include "varint.h"
@@ -14,6 +17,8 @@
 
 #define MAX_BUCKETS 4096
 #define GRAIN 32 /* buckets are allocated in such steps */
+#define FEW 32u
+#define FIRST_FEW 8u
 #define BUCKET_LIMIT 40000
 
 static const double gamma_base = (1 + SL_QUANTILE_ERROR) / (1 - SL_QUANTILE_ERROR);
@@ -57,14 +62,74 @@ static bool store_cover(dd_store *store, int32_t from, int32_t to) {
     return true;
 }
 
-static bool store_add(dd_store *store, int32_t bucket, uint64_t count) {
-    if (store->counts == NULL) {
-        if (!store_cover(store, bucket, bucket)) {
-            return false;
-        }
-        store->lowest = bucket;
-        store->highest = bucket;
+/* ---- few buckets ---- */
+
+typedef enum few_result { FEW_ADDED, FEW_FULL, FEW_NO_MEMORY } few_result;
+
+static few_result few_insert(dd_store *store, uint32_t at, int32_t bucket, uint32_t count) {
+    if (store->n_few == FEW) {
+        return FEW_FULL;
     }
+    if (store->n_few == store->few_capacity) {
+        uint32_t capacity = store->few_capacity == 0 ? FIRST_FEW : store->few_capacity * 2;
+        dd_pair *grown = realloc(store->few, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return FEW_NO_MEMORY;
+        }
+        store->few = grown;
+        store->few_capacity = capacity;
+    }
+    memmove(store->few + at + 1, store->few + at, (store->n_few - at) * sizeof(*store->few));
+    store->few[at] = (dd_pair){bucket, count};
+    store->n_few++;
+    return FEW_ADDED;
+}
+
+static few_result few_add(dd_store *store, int32_t bucket, uint64_t count) {
+    uint32_t at = store->n_few;
+    if (at > 0 && (bucket - store->few[0].bucket >= MAX_BUCKETS ||
+                   store->few[at - 1].bucket - bucket >= MAX_BUCKETS)) {
+        return FEW_FULL; /* what has to be folded is the counts' business */
+    }
+    while (at > 0 && store->few[at - 1].bucket > bucket) {
+        at--;
+    }
+    bool known = at > 0 && store->few[at - 1].bucket == bucket;
+    if (count > UINT32_MAX - (known ? store->few[at - 1].count : 0)) {
+        return FEW_FULL;
+    }
+    if (known) {
+        store->few[at - 1].count += (uint32_t)count;
+        return FEW_ADDED;
+    }
+    return few_insert(store, at, bucket, (uint32_t)count);
+}
+
+/* From pairs to counts. */
+static bool few_spread(dd_store *store, int32_t bucket) {
+    if (store->n_few == 0) {
+        store->lowest = store->highest = bucket;
+        return store_cover(store, bucket, bucket);
+    }
+    int32_t lowest = store->few[0].bucket;
+    int32_t highest = store->few[store->n_few - 1].bucket;
+    if (!store_cover(store, lowest, highest)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < store->n_few; i++) {
+        store->counts[store->few[i].bucket - store->first] = store->few[i].count;
+    }
+    store->lowest = lowest;
+    store->highest = highest;
+    free(store->few);
+    store->few = NULL;
+    store->n_few = store->few_capacity = 0;
+    return true;
+}
+
+/* ---- all buckets ---- */
+
+static bool counts_add(dd_store *store, int32_t bucket, uint64_t count) {
     if (bucket > store->highest || bucket < store->lowest) {
         int32_t highest = bucket > store->highest ? bucket : store->highest;
         int32_t least = highest - MAX_BUCKETS + 1;
@@ -99,6 +164,19 @@ static bool store_add(dd_store *store, int32_t bucket, uint64_t count) {
     return true;
 }
 
+static bool store_add(dd_store *store, int32_t bucket, uint64_t count) {
+    if (store->counts == NULL) {
+        few_result result = few_add(store, bucket, count);
+        if (result != FEW_FULL) {
+            return result == FEW_ADDED;
+        }
+        if (!few_spread(store, bucket)) {
+            return false;
+        }
+    }
+    return counts_add(store, bucket, count);
+}
+
 bool dd_sketch_add(dd_sketch *sketch, double value) {
     if (isnan(value)) {
         return true;
@@ -118,6 +196,9 @@ bool dd_sketch_add(dd_sketch *sketch, double value) {
 
 static bool store_merge(dd_store *store, const dd_store *other) {
     bool good = true;
+    for (uint32_t i = other->n_few; i > 0 && good; i--) {
+        good = store_add(store, other->few[i - 1].bucket, other->few[i - 1].count);
+    }
     for (int32_t i = other->highest; other->counts != NULL && i >= other->lowest && good; i--) {
         uint64_t count = other->counts[i - other->first];
         good = count == 0 || store_add(store, i, count);
@@ -132,45 +213,64 @@ bool dd_sketch_merge(dd_sketch *sketch, const dd_sketch *other) {
            store_merge(&sketch->negative, &other->negative);
 }
 
+/* The bucket, from the lowest upwards or from the highest downwards, by which more than `rank` are
+ * seen; false when there are not as many. */
+static bool store_seek(const dd_store *store, bool upwards, uint64_t rank, uint64_t *seen,
+                       int32_t *bucket) {
+    for (uint32_t i = 0; i < store->n_few; i++) {
+        const dd_pair *pair = &store->few[upwards ? i : store->n_few - 1 - i];
+        *seen += pair->count;
+        if (*seen > rank) {
+            *bucket = pair->bucket;
+            return true;
+        }
+    }
+    for (int32_t i = store->lowest; store->counts != NULL && i <= store->highest; i++) {
+        int32_t at = upwards ? i : store->lowest + (store->highest - i);
+        *seen += store->counts[at - store->first];
+        if (*seen > rank) {
+            *bucket = at;
+            return true;
+        }
+    }
+    return false;
+}
+
 double dd_sketch_quantile(const dd_sketch *sketch, double q) {
     double place = q * (double)(sketch->total - 1);
     uint64_t rank = place < 0x1p63 ? (uint64_t)place : sketch->total - 1;
+    rank = rank < sketch->total ? rank : sketch->total - 1;
     uint64_t seen = 0;
-    const dd_store *negative = &sketch->negative;
-    for (int32_t i = negative->highest; negative->counts != NULL && i >= negative->lowest; i--) {
-        seen += negative->counts[i - negative->first];
-        if (seen > rank) {
-            return -value_of(i);
-        }
+    int32_t bucket = 0;
+    if (store_seek(&sketch->negative, false, rank, &seen, &bucket)) {
+        return -value_of(bucket);
     }
     seen += sketch->zeros;
-    if (seen > rank) {
+    if (seen > rank || !store_seek(&sketch->positive, true, rank, &seen, &bucket)) {
         return 0.0;
     }
-    const dd_store *positive = &sketch->positive;
-    for (int32_t i = positive->lowest; positive->counts != NULL && i < positive->highest; i++) {
-        seen += positive->counts[i - positive->first];
-        if (seen > rank) {
-            return value_of(i);
-        }
-    }
-    return value_of(positive->highest);
+    return value_of(bucket);
 }
 
 /* number of buckets that are not empty, then (bucket as a difference, count) from the highest down;
  * the first bucket as a zigzag number */
 static bool store_write(const dd_store *store, sl_buffer *out) {
-    uint64_t n = 0;
+    uint64_t n = store->n_few;
     for (int32_t i = store->lowest; store->counts != NULL && i <= store->highest; i++) {
         n += store->counts[i - store->first] != 0 ? 1 : 0;
     }
     bool good = varint_write(out, n);
+    for (uint32_t i = store->n_few; i > 0 && good; i--) {
+        const dd_pair *pair = &store->few[i - 1];
+        good = varint_write(out, i == store->n_few ? zigzag(pair->bucket)
+                                                   : (uint64_t)(pair[1].bucket - pair->bucket)) &&
+               varint_write(out, pair->count);
+    }
     int32_t last = store->highest;
-    for (int32_t i = store->highest; n > 0 && i >= store->lowest; i--) {
+    for (int32_t i = store->highest; store->counts != NULL && i >= store->lowest && good; i--) {
         uint64_t count = store->counts[i - store->first];
         if (count != 0) {
-            good = good &&
-                   varint_write(out, i == store->highest ? zigzag(i) : (uint64_t)(last - i)) &&
+            good = varint_write(out, i == store->highest ? zigzag(i) : (uint64_t)(last - i)) &&
                    varint_write(out, count);
             last = i;
         }
@@ -227,10 +327,15 @@ bool dd_sketch_read(dd_sketch *sketch, const uint8_t **at, const uint8_t *end, b
 }
 
 size_t dd_sketch_bytes(const dd_sketch *sketch) {
-    return (size_t)(sketch->positive.capacity + sketch->negative.capacity) * sizeof(uint64_t);
+    const dd_store *a = &sketch->positive;
+    const dd_store *b = &sketch->negative;
+    return (size_t)(a->capacity + b->capacity) * sizeof(uint64_t) +
+           ((size_t)a->few_capacity + b->few_capacity) * sizeof(dd_pair);
 }
 
 void dd_sketch_free(dd_sketch *sketch) {
+    free(sketch->positive.few);
+    free(sketch->negative.few);
     free(sketch->positive.counts);
     free(sketch->negative.counts);
     memset(sketch, 0, sizeof(*sketch));

@@ -9,9 +9,18 @@
 
 /* ---- quantiles (ddsketch.c) ---- */
 
-/* Counts of the buckets first..first + capacity - 1; lowest and highest are those in use. */
+typedef struct dd_pair {
+    int32_t bucket;
+    uint32_t count;
+} dd_pair;
+
+/* Counts of buckets. While those in use are few, they are pairs by ascending bucket; then counts of
+ * the buckets first..first + capacity - 1, where lowest and highest are those in use. */
 typedef struct dd_store {
+    dd_pair *few; /* NULL: none in use, or `counts` */
     uint64_t *counts;
+    uint32_t n_few;
+    uint32_t few_capacity;
     int32_t first;
     int32_t capacity;
     int32_t lowest;

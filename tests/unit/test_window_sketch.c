@@ -204,19 +204,16 @@ START_TEST(quantile_extremes) {
 }
 END_TEST
 
-START_TEST(quantiles_merge_in_any_order) {
-    random_state = 15;
+/* Adds the values to parts in random order, merges these, as they are or written: always the same.
+ */
+static void merge_in_any_order(double *values, size_t n) {
+    enum { PARTS = 5 };
     sl_buffer expected = SL_BUFFER_INIT;
-    enum { N = 4000, PARTS = 5 };
-    double values[N]; /* over the whole range: buckets fold */
-    for (size_t i = 0; i < N; i++) {
-        values[i] = i % 2 == 0 ? random_finite() : (double)(random_u64() % 1000);
-    }
     for (int round = 0; round < 10; round++) {
-        shuffle(values, N);
+        shuffle(values, n);
         dd_sketch parts[PARTS] = {0};
         dd_sketch total = {0};
-        for (size_t i = 0; i < N; i++) {
+        for (size_t i = 0; i < n; i++) {
             must(dd_sketch_add(&parts[random_u64() % PARTS], values[i]));
         }
         for (size_t i = 0; i < PARTS; i++) {
@@ -232,7 +229,7 @@ START_TEST(quantiles_merge_in_any_order) {
             }
             dd_sketch_free(&parts[i]);
         }
-        ck_assert_uint_eq(total.total, N);
+        ck_assert_uint_eq(total.total, n);
         sl_buffer written = SL_BUFFER_INIT;
         ck_assert(dd_sketch_write(&total, &written));
         if (round == 0) {
@@ -245,6 +242,53 @@ START_TEST(quantiles_merge_in_any_order) {
         dd_sketch_free(&total);
     }
     sl_buffer_free(&expected);
+}
+
+START_TEST(quantiles_merge_in_any_order) {
+    random_state = 15;
+    enum { N = 4000 };
+    static double values[N]; /* over the whole range: buckets fold */
+    for (size_t i = 0; i < N; i++) {
+        values[i] = i % 2 == 0 ? random_finite() : (double)(random_u64() % 1000);
+    }
+    merge_in_any_order(values, N);
+}
+END_TEST
+
+/* Sketches of few buckets, which become sketches of many. */
+START_TEST(small_quantiles_merge_in_any_order) {
+    random_state = 16;
+    for (size_t n = 1; n < 120; n++) {
+        double values[120];
+        for (size_t i = 0; i < n; i++) {
+            values[i] = n % 3 == 0   ? random_finite()
+                        : n % 3 == 1 ? (double)(random_u64() % 1000) - 300
+                                     : ldexp(1, (int)(random_u64() % 60));
+        }
+        merge_in_any_order(values, n);
+    }
+}
+END_TEST
+
+START_TEST(small_quantiles_keep_their_error) {
+    random_state = 17;
+    for (size_t n = 1; n < 120; n++) {
+        double values[120];
+        dd_sketch sketch = {0};
+        for (size_t i = 0; i < n; i++) {
+            values[i] = (double)(random_u64() % 100000) - 20000;
+            must(dd_sketch_add(&sketch, values[i]));
+        }
+        qsort(values, n, sizeof(values[0]), compare_doubles);
+        for (size_t i = 0; i < n; i++) {
+            double q = n == 1 ? 0.5 : ((double)i + 0.5) / (double)(n - 1);
+            q = q > 1 ? 1 : q;
+            double exact = values[(size_t)(q * (double)(n - 1))];
+            double found = dd_sketch_quantile(&sketch, q);
+            ck_assert(fabs(found - exact) <= fabs(exact) * SL_QUANTILE_ERROR * 1.0000001);
+        }
+        dd_sketch_free(&sketch);
+    }
 }
 END_TEST
 
@@ -327,6 +371,8 @@ int main(void) {
     tcase_add_test(cases, quantiles_keep_their_error);
     tcase_add_test(cases, quantile_extremes);
     tcase_add_test(cases, quantiles_merge_in_any_order);
+    tcase_add_test(cases, small_quantiles_merge_in_any_order);
+    tcase_add_test(cases, small_quantiles_keep_their_error);
     tcase_add_test(cases, distinct_counts);
     tcase_add_test(cases, distinct_counts_merge_in_any_order);
     suite_add_tcase(suite, cases);

@@ -227,10 +227,14 @@ static void all_flushed(struct cycle *cycle) {
         give_up(cycle, NULL);
         return;
     }
+    if (cycle->discard && sl_error_is(cycle->flush_error, SL_ERROR_CONFLICT)) {
+        sl_error_free(cycle->flush_error); /* the recovery that it asks for is under way */
+        cycle->flush_error = NULL;
+    }
     if (cycle->flush_error != NULL) {
         sl_error *error = cycle->flush_error;
         cycle->flush_error = NULL;
-        if (!try_again(cycle, error, "flush", flush_again)) {
+        if (!recover(cycle, error) && !try_again(cycle, error, "flush", flush_again)) {
             give_up(cycle, error);
         }
         return;

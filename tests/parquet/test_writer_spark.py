@@ -1,31 +1,38 @@
 """The Parquet writer's files in Spark, which tells what it read by files of its own."""
 
 import glob
-import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.lake import readers
 from tests.parquet import plain, samples, test_writer, writer
+
+
+CONF = {
+    # days before 1582 as they are stored, without the Julian calendar of Spark 2
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.session.timeZone": "UTC",
+}
 
 
 @pytest.fixture(scope="module")
 def spark():
-    sql = pytest.importorskip("pyspark.sql", reason="run deploy/dev/python-env.sh spark")
-    if shutil.which("java") is None:
-        pytest.skip("Spark needs Java")
+    """The process's one session, which the readers of Delta tables share."""
+    why = readers.missing("spark")
+    if why is not None:
+        pytest.skip(why)
     writer.build()
-    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
-    builder = builder.config("spark.driver.host", "127.0.0.1")
-    builder = builder.config("spark.sql.session.timeZone", "UTC")
-    # days before 1582 as they are stored, without the Julian calendar of Spark 2
-    builder = builder.config("spark.sql.parquet.datetimeRebaseModeInRead", "CORRECTED")
-    builder = builder.config("spark.sql.parquet.datetimeRebaseModeInWrite", "CORRECTED")
-    session = builder.config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS").getOrCreate()
+    session = readers.spark_session()
+    for key, value in CONF.items():
+        session.conf.set(key, value)
     yield session
-    session.stop()
+    for key in [*CONF, "spark.sql.parquet.enableVectorizedReader"]:
+        if key != "spark.sql.session.timeZone":
+            session.conf.unset(key)
 
 
 def by_spark(spark, path, folder):

@@ -49,9 +49,9 @@ $(PLUGIN_OBJECTS): LDFLAGS := $(SANITIZE) -Wl,-z,undefs
 endif
 
 # The allocator comes first so that it replaces malloc for every shared object of the process.
-$(BUILD)/sluice: $(call objects,$(runtime_sources)) $(LIB_ARCHIVES)
+$(BUILD)/sluice: $(call objects,$(runtime_sources)) $(TSAN_OBJECTS) $(LIB_ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -rdynamic -o $@ -Wl,--no-as-needed $(MIMALLOC) -Wl,--as-needed $(call objects,$(runtime_sources)) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_runtime)
+	$(CC) $(LDFLAGS) -rdynamic -o $@ -Wl,--no-as-needed $(MIMALLOC) -Wl,--as-needed $(call objects,$(runtime_sources)) $(TSAN_OBJECTS) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_runtime)
 
 $(BUILD)/obj/runtime/%.c.o: CPPFLAGS += -Iruntime
 

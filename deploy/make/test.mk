@@ -12,8 +12,6 @@ $(HARNESS_ARCHIVE): $(call objects,$(wildcard sdk/harness/*.c))
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
-# ThreadSanitizer does not know C11 threads, which librdkafka starts; tests/support/c11_threads.c.
-TSAN_OBJECTS := $(if $(findstring thread,$(SANITIZE)),$(BUILD)/obj/tests/support/c11_threads.c.o)
 $(TSAN_OBJECTS): tests/support/c11_threads.c
 $(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(TSAN_OBJECTS) $(LIB_ARCHIVES) $(HARNESS_ARCHIVE) $(BUILD)/plugins/%.so
 	@mkdir -p $(@D)

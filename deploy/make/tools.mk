@@ -5,15 +5,19 @@ help: ## list the targets
 clean: ## remove what was built (caches of downloaded packages stay)
 	rm -rf $(BUILD)/obj $(BUILD)/fuzz $(BUILD)/lib $(BUILD)/plugins $(BUILD)/tests $(BUILD)/sluice
 
-.PHONY: install asan ubsan tsan
+.PHONY: install asan ubsan tsan sanitized
 install: all ## install below PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/sluice/plugins $(DESTDIR)$(PREFIX)/include/sluice
 	install -m 755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
 	install -m 644 $(PLUGIN_OBJECTS) $(DESTDIR)$(PREFIX)/lib/sluice/plugins/
 	install -m 644 sdk/include/sluice/*.h $(DESTDIR)$(PREFIX)/include/sluice/
+# A whole tree of its own for each, and what runs in one process: the unit tests, the medallion.
+SANITIZED = $(MAKE) --no-print-directory OPT="-O1 -g" sanitized
 asan: ## unit and in-process tests under AddressSanitizer
-	$(MAKE) BUILD=build-asan OPT="-O1 -g" SANITIZE=-fsanitize=address unit
+	$(SANITIZED) BUILD=build-asan SANITIZE=-fsanitize=address
 ubsan: ## the same under UndefinedBehaviorSanitizer
-	$(MAKE) BUILD=build-ubsan OPT="-O1 -g" SANITIZE="-fsanitize=undefined -fno-sanitize-recover=undefined" unit
+	$(SANITIZED) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=undefined"
 tsan: ## the same under ThreadSanitizer
-	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SANITIZE=-fsanitize=thread unit
+	$(SANITIZED) BUILD=build-tsan SANITIZE=-fsanitize=thread
+sanitized: unit all $(BUILD)/demo-report
+	python3 -m tests.sanitize.medallion $(BUILD)

@@ -50,7 +50,11 @@ static void push_on_lane(void *arg) {
     struct node_emission *emission = arg;
     struct stream *stream = emission->stream;
     if (stream->attached) {
-        lane_push(stream->lane, stream->owner, stream->output, emission->batch);
+        struct lane_task *task = &stream->owner->tasks[stream->lane->index];
+        sl_error *error = task_push_cut(task, stream->output, emission->batch);
+        if (error != NULL) {
+            task_fail(task, error);
+        }
         kick_readers(stream);
     } else {
         batch_release(&emission->batch->pub);

@@ -66,6 +66,9 @@ void task_ready(struct lane_task *task);
 void task_step(struct lane_task *task);
 bool task_is_empty(const struct lane_task *task);
 sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emission);
+/* Hands a batch to the readers of an output of a node that numbers the stream, cut at the position
+ * of every node that has part of it already. Takes the batch. */
+sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *batch);
 sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *batch);
 void task_dropped(struct lane_task *task, const char *reason, int64_t rows);
 /* Runs on the lane by a message of the control loop: see cycle.c. */

@@ -22,7 +22,9 @@ bool task_is_empty(const struct lane_task *task) {
 }
 
 void task_ready(struct lane_task *task) {
-    if (task->ready || task->paused || task->backing_off || task_is_empty(task)) {
+    bool waits = task->paused || task->backing_off;
+    if (task->ready || task_is_empty(task) ||
+        (waits && !atomic_load_explicit(&task->object.node->failed, memory_order_relaxed))) {
         return;
     }
     task->ready = true;
@@ -237,6 +239,9 @@ void task_step(struct lane_task *task) {
                batch->pub.next_offset <= reader->position) {
         batch = withhold(task, edge, batch);
     }
+    if (batch == NULL) {
+        task->attempts = 0;
+    }
     if (batch == NULL || take(task, input, reader, batch)) {
         after_step(task);
     }
@@ -250,9 +255,7 @@ static void count_out(struct lane_task *task, uint32_t output, const struct batc
                               memory_order_relaxed);
 }
 
-/* Pushes a source's batch, cut at every position of a node that has part of it already. Takes the
- * batch. */
-static sl_error *push_cut(struct lane_task *task, uint32_t output, struct batch *batch) {
+sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *batch) {
     struct stream *stream = stream_of(batch->pub.stream);
     while (stream->next_cut < stream->n_cuts) {
         int64_t cut = stream->cuts[stream->next_cut];
@@ -290,7 +293,7 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
     count_out(task, output, batch);
     stream->emitted_to[host_first_output(node) + output] = batch->pub.next_offset;
     if (source) {
-        return push_cut(task, output, batch);
+        return task_push_cut(task, output, batch);
     }
     lane_push(task->lane, node, output, batch);
     return NULL;
@@ -321,12 +324,23 @@ void task_dropped(struct lane_task *task, const char *reason, int64_t rows) {
 
 /* ---- flushing ---- */
 
-/* Notes how far each reader of the task has got: that is what the piece covers. */
-static void note_coverage(struct lane_task *task) {
+/* Notes how far each reader of the task has got: that is what the piece covers. Between two flushes
+ * the notes are the control loop's, so they grow here and not when a reader comes. */
+static bool note_coverage(struct lane_task *task) {
+    if (task->n_readers > task->capacity_flushed_to) {
+        struct flushed_to *grown =
+            realloc(task->flushed_to, task->capacity_readers * sizeof(*grown));
+        if (grown == NULL) {
+            return false;
+        }
+        task->flushed_to = grown;
+        task->capacity_flushed_to = task->capacity_readers;
+    }
     for (size_t i = 0; i < task->n_readers; i++) {
         task->flushed_to[i] = (struct flushed_to){task->readers[i], task->readers[i]->covered};
     }
     task->n_flushed_to = task->n_readers;
+    return true;
 }
 
 static void hand_over_samples(struct lane_task *task) {
@@ -345,14 +359,20 @@ void task_flush(void *arg) {
         lane_spin(task->lane);
         return;
     }
-    bool nothing = task->rows_since_flush == 0 && !task->flush_again;
-    task->flushed_rows = !nothing;
-    note_coverage(task);
-    hand_over_samples(task);
-    task->rows_since_flush = 0;
-    lane_spin(task->lane); /* an input that counted as full takes a batch again */
+    /* A flush that is tried again covers what its first try covered: what was taken since belongs
+     * to the next one. */
+    if (!task->flush_again) {
+        task->flushed_rows = task->rows_since_flush > 0;
+        if (!note_coverage(task)) {
+            host_done(&task->flush, sl_error_no_memory());
+            return;
+        }
+        hand_over_samples(task);
+        task->rows_since_flush = 0;
+        lane_spin(task->lane); /* an input that counted as full takes a batch again */
+    }
     task->piece = NULL;
-    if (failed || nothing || node->task_ops->flush == NULL) {
+    if (failed || !task->flushed_rows || node->task_ops->flush == NULL) {
         host_done(&task->flush, NULL);
         return;
     }
@@ -382,11 +402,6 @@ sl_error *task_add_reader(struct lane_task *task, struct reader *reader) {
             return sl_error_no_memory();
         }
         task->readers = readers;
-        struct flushed_to *flushed = realloc(task->flushed_to, capacity * sizeof(*flushed));
-        if (flushed == NULL) {
-            return sl_error_no_memory();
-        }
-        task->flushed_to = flushed;
         task->capacity_readers = capacity;
     }
     task->readers[task->n_readers++] = reader;
@@ -414,6 +429,9 @@ sl_error *task_open(struct lane_task *task) {
     sl_error *error = node->task_ops->open(node->opened->node, &context, &task->plugin);
     object_leave(&task->object, clock);
     task->opened = error == NULL;
+    if (error != NULL) {
+        uv_close((uv_handle_t *)&task->retry, NULL);
+    }
     return error;
 }
 

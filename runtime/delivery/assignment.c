@@ -55,6 +55,7 @@ struct assignment {
     struct cycle_waiter *waiters;
 };
 
+static void go_on(struct assignment *a);
 static void step_resolve(struct assignment *a);
 static void step_place(struct assignment *a);
 static void step_resume_readers(struct assignment *a);
@@ -86,20 +87,41 @@ static void assignment_end(struct assignment *a) {
     host_advance(host);
 }
 
+/* The stream is gone for good: what is said of it from now on is not heard. */
+static void forget_stream(struct stream *stream) {
+    stream->state = STREAM_DETACHED;
+    stream->owner->n_streams--;
+    if (!stream->ended_seen) {
+        stream->owner->open_streams--;
+    }
+}
+
+static void step_failed(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        forget_stream(a->streams[i]);
+    }
+    assignment_end(a);
+}
+
+static void detached(void *arg, sl_error *error);
+
+/* Those of its streams that are attached, or half so, are detached. */
 static void assignment_fail(struct assignment *a) {
     sl_error *error = a->error;
     a->error = NULL;
-    for (size_t i = 0; i < a->n_streams; i++) {
-        a->streams[i]->state = STREAM_DETACHED;
-        a->owner->n_streams--;
-        a->owner->open_streams--;
-    }
     if (a->host->draining) {
         sl_error_free(error); /* nothing was read of it: the next run asks again */
     } else {
         host_node_failed(a->owner, error);
     }
-    assignment_end(a);
+    a->step = step_failed;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        if (a->streams[i]->first_attached != SIZE_MAX) {
+            a->outstanding++;
+            detach_stream(a->streams[i], detached, a);
+        }
+    }
+    go_on(a);
 }
 
 static void go_on(struct assignment *a) {
@@ -466,7 +488,7 @@ static sl_error *add_stream(struct host *host, struct stream *stream) {
 
 sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stream_name *names,
                          size_t n) {
-    if (owner->host->draining) {
+    if (owner->host->draining || owner->drain != DRAIN_OPEN) {
         return NULL; /* nothing will be read any more */
     }
     struct assignment *a = calloc(1, sizeof(*a));
@@ -479,7 +501,8 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
     a->streams = calloc(n + 1, sizeof(struct stream *));
     sl_error *error = a->streams == NULL ? sl_error_no_memory() : NULL;
     for (size_t i = 0; i < n && error == NULL; i++) {
-        if (stream_find(owner, names[i].topic, names[i].partition) != NULL) {
+        const struct stream *there = stream_find(owner, names[i].topic, names[i].partition);
+        if (there != NULL && !there->leaving) {
             error = sl_error_new(SL_ERROR_FATAL, "%s partition %d is assigned twice",
                                  names[i].topic, (int)names[i].partition);
             break;
@@ -534,6 +557,9 @@ static void forgive(struct host_node *node) {
 static void assign_again(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
+        if (stream->leaving) {
+            continue; /* its owner has asked for it meanwhile */
+        }
         const sl_stream_name name = {stream->topic, stream->pub.partition};
         sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
         if (error != NULL) {
@@ -544,12 +570,7 @@ static void assign_again(struct assignment *a) {
 
 static void step_revoked(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
-        struct stream *stream = a->streams[i];
-        stream->state = STREAM_DETACHED;
-        stream->owner->n_streams--;
-        if (!stream->ended_seen) {
-            stream->owner->open_streams--;
-        }
+        forget_stream(a->streams[i]);
     }
     for (size_t n = 0; n < a->host->n_nodes; n++) {
         if (a->host->nodes[n].cycle.discard) {
@@ -594,7 +615,7 @@ static void step_commit(struct assignment *a) {
     struct host *host = a->host;
     a->step = step_detach;
     a->waiters = calloc(host->topology->n_nodes + 1, sizeof(*a->waiters));
-    if (a->lost || a->waiters == NULL) {
+    if (a->waiters == NULL) {
         go_on(a);
         return;
     }
@@ -616,11 +637,26 @@ static void step_commit(struct assignment *a) {
     go_on(a);
 }
 
+/* Some may have gone while the revocation waited for its turn. */
+static void leave_out_detached(struct assignment *a) {
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        if (a->streams[i]->state != STREAM_DETACHED) {
+            a->streams[kept++] = a->streams[i];
+        }
+    }
+    a->n_streams = kept;
+}
+
 static void step_stop(struct assignment *a) {
+    leave_out_detached(a);
     a->step = step_commit;
     a->outstanding = (unsigned)a->n_streams;
     for (size_t i = 0; i < a->n_streams; i++) {
         a->streams[i]->state = STREAM_REVOKING;
+        if (a->lost) {
+            a->streams[i]->acknowledged = INT64_MAX; /* the owner may not speak for it any more */
+        }
         stop_stream(a->streams[i], detached, a);
     }
     go_on(a);
@@ -641,7 +677,8 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
     a->step = step_stop;
     for (size_t i = 0; i < n; i++) {
         struct stream *stream = stream_find(owner, names[i].topic, names[i].partition);
-        if (stream != NULL) {
+        if (stream != NULL && !stream->leaving) {
+            stream->leaving = true;
             a->streams[a->n_streams++] = stream;
         }
     }

@@ -19,7 +19,7 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
                          size_t n);
 
 /*
- * Gives streams up: reading stops, what was read is committed (not when `lost`), the lanes detach,
+ * Gives streams up: reading stops, what was read is committed, the lanes detach,
  * then revoked(arg) runs on the owner's loop. Names that are not assigned are passed over. Control
  * loop.
  */

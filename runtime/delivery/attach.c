@@ -53,6 +53,7 @@ static void attach_on_lane(void *arg) {
     struct stream *stream = arg;
     sl_error *error = NULL;
     set_covered_outputs(stream);
+    stream->first_attached = stream->n_edges;
     /* edges are in topological order: from the last to the first, readers are ready before writers
      */
     for (size_t i = stream->n_edges; i-- > 0 && error == NULL;) {
@@ -66,11 +67,13 @@ static void attach_on_lane(void *arg) {
             void *handle = reader != NULL ? reader->handle : NULL;
             error = attach_task(stream, task, input, reader, handle);
         }
+        stream->first_attached = error == NULL ? i : stream->first_attached;
     }
     if (error == NULL && stream->owner->spec->kind == TOPOLOGY_SOURCE) {
-        stream->source = &stream->owner->tasks[stream->lane->index];
-        error = attach_task(stream, stream->source, 0, NULL, stream->handle);
+        struct lane_task *source = &stream->owner->tasks[stream->lane->index];
+        error = attach_task(stream, source, 0, NULL, stream->handle);
         if (error == NULL) {
+            stream->source = source;
             error = lane_add_stream(stream->lane, stream);
         }
     }
@@ -159,7 +162,9 @@ static void detach_on_lane(void *arg) {
         if (reader != NULL) {
             task_remove_reader(stream->edge_tasks[i], reader);
         }
-        detach_task(stream, stream->edge_tasks[i]);
+        if (i >= stream->first_attached) {
+            detach_task(stream, stream->edge_tasks[i]);
+        }
     }
     for (size_t r = 0; r < stream->n_readers; r++) {
         suspend_node(stream->readers[r].node, stream);

@@ -110,6 +110,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     stream->output = output;
     stream->lane = &host->lanes[spread % host->n_lanes];
     stream->acknowledged = SL_OFFSET_NONE;
+    stream->first_attached = SIZE_MAX;
     stream->topic = strdup(topic);
     stream->on_edge = calloc(host->n_edges + 1, sizeof(bool));
     stream->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));
@@ -155,7 +156,7 @@ void stream_free(struct stream *stream) {
 
 struct stream *stream_find(const struct host_node *owner, const char *topic, int32_t partition) {
     struct host *host = owner->host;
-    for (size_t i = 0; i < host->n_streams; i++) {
+    for (size_t i = host->n_streams; i-- > 0;) {
         struct stream *stream = host->streams[i];
         if (stream->owner == owner && stream->state != STREAM_DETACHED &&
             stream->pub.partition == partition && strcmp(stream->topic, topic) == 0) {

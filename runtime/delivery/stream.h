@@ -41,8 +41,9 @@ struct stream {
     struct lane_edge **edges; /* on its lane, where backpressure is felt */
     struct lane_task **edge_tasks;
     size_t n_edges;
-    int64_t *emitted_to; /* by output of the topology */
-    int64_t *cuts;       /* ascending positions at which batches are cut */
+    size_t first_attached; /* edges from here on know the stream */
+    int64_t *emitted_to;   /* by output of the topology */
+    int64_t *cuts;         /* ascending positions at which batches are cut */
     size_t n_cuts;
     size_t next_cut;
     bool attached;
@@ -53,6 +54,7 @@ struct stream {
     int64_t offset; /* where reading began */
     void *handle;   /* of the owner's node.resume */
     bool ended_seen;
+    bool leaving; /* a revocation waits or is under way: the name may be assigned anew */
     int64_t acknowledged;
     struct loop_message ended_message;
     struct loop_message lane_message; /* attach, stop or detach under way, and its answer */
@@ -73,7 +75,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
                      struct stream **out);
 void stream_free(struct stream *stream);
 
-/* The stream of this name that is not detached, or NULL. */
+/* The newest stream of this name that is not detached, or NULL. */
 struct stream *stream_find(const struct host_node *owner, const char *topic, int32_t partition);
 
 #endif /* DELIVERY_STREAM_H */

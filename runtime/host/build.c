@@ -47,6 +47,7 @@ static sl_error *init_node(struct host *host, size_t index) {
     node->passes = spec->kind == TOPOLOGY_TRANSFORM && !owns;
     node->object =
         (struct sl_object){.kind = OBJECT_NODE, .host = host, .node = node, .loop = &host->control};
+    cycle_init(&node->cycle, node);
     if ((node->flags & SL_ROLE_BLOCKING) != 0) {
         sl_error *error = loop_init(&node->own_loop, spec->name);
         if (error != NULL) {
@@ -55,7 +56,6 @@ static sl_error *init_node(struct host *host, size_t index) {
         node->own_thread = true;
         node->object.loop = &node->own_loop;
     }
-    cycle_init(&node->cycle, node);
     return open_state_store(host, node);
 }
 
@@ -173,7 +173,7 @@ sl_error *host_build(struct host *host) {
     for (size_t n = 0; n < topology->n_nodes && error == NULL; n++) {
         host->n_edges += topology->nodes[n].n_inputs;
         error = init_node(host, n);
-        host->n_nodes += error == NULL ? 1 : 0;
+        host->n_nodes++; /* host_free takes what has been made of it, too */
     }
     if (error == NULL) {
         error = open_graph(host);

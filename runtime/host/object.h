@@ -127,6 +127,7 @@ struct lane_task {
     void *piece;
     struct flushed_to *flushed_to;
     size_t n_flushed_to;
+    size_t capacity_flushed_to;     /* the lane's */
     bool flushed_rows;              /* the flush covers rows, not only offsets */
     bool flush_last;                /* the clean stop's: only once the inputs have run empty */
     bool flush_again;               /* the one before failed and is tried again */

@@ -62,10 +62,15 @@ static bool all_sinks_failed(const struct host *host) {
 }
 
 static void look_again(void *arg) {
-    lane_spin(arg);
+    struct lane *lane = arg;
+    for (size_t n = 0; n < lane->host->n_nodes; n++) {
+        task_ready(&lane->host->nodes[n].tasks[lane->index]);
+    }
+    lane_spin(lane);
 }
 
-/* Streams that a full edge of the failed node held back may go on. */
+/* Streams that a full edge of the failed node held back may go on, and what waits before the node
+ * is dropped. */
 static void release_lanes(struct host *host) {
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         sl_error_free(loop_post_new(&host->lanes[i].loop, look_again, &host->lanes[i]));
@@ -215,7 +220,7 @@ void host_advance(struct host *host) {
         }
         done = done && node->drain == DRAIN_DONE;
     }
-    if (done) {
+    if (done && assignment_is_idle(host)) {
         host->finished = true;
         host_close(host);
     }

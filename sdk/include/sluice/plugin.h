@@ -233,7 +233,8 @@ typedef struct sl_task_ops {
      * Durable nodes and sinks: *piece becomes what was taken since the last flush (NULL: nothing to
      * hand over), ready for commit: data files are durable when the request ends. process may be
      * called meanwhile; its rows belong to the next flush. One flush of a task is under way at a
-     * time.
+     * time. After a RETRIABLE error the same flush is asked for again: it hands over what the first
+     * try would have, and what was taken since still belongs to the next.
      */
     void (*flush)(sl_task *task, void **piece, sl_request *request);
 

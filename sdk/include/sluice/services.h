@@ -101,9 +101,11 @@ typedef struct sl_services {
      * is stored anywhere), resume, attach. */
     void (*assign)(sl_object *node, const sl_stream_name *names, size_t n);
     /*
-     * The node must give these streams up. The host stops reading, flushes for at most
-     * revoke.timeout when `lost` is 0, detaches, then calls revoked(arg) on the node's loop: only
-     * then may the node let go.
+     * The node must give these streams up. The host stops reading, commits what was read, detaches,
+     * then calls revoked(arg) on the node's loop: only then may the node let go. `lost`: somebody
+     * else may have them already, so nothing of them is acknowledged any more; what was read is
+     * committed all the same, unless their positions have moved. The names may be assigned again at
+     * once.
      */
     void (*revoke)(sl_object *node, const sl_stream_name *names, size_t n, int lost,
                    void (*revoked)(void *arg), void *arg);

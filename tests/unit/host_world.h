@@ -1,0 +1,868 @@
+/*
+ * A world for tests of the host: plugins that live in the test's program, whose behaviour (slow,
+ * failing, revoking, pausing, crashing) each node's config says, and a "disk" that outlives a run.
+ * Every row carries where it came from, so that a test can say how often each sink must have it.
+ * The plugins check what the host owes them: ranges without gaps, pieces inside their positions.
+ */
+#ifndef TESTS_HOST_WORLD_H
+#define TESTS_HOST_WORLD_H
+
+#include "host/host.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "columns/columns.h"
+#include "columns/raw.h"
+
+enum { SOURCES_MAX = 2, PARTITIONS = 4, ROWS_MAX = 1500, NODES_MAX = 12, INPUTS_MAX = 3 };
+enum { KEYS_MAX = 512, KEY_BYTES = 160, OUTBOX_MAX = 4 * SOURCES_MAX * PARTITIONS * ROWS_MAX };
+
+enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
+
+/* What a node does besides its work. Numbers count down: so many times. */
+struct behaviour {
+    size_t index; /* of the node */
+    uint64_t seed;
+    int rows; /* source: of each partition */
+    int batch;
+    int filter; /* transform: every so manieth row goes to "rejects"; 0: none */
+    int one_in_pauses;
+    int one_in_empty; /* source: a poll finds nothing, a timer wakes */
+    int one_in_retries;
+    enum slowness flush;
+    atomic_int failing_flushes;
+    atomic_int failing_commits;
+    atomic_int failing_resumes;
+    atomic_int failing_attaches; /* for good */
+    atomic_int revocations;
+    bool lost;
+    atomic_int fatal_flush;  /* fails for good when it comes to 0 from above */
+    atomic_int commits_left; /* then it fails for good; negative: never */
+    atomic_int signal_after; /* polls until SIGTERM; 0: never */
+};
+
+static const sl_services *services;
+static struct behaviour behaviours[NODES_MAX];
+
+/* ---- the disk ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        char key[KEY_BYTES];
+        int64_t offset;
+    } positions[KEYS_MAX];
+    size_t n_positions;
+    uint8_t seen[NODES_MAX][SOURCES_MAX][PARTITIONS][ROWS_MAX];
+    int64_t outbox[NODES_MAX][OUTBOX_MAX];
+    int64_t n_outbox[NODES_MAX];
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int64_t row_id(size_t source, int partition, int64_t offset) {
+    return (int64_t)source << 48 | (int64_t)partition << 32 | offset;
+}
+
+static int64_t *stored(const char *key) {
+    for (size_t i = 0; i < disk.n_positions; i++) {
+        if (strcmp(disk.positions[i].key, key) == 0) {
+            return &disk.positions[i].offset;
+        }
+    }
+    ck_assert_uint_lt(disk.n_positions, KEYS_MAX);
+    ck_assert_uint_lt(strlen(key), KEY_BYTES);
+    strcpy(disk.positions[disk.n_positions].key, key);
+    disk.positions[disk.n_positions].offset = SL_OFFSET_NONE;
+    return &disk.positions[disk.n_positions++].offset;
+}
+
+static sl_error *move_positions(const sl_commit *commit) {
+    for (size_t i = 0; i < commit->n_positions; i++) {
+        if (*stored(commit->positions[i].key) != commit->positions[i].from) {
+            return services->error_new(SL_ERROR_CONFLICT, "position moved");
+        }
+    }
+    for (size_t i = 0; i < commit->n_positions; i++) {
+        *stored(commit->positions[i].key) = commit->positions[i].to;
+    }
+    return NULL;
+}
+
+/* ---- nodes and tasks ---- */
+
+struct sl_node {
+    sl_object *self;
+    const char *name;
+    struct behaviour *does;
+    /* source */
+    sl_timer *timer;
+    /* owner of streams */
+    const sl_stream *own;
+    int64_t emitted;
+};
+
+struct row {
+    uint32_t stream;
+    uint32_t input;
+    int64_t offset;
+    int64_t id;
+};
+struct piece {
+    size_t n;
+    size_t capacity;
+    struct row *rows;
+};
+
+struct sl_task {
+    sl_object *self;
+    struct behaviour *does;
+    uint64_t random;
+    int64_t next[4 * SOURCES_MAX * PARTITIONS * 16]; /* by stream: what must come next */
+    struct piece *taken;
+    struct piece *flushing;
+    void **piece_out;
+    sl_request *request;
+    sl_timer *timer;      /* of pauses */
+    sl_timer *wake_timer; /* of empty polls and slow flushes */
+    const sl_stream *waiting;
+};
+
+static bool one_in(struct sl_task *task, int n) {
+    task->random ^= task->random << 13;
+    task->random ^= task->random >> 7;
+    task->random ^= task->random << 17;
+    return n > 0 && task->random % (uint64_t)n == 0;
+}
+
+/* Takes one of what is left; true when there was one. */
+static bool take_one(atomic_int *left) {
+    int now = atomic_load(left);
+    while (now > 0 && !atomic_compare_exchange_weak(left, &now, now - 1)) {
+    }
+    return now > 0;
+}
+
+static sl_error *retriable(const char *what) {
+    return services->error_new(SL_ERROR_RETRIABLE, what);
+}
+
+static sl_error *world_open(const sl_node_context *context, sl_node **out) {
+    services = context->services;
+    sl_node *node = calloc(1, sizeof(*node));
+    node->self = context->self;
+    node->name = context->name;
+    node->does = (struct behaviour *)(uintptr_t)context->config;
+    *out = node;
+    return NULL;
+}
+
+static void world_close(sl_node *node) {
+    if (node->timer != NULL) {
+        services->timer_stop(node->timer);
+    }
+    free(node);
+}
+
+static sl_error *world_schema(sl_node *node, uint32_t output, struct ArrowSchema *out) {
+    (void)node;
+    (void)output;
+    return sl_raw_schema(out);
+}
+
+static void world_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
+    (void)node;
+    pthread_mutex_lock(&disk.lock);
+    for (size_t i = 0; i < n; i++) {
+        positions[i].from = *stored(positions[i].key);
+    }
+    pthread_mutex_unlock(&disk.lock);
+    services->done(request, NULL);
+}
+
+static sl_error *world_task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
+    sl_task *task = calloc(1, sizeof(*task));
+    task->self = context->self;
+    task->does = node->does;
+    task->random = node->does->seed * 2654435761u + context->lane + 1;
+    *out = task;
+    return NULL;
+}
+
+static void piece_free(struct piece *piece) {
+    if (piece != NULL) {
+        free(piece->rows);
+        free(piece);
+    }
+}
+
+static void world_task_close(sl_task *task) {
+    ck_assert_ptr_null(task->request);
+    if (task->timer != NULL) {
+        services->timer_stop(task->timer);
+    }
+    if (task->wake_timer != NULL) {
+        services->timer_stop(task->wake_timer);
+    }
+    piece_free(task->taken);
+    piece_free(task->flushing);
+    free(task);
+}
+
+static void world_drop(sl_node *node, void *piece) {
+    (void)node;
+    piece_free(piece);
+}
+
+/* A batch of raw rows; row i has ids[i]. */
+static void raw_columns(int64_t first, int64_t n, const int64_t *ids, struct ArrowArray *columns) {
+    struct ArrowSchema schema;
+    sl_builder builder;
+    ck_assert_ptr_null(sl_raw_schema(&schema));
+    ck_assert_ptr_null(sl_builder_init(&builder, &schema));
+    for (int64_t i = 0; i < n; i++) {
+        sl_builder_append_null(&builder.children[SL_RAW_KEY]);
+        sl_builder_append_bytes(&builder.children[SL_RAW_VALUE], &ids[i], sizeof(ids[i]));
+        sl_builder_append_i64(&builder.children[SL_RAW_TIMESTAMP], first + i);
+        sl_builder_append_null(&builder.children[SL_RAW_HEADERS]);
+        sl_builder_append_i64(&builder.children[SL_RAW_OFFSET], first + i);
+        sl_builder_append_struct(&builder);
+    }
+    ck_assert_ptr_null(sl_builder_finish(&builder, columns));
+    sl_builder_free(&builder);
+    schema.release(&schema);
+}
+
+static sl_error *emit_rows(sl_object *self, const sl_stream *stream, int64_t first, int64_t n,
+                           const int64_t *ids) {
+    struct ArrowArray columns;
+    raw_columns(first, n, ids, &columns);
+    sl_emission emission = {.struct_bytes = sizeof(emission),
+                            .stream = stream,
+                            .first_offset = first,
+                            .next_offset = first + n,
+                            .max_event_time_us = SL_EVENT_TIME_NONE,
+                            .columns = &columns};
+    return services->emit(self, 0, &emission);
+}
+
+static int64_t id_at(const sl_batch *batch, int64_t row) {
+    const struct ArrowArray *values = batch->columns->children[SL_RAW_VALUE];
+    const int32_t *offsets = values->buffers[1];
+    int64_t id;
+    memcpy(&id, (const char *)values->buffers[2] + offsets[row], sizeof(id));
+    return id;
+}
+
+static int64_t offset_at(const sl_batch *batch, int64_t row) {
+    return ((const int64_t *)batch->columns->children[SL_RAW_OFFSET]->buffers[1])[row];
+}
+
+/* ---- source ---- */
+
+static void revoke_some(void *arg);
+
+static void plan_revocation(sl_node *node) {
+    if (!take_one(&node->does->revocations)) {
+        services->all_assigned(node->self);
+        return;
+    }
+    sl_error *error = services->timer_start(node->self, 2 + node->does->seed % 9, 0, revoke_some,
+                                            node, &node->timer);
+    ck_assert_ptr_null(error);
+}
+
+static void topic_names(sl_stream_name *of) {
+    for (int i = 0; i < PARTITIONS; i++) {
+        of[i] = (sl_stream_name){"topic", i};
+    }
+}
+
+static void revoked(void *arg) {
+    sl_node *node = arg;
+    sl_stream_name topics[PARTITIONS];
+    topic_names(topics);
+    services->assign(node->self, topics + 1, 2);
+    plan_revocation(node);
+}
+
+static void revoke_some(void *arg) {
+    sl_node *node = arg;
+    services->timer_stop(node->timer);
+    node->timer = NULL;
+    sl_stream_name topics[PARTITIONS];
+    topic_names(topics);
+    services->revoke(node->self, topics + 1, 2, node->does->lost, revoked, node);
+}
+
+static void source_start(sl_node *node, sl_request *request) {
+    if (take_one(&node->does->failing_resumes)) {
+        services->done(request, retriable("not started yet"));
+        return;
+    }
+    sl_stream_name topics[PARTITIONS];
+    topic_names(topics);
+    services->assign(node->self, topics, PARTITIONS);
+    plan_revocation(node);
+    services->done(request, NULL);
+}
+
+static void source_resolve(sl_node *node, const sl_stream *stream, int64_t *offset,
+                           sl_request *request) {
+    (void)stream;
+    *offset = 0;
+    services->done(request,
+                   take_one(&node->does->failing_resumes) ? retriable("not known yet") : NULL);
+}
+
+static sl_error *world_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
+    if (atomic_load(&task->does->failing_attaches) > 0 && stream->partition == 2 &&
+        take_one(&task->does->failing_attaches)) {
+        return services->error_new(SL_ERROR_FATAL, "attaches no more");
+    }
+    ck_assert_uint_lt(stream->index, SL_ARRAY_LENGTH(task->next));
+    task->next[stream->index] = how->offset;
+    return NULL;
+}
+
+static void wake_up(void *arg) {
+    sl_task *task = arg;
+    services->timer_stop(task->wake_timer);
+    task->wake_timer = NULL;
+    services->wake(task->self, task->waiting);
+}
+
+static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
+                             sl_poll_state *state) {
+    (void)max_bytes;
+    struct behaviour *does = task->does;
+    if (atomic_load(&does->signal_after) > 0 && atomic_fetch_sub(&does->signal_after, 1) == 1) {
+        raise(SIGTERM);
+    }
+    int64_t first = task->next[stream->index];
+    if (first >= does->rows) {
+        *state = SL_POLL_ENDED;
+        return NULL;
+    }
+    if (task->wake_timer == NULL && one_in(task, does->one_in_empty)) {
+        *state = SL_POLL_EMPTY;
+        task->waiting = stream;
+        return services->timer_start(task->self, 1, 0, wake_up, task, &task->wake_timer);
+    }
+    int64_t n = does->rows - first < does->batch ? does->rows - first : does->batch;
+    int64_t ids[ROWS_MAX];
+    for (int64_t i = 0; i < n; i++) {
+        ids[i] = row_id(does->index, stream->partition, first + i);
+    }
+    task->next[stream->index] = first + n;
+    *state = SL_POLL_MORE;
+    return emit_rows(task->self, stream, first, n, ids);
+}
+
+static void source_detach(sl_task *task, const sl_stream *stream) {
+    if (task->wake_timer != NULL && task->waiting == stream) {
+        services->timer_stop(task->wake_timer);
+        task->wake_timer = NULL;
+    }
+}
+
+static const sl_node_ops source_node = {.struct_bytes = sizeof(sl_node_ops),
+                                        .open = world_open,
+                                        .output_schema = world_schema,
+                                        .start = source_start,
+                                        .resolve = source_resolve,
+                                        .close = world_close};
+static const sl_task_ops source_task = {.struct_bytes = sizeof(sl_task_ops),
+                                        .open = world_task_open,
+                                        .attach = world_attach,
+                                        .detach = source_detach,
+                                        .poll = source_poll,
+                                        .close = world_task_close};
+static const sl_role source_role = {.struct_bytes = sizeof(sl_role),
+                                    .guarantee = SL_EXACTLY_ONCE,
+                                    .node = &source_node,
+                                    .task = &source_task};
+
+/* ---- what all that take batches do ---- */
+
+static void go_on(void *arg) {
+    sl_task *task = arg;
+    services->timer_stop(task->timer);
+    task->timer = NULL;
+    services->pause(task->self, 0);
+}
+
+/* What the host owes, then perhaps a pause or a failure that passes. */
+static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
+    if (one_in(task, task->does->one_in_retries)) {
+        return retriable("process: not now");
+    }
+    if (task->timer == NULL && one_in(task, task->does->one_in_pauses)) {
+        services->pause(task->self, 1);
+        ck_assert_ptr_null(services->timer_start(task->self, 1, 0, go_on, task, &task->timer));
+    }
+    ck_assert_int_le(batch->first_offset, batch->next_offset);
+    return NULL;
+}
+
+/* ---- transform without state, or with it (replays) ---- */
+
+static sl_error *split(sl_task *task, uint32_t input, const sl_batch *batch) {
+    (void)input;
+    sl_error *error = before_taking(task, batch);
+    if (error != NULL) {
+        return error;
+    }
+    int filter = task->does->filter;
+    if (filter == 0) {
+        return batch->rows == 0 ? NULL : services->forward(task->self, 0, batch);
+    }
+    int32_t rows[2][ROWS_MAX];
+    int64_t n[2] = {0, 0};
+    for (int64_t i = 0; i < batch->rows; i++) {
+        int output = (id_at(batch, i) & UINT32_MAX) % filter == 0;
+        rows[output][n[output]++] = (int32_t)i;
+    }
+    for (uint32_t output = 0; output < 2 && error == NULL; output++) {
+        struct ArrowArray columns;
+        if (n[output] == 0) {
+            continue; /* the host covers it */
+        }
+        ck_assert_ptr_null(
+            sl_array_take(batch->schema, batch->columns, rows[output], n[output], &columns));
+        sl_emission emission = {.struct_bytes = sizeof(emission),
+                                .stream = batch->stream,
+                                .first_offset = batch->first_offset,
+                                .next_offset = batch->next_offset,
+                                .max_event_time_us = SL_EVENT_TIME_NONE,
+                                .columns = &columns};
+        error = services->emit(task->self, output, &emission);
+    }
+    return error;
+}
+
+/* One that must see everything from where the stream begins, without a gap. */
+static sl_error *replay(sl_task *task, uint32_t input, const sl_batch *batch) {
+    ck_assert_int_eq(batch->first_offset, task->next[batch->stream->index]);
+    sl_error *error = split(task, input, batch);
+    if (error == NULL) {
+        task->next[batch->stream->index] = batch->next_offset;
+    }
+    return error;
+}
+
+static void replay_flush(sl_task *task, void **piece, sl_request *request) {
+    (void)piece;
+    services->done(request,
+                   take_one(&task->does->failing_flushes) ? retriable("flush: not now") : NULL);
+}
+
+static sl_error *failing_commit(struct behaviour *does) {
+    if (take_one(&does->failing_commits)) {
+        return retriable("commit: not now");
+    }
+    int left = atomic_load(&does->commits_left);
+    if (left >= 0 && !take_one(&does->commits_left)) {
+        return services->error_new(SL_ERROR_FATAL, "pulled the plug");
+    }
+    return NULL;
+}
+
+static void replay_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    pthread_mutex_lock(&disk.lock);
+    sl_error *error = failing_commit(node->does);
+    error = error != NULL ? error : move_positions(commit);
+    pthread_mutex_unlock(&disk.lock);
+    services->done(request, error);
+}
+
+static const char *const split_outputs[] = {"", "rejects", NULL};
+static const sl_node_ops split_node = {.struct_bytes = sizeof(sl_node_ops),
+                                       .open = world_open,
+                                       .output_schema = world_schema,
+                                       .close = world_close};
+static const sl_task_ops split_task = {.struct_bytes = sizeof(sl_task_ops),
+                                       .open = world_task_open,
+                                       .process = split,
+                                       .close = world_task_close};
+static const sl_role split_role = {.struct_bytes = sizeof(sl_role),
+                                   .guarantee = SL_EXACTLY_ONCE,
+                                   .outputs = split_outputs,
+                                   .min_inputs = 1,
+                                   .max_inputs = 1,
+                                   .node = &split_node,
+                                   .task = &split_task};
+
+static const sl_node_ops replay_node = {.struct_bytes = sizeof(sl_node_ops),
+                                        .open = world_open,
+                                        .output_schema = world_schema,
+                                        .recover = world_recover,
+                                        .commit = replay_commit,
+                                        .drop_piece = world_drop,
+                                        .close = world_close};
+static const sl_task_ops replay_task = {.struct_bytes = sizeof(sl_task_ops),
+                                        .open = world_task_open,
+                                        .attach = world_attach,
+                                        .process = replay,
+                                        .flush = replay_flush,
+                                        .close = world_task_close};
+static const sl_role replay_role = {.struct_bytes = sizeof(sl_role),
+                                    .flags = SL_ROLE_DURABLE | SL_ROLE_REPLAYS | SL_ROLE_BLOCKING,
+                                    .guarantee = SL_EXACTLY_ONCE,
+                                    .outputs = split_outputs,
+                                    .min_inputs = 1,
+                                    .max_inputs = 1,
+                                    .node = &replay_node,
+                                    .task = &replay_task};
+
+/* ---- pieces: sinks and the owner of streams collect rows ---- */
+
+static sl_error *collect(sl_task *task, uint32_t input, const sl_batch *batch) {
+    sl_error *error = before_taking(task, batch);
+    if (error != NULL || batch->rows == 0) {
+        return error;
+    }
+    struct piece *piece = task->taken;
+    if (piece == NULL) {
+        piece = task->taken = calloc(1, sizeof(*piece));
+    }
+    if (piece->n + (size_t)batch->rows > piece->capacity) {
+        piece->capacity = 2 * (piece->n + (size_t)batch->rows);
+        piece->rows = realloc(piece->rows, piece->capacity * sizeof(*piece->rows));
+    }
+    for (int64_t i = 0; i < batch->rows; i++) {
+        piece->rows[piece->n++] =
+            (struct row){batch->stream->index, input, offset_at(batch, i), id_at(batch, i)};
+    }
+    services->hold(task->self, piece->n * 100);
+    return NULL;
+}
+
+/* Rows of a stream that went are forgotten, as long as no flush has them. */
+static void collect_detach(sl_task *task, const sl_stream *stream) {
+    size_t kept = 0;
+    for (size_t i = 0; task->taken != NULL && i < task->taken->n; i++) {
+        if (task->taken->rows[i].stream != stream->index) {
+            task->taken->rows[kept++] = task->taken->rows[i];
+        }
+    }
+    if (task->taken != NULL) {
+        task->taken->n = kept;
+    }
+}
+
+static void hand_over(sl_task *task) {
+    sl_request *request = task->request;
+    task->request = NULL;
+    if (take_one(&task->does->failing_flushes)) {
+        services->done(request, retriable("flush: not now"));
+        return;
+    }
+    if (atomic_load(&task->does->fatal_flush) > 0 && take_one(&task->does->fatal_flush) &&
+        atomic_load(&task->does->fatal_flush) == 0) {
+        services->done(request, services->error_new(SL_ERROR_FATAL, "flushes no more"));
+        return;
+    }
+    *task->piece_out = task->flushing;
+    task->flushing = NULL;
+    services->done(request, NULL);
+}
+
+static void hand_over_later(void *arg) {
+    sl_task *task = arg;
+    services->timer_stop(task->wake_timer);
+    task->wake_timer = NULL;
+    hand_over(task);
+}
+
+static void on_pool_thread(void *arg) {
+    hand_over(arg);
+}
+
+static void nothing(void *arg) {
+    (void)arg;
+}
+
+static void collect_flush(sl_task *task, void **piece, sl_request *request) {
+    ck_assert_ptr_null(task->request);
+    if (task->flushing == NULL) { /* else it is tried again */
+        task->flushing = task->taken;
+        task->taken = NULL;
+        services->hold(task->self, 0);
+    }
+    task->request = request;
+    task->piece_out = piece;
+    if (task->does->flush == ON_POOL_THREAD) {
+        ck_assert_ptr_null(services->work(task->self, on_pool_thread, nothing, task));
+    } else if (task->does->flush == BY_TIMER) {
+        ck_assert_ptr_null(
+            services->timer_start(task->self, 1, 0, hand_over_later, task, &task->wake_timer));
+    } else {
+        hand_over(task);
+    }
+}
+
+/* Every row of a piece lies in what the commit covers of its stream. */
+static void check_covered(const sl_commit *commit, const struct row *row) {
+    for (size_t i = 0; i < commit->n_positions; i++) {
+        const sl_position *position = &commit->positions[i];
+        if (position->stream->index == row->stream && position->input == row->input) {
+            ck_assert_int_ge(row->offset, position->from == SL_OFFSET_NONE ? 0 : position->from);
+            ck_assert_int_lt(row->offset, position->to);
+            return;
+        }
+    }
+    ck_abort_msg("a piece has offset %d of a stream that its commit does not cover",
+                 (int)row->offset);
+}
+
+/* ---- durable sink ---- */
+
+static void see(size_t node, int64_t id) {
+    disk.seen[node][id >> 48][id >> 32 & 0xff][id & UINT32_MAX]++;
+}
+
+static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    pthread_mutex_lock(&disk.lock);
+    sl_error *error = failing_commit(node->does);
+    error = error != NULL ? error : move_positions(commit);
+    for (size_t p = 0; error == NULL && p < commit->n_pieces; p++) {
+        struct piece *piece = commit->pieces[p];
+        for (size_t i = 0; i < piece->n; i++) {
+            check_covered(commit, &piece->rows[i]);
+            see(node->does->index, piece->rows[i].id);
+        }
+        piece_free(piece);
+    }
+    pthread_mutex_unlock(&disk.lock);
+    services->done(request, error);
+}
+
+static void sink_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
+                        void **handle, sl_request *request) {
+    (void)stream;
+    (void)handle;
+    ck_assert(position == SL_OFFSET_NONE || offset <= position);
+    services->done(request,
+                   take_one(&node->does->failing_resumes) ? retriable("not resumed yet") : NULL);
+}
+
+static const sl_node_ops sink_node = {.struct_bytes = sizeof(sl_node_ops),
+                                      .open = world_open,
+                                      .recover = world_recover,
+                                      .resume = sink_resume,
+                                      .commit = sink_commit,
+                                      .drop_piece = world_drop,
+                                      .close = world_close};
+static const sl_task_ops sink_task = {.struct_bytes = sizeof(sl_task_ops),
+                                      .open = world_task_open,
+                                      .attach = world_attach,
+                                      .detach = collect_detach,
+                                      .process = collect,
+                                      .flush = collect_flush,
+                                      .close = world_task_close};
+static const sl_role sink_role = {.struct_bytes = sizeof(sl_role),
+                                  .flags = SL_ROLE_DURABLE,
+                                  .guarantee = SL_EXACTLY_ONCE,
+                                  .min_inputs = 1,
+                                  .max_inputs = INPUTS_MAX,
+                                  .node = &sink_node,
+                                  .task = &sink_task};
+static const sl_role blocking_sink_role = {.struct_bytes = sizeof(sl_role),
+                                           .flags = SL_ROLE_DURABLE | SL_ROLE_BLOCKING,
+                                           .guarantee = SL_EXACTLY_ONCE,
+                                           .min_inputs = 1,
+                                           .max_inputs = INPUTS_MAX,
+                                           .node = &sink_node,
+                                           .task = &sink_task};
+
+/* ---- owner of streams: rows are numbered anew, kept in an outbox, then sent ---- */
+
+static sl_error *send_results(sl_node *node) {
+    int64_t end = disk.n_outbox[node->does->index];
+    sl_error *error = NULL;
+    while (node->own != NULL && node->emitted < end && error == NULL) {
+        int64_t n = end - node->emitted < 100 ? end - node->emitted : 100;
+        error = emit_rows(node->self, node->own, node->emitted, n,
+                          &disk.outbox[node->does->index][node->emitted]);
+        node->emitted += n;
+    }
+    return error;
+}
+
+static void owner_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    size_t index = node->does->index;
+    pthread_mutex_lock(&disk.lock);
+    sl_error *error = failing_commit(node->does);
+    error = error != NULL ? error : move_positions(commit);
+    for (size_t p = 0; error == NULL && p < commit->n_pieces; p++) {
+        struct piece *piece = commit->pieces[p];
+        for (size_t i = 0; i < piece->n; i++) {
+            check_covered(commit, &piece->rows[i]);
+            ck_assert_int_lt(disk.n_outbox[index], OUTBOX_MAX);
+            disk.outbox[index][disk.n_outbox[index]++] = piece->rows[i].id;
+        }
+        piece_free(piece);
+    }
+    error = error != NULL ? error : send_results(node);
+    pthread_mutex_unlock(&disk.lock);
+    services->done(request, error);
+}
+
+static void owner_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
+                         void **handle, sl_request *request) {
+    (void)position;
+    (void)handle;
+    sl_error *error = NULL;
+    if (take_one(&node->does->failing_resumes)) {
+        error = retriable("not resumed yet");
+    } else if (strcmp(stream->source, node->name) == 0) {
+        pthread_mutex_lock(&disk.lock);
+        node->own = stream;
+        node->emitted = offset;
+        error = send_results(node);
+        pthread_mutex_unlock(&disk.lock);
+    }
+    services->done(request, error);
+}
+
+static void owner_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
+    ck_assert_ptr_eq(stream, node->own);
+    pthread_mutex_lock(&disk.lock);
+    ck_assert_int_le(position, disk.n_outbox[node->does->index]);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static const sl_node_ops owner_node = {.struct_bytes = sizeof(sl_node_ops),
+                                       .open = world_open,
+                                       .output_schema = world_schema,
+                                       .recover = world_recover,
+                                       .resume = owner_resume,
+                                       .commit = owner_commit,
+                                       .drop_piece = world_drop,
+                                       .acknowledge = owner_acknowledge,
+                                       .close = world_close};
+static const sl_role owner_role = {.struct_bytes = sizeof(sl_role),
+                                   .flags =
+                                       SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS | SL_ROLE_BLOCKING,
+                                   .guarantee = SL_EXACTLY_ONCE,
+                                   .min_inputs = 1,
+                                   .max_inputs = INPUTS_MAX,
+                                   .node = &owner_node,
+                                   .task = &sink_task};
+
+/* ---- topologies ---- */
+
+static struct plugin plugin = {.descriptor = {.name = "test"}, .file = "here"};
+static struct topology_node nodes[NODES_MAX];
+static struct topology_edge edges[NODES_MAX][INPUTS_MAX];
+static char names[NODES_MAX][8];
+static char input_names[NODES_MAX][INPUTS_MAX][24];
+static struct topology topology;
+
+static void world_reset(void) {
+    memset(&disk.positions, 0, sizeof(disk.positions));
+    memset(&disk.seen, 0, sizeof(disk.seen));
+    memset(&disk.n_outbox, 0, sizeof(disk.n_outbox));
+    disk.n_positions = 0;
+    memset(behaviours, 0, sizeof(behaviours));
+    memset(nodes, 0, sizeof(nodes));
+    topology = (struct topology){.file = "test.json",
+                                 .directory = "/",
+                                 .pipeline = "p",
+                                 .lanes = 3,
+                                 .shutdown_timeout_us = 60000000,
+                                 .retry_timeout_us = 60000000,
+                                 .revoke_timeout_us = 60000000,
+                                 .nodes = nodes};
+}
+
+/* Returns the node's behaviour, for the test to change. */
+static struct behaviour *add_node(enum topology_kind kind, const sl_role *role) {
+    size_t index = topology.n_nodes++;
+    struct behaviour *does = &behaviours[index];
+    ck_assert_uint_lt(index, NODES_MAX);
+    *does = (struct behaviour){
+        .index = index, .seed = index + 1, .rows = 1000, .batch = 50, .commits_left = -1};
+    snprintf(names[index], sizeof(names[index]), "n%zu", index);
+    nodes[index] = (struct topology_node){.name = names[index],
+                                          .kind = kind,
+                                          .plugin = &plugin,
+                                          .role = role,
+                                          .config = does,
+                                          .inputs = edges[index],
+                                          .commit_interval_us = 5000};
+    return does;
+}
+
+/* To the node added last. */
+static void add_input(size_t from, uint32_t output, int64_t buffer) {
+    size_t to = topology.n_nodes - 1;
+    struct topology_node *node = &nodes[to];
+    char *name = input_names[to][node->n_inputs];
+    snprintf(name, sizeof(input_names[0][0]), "n%zu%s", from, output == 1 ? ".rejects" : "");
+    edges[to][node->n_inputs++] = (struct topology_edge){
+        .from = from, .output = output, .to = to, .name = name, .buffer_bytes = buffer};
+}
+
+/* How often a row leaves by an output. */
+static int expected_out(size_t node, uint32_t output, int64_t id) {
+    if (nodes[node].kind == TOPOLOGY_SOURCE) {
+        return (size_t)(id >> 48) == node ? 1 : 0;
+    }
+    int times = 0;
+    for (size_t i = 0; i < nodes[node].n_inputs; i++) {
+        times += expected_out(edges[node][i].from, edges[node][i].output, id);
+    }
+    if (nodes[node].role == &owner_role) {
+        return times;
+    }
+    int filter = behaviours[node].filter;
+    bool rejected = filter != 0 && (id & UINT32_MAX) % filter == 0;
+    return rejected == (output == 1) ? times : 0;
+}
+
+/* Every sink has every row as often as there are ways to it. */
+static void assert_each_once(void) {
+    for (size_t n = 0; n < topology.n_nodes; n++) {
+        for (size_t s = 0; s < SOURCES_MAX && nodes[n].kind == TOPOLOGY_SINK; s++) {
+            for (int p = 0; nodes[s].kind == TOPOLOGY_SOURCE && p < PARTITIONS; p++) {
+                for (int64_t o = 0; o < behaviours[s].rows; o++) {
+                    int expected = 0;
+                    for (size_t i = 0; i < nodes[n].n_inputs; i++) {
+                        expected +=
+                            expected_out(edges[n][i].from, edges[n][i].output, row_id(s, p, o));
+                    }
+                    ck_assert_msg(disk.seen[n][s][p][o] == expected,
+                                  "n%zu has partition %d offset %d of n%zu %d times, not %d", n, p,
+                                  (int)o, s, disk.seen[n][s][p][o], expected);
+                }
+            }
+        }
+    }
+}
+
+static int64_t path_bytes;
+
+static void progress(void *arg, const struct host_snapshot *snapshot, bool last) {
+    (void)arg;
+    path_bytes = last ? snapshot->path_bytes : path_bytes;
+}
+
+static sl_error *run(void) {
+    const struct host_options options = {
+        .until_end = true, .progress = progress, .progress_interval_ms = 3};
+    return host_run(&topology, &options);
+}
+
+static void assert_runs(void) {
+    sl_error *error = run();
+    ck_assert_msg(error == NULL, "%s", error == NULL ? "" : sl_error_message(error));
+    ck_assert_int_eq(path_bytes, 0);
+}
+
+#endif /* TESTS_HOST_WORLD_H */

@@ -1,0 +1,392 @@
+/*
+ * The host under everything that may happen to a run: streams that leave and come back, signals,
+ * pauses, slow and failing flushes, failing starts, results of stateful nodes, crashes; each alone,
+ * then all together on random topologies (SLUICE_SEEDS=n: so many, SLUICE_SEED=n: only this one).
+ */
+#include "host_world.h"
+
+enum { BUFFER = 20000, SEEDS = 60 };
+
+/* source → split → sink; split.rejects → sink; source → sink */
+static void build(const sl_role *sink) {
+    world_reset();
+    add_node(TOPOLOGY_SOURCE, &source_role);
+    add_node(TOPOLOGY_TRANSFORM, &split_role)->filter = 7;
+    add_input(0, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, sink);
+    add_input(1, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(1, 1, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(0, 0, BUFFER);
+}
+
+static void assert_fails(const char *with) {
+    sl_error *error = run();
+    ck_assert_ptr_nonnull(error);
+    ck_assert_msg(strstr(sl_error_message(error), with) != NULL, "%s", sl_error_message(error));
+    sl_error_free(error);
+}
+
+static void assert_goes_on(void) {
+    assert_runs();
+    assert_each_once();
+}
+
+START_TEST(test_streams_leave_and_come_back) {
+    build(&blocking_sink_role);
+    behaviours[0].batch = 7;
+    behaviours[0].revocations = 10;
+    behaviours[0].lost = _i == 1;
+    behaviours[2].flush = ON_POOL_THREAD;
+    behaviours[3].flush = BY_TIMER;
+    assert_goes_on();
+    ck_assert_int_eq(behaviours[0].revocations, 0);
+}
+END_TEST
+
+START_TEST(test_more_streams_than_there_is_room_for_come_while_flushes_run) {
+    build(&blocking_sink_role);
+    topology.lanes = 1;
+    for (int i = 0; i < 6; i++) {
+        add_node(TOPOLOGY_SINK, &sink_role)->flush = ON_POOL_THREAD;
+        nodes[topology.n_nodes - 1].commit_interval_us = 1;
+        for (uint32_t input = 0; input < 3; input++) {
+            add_input(input == 2 ? 0 : 1, input % 2, BUFFER);
+        }
+    }
+    behaviours[0].batch = 7;
+    behaviours[0].revocations = 20;
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_a_signal_ends_a_run_cleanly) {
+    build(&blocking_sink_role);
+    behaviours[0].one_in_empty = 3;
+    for (int i = 1; i < 20; i += 3) {
+        behaviours[0].signal_after = 3 * i;
+        assert_runs();
+    }
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_a_signal_while_streams_leave) {
+    build(&blocking_sink_role);
+    behaviours[0].one_in_empty = 2;
+    behaviours[0].lost = _i == 1;
+    for (int i = 1; i < 12; i++) {
+        behaviours[0].signal_after = 10;
+        behaviours[0].revocations = 50;
+        assert_runs();
+    }
+    behaviours[0].signal_after = behaviours[0].revocations = 0;
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_nodes_pause) {
+    build(&blocking_sink_role);
+    for (size_t i = 1; i < topology.n_nodes; i++) {
+        behaviours[i].one_in_pauses = 5;
+    }
+    behaviours[1].one_in_retries = 40;
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_flushes_fail_and_pass) {
+    build(&blocking_sink_role);
+    for (size_t i = 2; i < topology.n_nodes; i++) {
+        behaviours[i].failing_flushes = 3;
+        behaviours[i].failing_commits = 2;
+        behaviours[i].flush = (enum slowness)_i;
+    }
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_a_flush_fails_for_good) {
+    build(&blocking_sink_role);
+    behaviours[2].flush = (enum slowness)_i;
+    behaviours[2].fatal_flush = 2;
+    assert_fails("flushes no more");
+    assert_goes_on();
+}
+END_TEST
+
+/* It is paused for ever when another lane fails: what waits before it is dropped. */
+static sl_error *pause_or_fail(sl_task *task, uint32_t input, const sl_batch *batch) {
+    (void)input;
+    if (batch->stream->partition == 1) {
+        return services->error_new(SL_ERROR_FATAL, "broke");
+    }
+    services->pause(task->self, 1);
+    return NULL;
+}
+
+START_TEST(test_a_node_that_fails_while_paused_holds_nothing_up) {
+    build(&sink_role);
+    sl_task_ops ops = sink_task;
+    sl_role role = sink_role;
+    ops.process = pause_or_fail;
+    role.task = &ops;
+    nodes[2].role = &role;
+    topology.lanes = 4;
+    assert_fails("broke");
+}
+END_TEST
+
+START_TEST(test_a_stream_that_does_not_attach_fails_its_source_alone) {
+    build(&sink_role);
+    topology.lanes = 1 + (uint32_t)_i;
+    behaviours[_i % 2 == 0 ? 0 : 4].failing_attaches = 1;
+    assert_fails("attaches no more");
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_starts_fail_and_pass) {
+    build(&blocking_sink_role);
+    behaviours[0].failing_resumes = 2;
+    behaviours[2].failing_resumes = 3;
+    assert_goes_on();
+}
+END_TEST
+
+/* The task of one node cannot be opened, on one lane. */
+static sl_error *open_fails(sl_node *node, const sl_task_context *context, sl_task **out) {
+    if (context->lane == 1) {
+        return services->error_new(SL_ERROR_FATAL, "opens no more");
+    }
+    return world_task_open(node, context, out);
+}
+
+START_TEST(test_a_task_that_does_not_open_leaves_nothing) {
+    build(&blocking_sink_role);
+    sl_task_ops ops = sink_task;
+    sl_role role = sink_role;
+    ops.open = open_fails;
+    role.task = &ops;
+    nodes[2 + _i].role = &role;
+    assert_fails("opens no more");
+    nodes[2 + _i].role = &sink_role;
+    assert_goes_on();
+}
+END_TEST
+
+/* source → owner → two sinks that commit at their own times */
+static void build_owner(void) {
+    world_reset();
+    add_node(TOPOLOGY_SOURCE, &source_role);
+    add_node(TOPOLOGY_TRANSFORM, &owner_role);
+    add_input(0, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &blocking_sink_role);
+    add_input(1, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role)->flush = ON_POOL_THREAD;
+    add_input(1, 0, BUFFER);
+    nodes[3].commit_interval_us = 20000;
+}
+
+START_TEST(test_results_arrive_once_whoever_crashes) {
+    build_owner();
+    for (int i = 0; i < 20; i++) {
+        behaviours[0].rows = 100 + 40 * i;
+        behaviours[1 + i % 3].commits_left = 1 + i / 3;
+        sl_error_free(run());
+        behaviours[1 + i % 3].commits_left = -1;
+    }
+    assert_goes_on();
+    ck_assert_int_eq(disk.n_outbox[1], PARTITIONS * behaviours[0].rows);
+}
+END_TEST
+
+/* Both sinks stop somewhere: the results come again from the smaller position, cut at the other. */
+START_TEST(test_results_are_cut_at_every_readers_position) {
+    build_owner();
+    behaviours[0].batch = 10;
+    behaviours[0].one_in_empty = 2;
+    for (size_t n = 1; n < topology.n_nodes; n++) {
+        nodes[n].commit_interval_us = 1000;
+    }
+    for (int i = 0; i < 20; i++) {
+        behaviours[0].rows = 100 + 40 * i;
+        behaviours[2].commits_left = 1 + i % 3;
+        behaviours[3].commits_left = 1 + i % 4;
+        sl_error_free(run());
+    }
+    behaviours[2].commits_left = behaviours[3].commits_left = -1;
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_what_replays_sees_everything_from_the_beginning_of_a_stream) {
+    build(&blocking_sink_role);
+    nodes[1].role = &replay_role;
+    for (int i = 0; i < 20; i++) {
+        behaviours[0].rows = 100 + 40 * i;
+        behaviours[1 + i % 4].commits_left = 1 + i / 3;
+        behaviours[0].revocations = 2;
+        sl_error_free(run());
+        behaviours[1 + i % 4].commits_left = -1;
+    }
+    assert_goes_on();
+}
+END_TEST
+
+/* ---- random ---- */
+
+static uint64_t state;
+
+static int below(int n) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (int)(state % (uint64_t)n);
+}
+
+static int sometimes(int n) {
+    return below(3) == 0 ? 1 + below(n) : 0;
+}
+
+static bool has_input(size_t to, size_t from, uint32_t output) {
+    for (size_t i = 0; i < nodes[to].n_inputs; i++) {
+        if (edges[to][i].from == from && edges[to][i].output == output) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void random_input(size_t n_before) {
+    size_t from = (size_t)below((int)n_before);
+    uint32_t output = nodes[from].role->outputs != NULL && below(2) == 0 ? 1 : 0;
+    if (!has_input(topology.n_nodes - 1, from, output)) {
+        add_input(from, output, below(2) == 0 ? 500 + below(5000) : 1 << 20);
+    }
+}
+
+static void random_behaviour(struct behaviour *does) {
+    does->seed = (uint64_t)below(1 << 30);
+    does->flush = (enum slowness)below(3);
+    does->one_in_pauses = below(3) == 0 ? 5 + below(50) : 0;
+    does->one_in_retries = below(6) == 0 ? 20 + below(50) : 0;
+    does->failing_flushes = sometimes(2);
+    does->failing_commits = sometimes(2);
+    does->failing_resumes = sometimes(2);
+    does->filter = below(3) == 0 ? 0 : 1 + below(5);
+    nodes[does->index].commit_interval_us = 1 + below(20000);
+}
+
+static void random_topology(void) {
+    static const sl_role *const transforms[] = {&split_role, &replay_role, &owner_role};
+    world_reset();
+    topology.lanes = (uint32_t)(1 + below(4));
+    topology.memory_max_bytes = below(4) == 0 ? 5000 + below(20000) : 0;
+    int n_sources = 1 + below(SOURCES_MAX);
+    for (int i = 0; i < n_sources; i++) {
+        struct behaviour *does = add_node(TOPOLOGY_SOURCE, &source_role);
+        does->rows = 100 + below(400);
+        does->batch = 1 + below(100);
+        does->one_in_empty = below(2) == 0 ? 2 + below(10) : 0;
+        does->lost = below(2) == 0;
+        does->seed = (uint64_t)below(1000);
+    }
+    int n_transforms = below(5);
+    int n_sinks = 1 + below(4);
+    for (int i = 0; i < n_transforms + n_sinks; i++) {
+        bool sink = i >= n_transforms;
+        const sl_role *role =
+            sink ? (below(2) == 0 ? &sink_role : &blocking_sink_role) : transforms[below(3)];
+        size_t before = (size_t)(n_sources + (sink ? n_transforms : i));
+        random_behaviour(add_node(sink ? TOPOLOGY_SINK : TOPOLOGY_TRANSFORM, role));
+        for (uint32_t input = 0; input < 1 + (uint32_t)below((int)role->max_inputs); input++) {
+            random_input(before);
+        }
+    }
+}
+
+/* What happens to one run: nothing, a signal, a node that breaks; streams that leave. */
+static void random_fate(void) {
+    for (size_t n = 0; n < topology.n_nodes; n++) {
+        behaviours[n].commits_left = -1;
+        behaviours[n].signal_after = 0;
+        if (nodes[n].kind == TOPOLOGY_SOURCE) {
+            behaviours[n].revocations = sometimes(5);
+        }
+    }
+    size_t victim = (size_t)below((int)topology.n_nodes);
+    if (below(3) == 0) {
+        behaviours[0].signal_after = 1 + below(50);
+    } else if (nodes[victim].kind != TOPOLOGY_SOURCE) {
+        behaviours[victim].commits_left = below(6);
+    }
+}
+
+static void run_seed(unsigned seed) {
+    state = seed * 0x9e3779b97f4a7c15u + 1;
+    for (int i = 0; i < 8; i++) {
+        below(2);
+    }
+    random_topology();
+    for (int i = 0; i < 3; i++) {
+        topology.lanes = (uint32_t)(1 + below(4));
+        random_fate();
+        sl_error_free(run());
+    }
+    for (size_t n = 0; n < topology.n_nodes; n++) {
+        behaviours[n].commits_left = -1;
+        behaviours[n].signal_after = 0;
+    }
+    assert_goes_on();
+}
+
+static int number(const char *name, int otherwise) {
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : atoi(text);
+}
+
+/* Ten tests, so that each seed's failure is near its seed's number. */
+START_TEST(test_random_topologies) {
+    int only = number("SLUICE_SEED", -1);
+    for (int seed = _i; only < 0 && seed < number("SLUICE_SEEDS", SEEDS); seed += 10) {
+        printf("seed %d\n", seed);
+        fflush(stdout);
+        run_seed((unsigned)seed);
+    }
+    if (only >= 0 && _i == 0) {
+        run_seed((unsigned)only);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("runtime_flow");
+    TCase *flow = tcase_create("flow");
+    tcase_set_timeout(flow, 120);
+    tcase_add_loop_test(flow, test_streams_leave_and_come_back, 0, 2);
+    tcase_add_test(flow, test_more_streams_than_there_is_room_for_come_while_flushes_run);
+    tcase_add_test(flow, test_a_signal_ends_a_run_cleanly);
+    tcase_add_loop_test(flow, test_a_signal_while_streams_leave, 0, 2);
+    tcase_add_test(flow, test_nodes_pause);
+    tcase_add_loop_test(flow, test_flushes_fail_and_pass, 0, 3);
+    tcase_add_loop_test(flow, test_a_flush_fails_for_good, 0, 3);
+    tcase_add_test(flow, test_a_node_that_fails_while_paused_holds_nothing_up);
+    tcase_add_loop_test(flow, test_a_stream_that_does_not_attach_fails_its_source_alone, 0, 4);
+    tcase_add_test(flow, test_starts_fail_and_pass);
+    tcase_add_loop_test(flow, test_a_task_that_does_not_open_leaves_nothing, 0, 2);
+    tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
+    tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
+    tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
+    suite_add_tcase(suite, flow);
+    TCase *random = tcase_create("random");
+    tcase_set_timeout(random, 600);
+    tcase_add_loop_test(random, test_random_topologies, 0, 10);
+    suite_add_tcase(suite, random);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

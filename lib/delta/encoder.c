@@ -410,6 +410,11 @@ static sl_error *end_file(sl_delta_encoder *encoder, size_t at) {
     out_file *file = encoder->open[at];
     const sl_parquet_summary *summary = NULL;
     sl_error *error = ended_room(encoder);
+    /* the last row group comes page by page: room for all of it, not grown and moved each time */
+    if (error == NULL &&
+        !sl_buffer_reserve(&file->bytes, sl_parquet_writer_memory_bytes(file->writer))) {
+        error = sl_error_no_memory();
+    }
     error = error ? error : sl_parquet_writer_finish(file->writer, &summary);
     error = error ? error : describe(encoder, file, summary);
     if (error != NULL) {

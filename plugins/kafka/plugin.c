@@ -97,7 +97,7 @@ static const sl_option SOURCE_OPTIONS[] = {
     {.name = "memory",
      .type = SL_OPTION_SIZE,
      SOURCE(memory_bytes),
-     .default_text = "64MiB",
+     .default_text = "16MiB",
      RANGE(1048576, 1e12),
      .doc = "records read ahead, over all partitions; more where one fetch is larger"},
     {.name = "properties",

@@ -47,6 +47,7 @@ struct sl_task {
     sl_raw_builder builder;
     struct event_calendar calendar;
     sl_timer *ticker; /* runs while a partition waits */
+    sl_metric *expected;
     sl_metric *events, *valid_unique, *duplicates, *late, *too_late, *invalid[FAULTS];
 };
 
@@ -248,6 +249,8 @@ static void make_metrics(sl_task *task) {
     sl_object *self = task->self;
     task->events =
         services->metric(self, SL_METRIC_COUNTER, "generated_events_total", "events generated");
+    task->expected = services->metric(self, SL_METRIC_GAUGE, SL_METRIC_EXPECTED_ROWS,
+                                      "rows to generate to the end");
     task->valid_unique = services->metric(self, SL_METRIC_COUNTER, "generated_valid_unique_total",
                                           "valid events, copies not counted");
     task->duplicates = services->metric(self, SL_METRIC_COUNTER, "generated_duplicates_total",
@@ -298,6 +301,9 @@ static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_at
             ? INT64_MAX
             : (config->count - stream->partition + config->partitions - 1) / config->partitions;
     partition->end = partition->end < 0 ? 0 : partition->end;
+    if (task->node->config->count > 0 && partition->end > partition->next) {
+        task->services->metric_add(task->expected, partition->end - partition->next);
+    }
     return NULL;
 }
 

@@ -40,6 +40,7 @@ struct sl_node {
     const char *pipeline;
     const char *name;
     int until_end;
+    sl_metric *expected; /* rows that the run has still to read of what is resumed */
     int64_t start_timestamp_ms;
     const char *bootstrap; /* in use */
     int has_broker;        /* a share of the embedded broker */

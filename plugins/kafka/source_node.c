@@ -251,6 +251,10 @@ static void connect_done(void *arg) {
 }
 
 static void node_start(sl_node *node, sl_request *request) {
+    if (node->until_end && node->expected == NULL) {
+        node->expected = node->services->metric(node->self, SL_METRIC_GAUGE,
+                                                SL_METRIC_EXPECTED_ROWS, "rows to read to the end");
+    }
     start_job(node, (struct job){.node = node, .request = request}, connect_run, connect_done);
 }
 
@@ -306,6 +310,9 @@ static void resume_done(void *arg) {
     }
     if (job->error == NULL) {
         *job->out_handle = handle;
+        if (partition->end > job->offset) {
+            job->node->services->metric_add(job->node->expected, partition->end - job->offset);
+        }
     }
     end_job(job);
 }

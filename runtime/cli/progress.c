@@ -92,6 +92,24 @@ static double fullest(const struct host_snapshot *s) {
     return most > 1 ? 1 : most;
 }
 
+/* How much of what the sources are known to hold has been read, 0 to 1; negative: nobody knows. */
+static double share_read(const struct host_snapshot *s) {
+    int64_t expected = 0;
+    int64_t rows = 0;
+    for (size_t i = 0; i < s->n_nodes; i++) {
+        const struct snapshot_node *node = &s->nodes[i];
+        for (size_t m = 0; m < node->n_metrics; m++) {
+            if (strcmp(node->metrics[m].name, SL_METRIC_EXPECTED_ROWS) == 0 &&
+                node->metrics[m].value > 0) {
+                expected += node->metrics[m].value;
+                rows += rows_given(node);
+            }
+        }
+    }
+    double share = expected > 0 ? (double)rows / (double)expected : -1;
+    return share > 1 ? 1 : share;
+}
+
 static int64_t per_second(int64_t rows, int64_t us) {
     return us > 0 ? (int64_t)((double)rows * 1e6 / (double)us) : 0;
 }
@@ -100,11 +118,23 @@ static int64_t per_second(int64_t rows, int64_t us) {
 
 static void append_bar(sl_buffer *out, double fill) {
     int cells = (int)(fill * BAR_CELLS + 0.5);
-    (void)sl_buffer_append_text(out, "buffers [");
+    (void)sl_buffer_append_byte(out, '[');
     for (int i = 0; i < BAR_CELLS; i++) {
         (void)sl_buffer_append_byte(out, i < cells ? '#' : '-');
     }
     (void)sl_buffer_append_byte(out, ']');
+}
+
+/* The way to the end where there is one, else how full the fullest buffer is. */
+static void append_state(sl_buffer *out, const struct host_snapshot *s) {
+    double share = share_read(s);
+    if (share >= 0) {
+        append_bar(out, share);
+        (void)sl_buffer_printf(out, " %3d %%", (int)(share * 100));
+    } else {
+        (void)sl_buffer_append_text(out, "buffers ");
+        append_bar(out, fullest(s));
+    }
 }
 
 /* Cuts the line to the terminal's width: a line that wraps cannot be taken back. */
@@ -141,7 +171,7 @@ static void append_progress(struct progress *p, const struct host_snapshot *s, s
 
 static void show_status(struct progress *p, const struct host_snapshot *s) {
     sl_buffer line = SL_BUFFER_INIT;
-    append_bar(&line, fullest(s));
+    append_state(&line, s);
     (void)sl_buffer_append_text(&line, "  ");
     append_progress(p, s, &line);
     clip(&line);

@@ -58,6 +58,12 @@ typedef struct sl_stream_name {
     int32_t partition;
 } sl_stream_name;
 
+/*
+ * A source that knows how many rows a run will read keeps them in a gauge of this name: what is
+ * left of each stream is added when it is resumed. The progress bar needs it.
+ */
+#define SL_METRIC_EXPECTED_ROWS "source_expected_rows"
+
 typedef struct sl_services {
     uint32_t struct_bytes;
 

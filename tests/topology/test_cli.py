@@ -221,7 +221,7 @@ def test_progress_on_a_terminal(tmp_path):
         json.dumps({"pipeline": "p", "sources": {"events": generator}, "sinks": {"out": sink}})
     )
     text = on_terminal(["run", "--until-end", *PATH, str(file)])
-    status = re.findall(r"\r\033\[K(buffers \[[#-]{10}\][^\r]*)", text)
+    status = re.findall(r"\r\033\[K(\[[#-]{10}\] [ \d]{3} %[^\r]*)", text)
     assert status and "rows read" in status[0]
     assert all(len(line.split("\n")[0]) < 80 for line in status[:-1])
     assert "30,000 rows read" in text.split("\033[K")[-1]

@@ -210,6 +210,11 @@ void sl_delta_encoder_free(sl_delta_encoder *encoder) {
 
 static sl_error *gather(void *arg, const void *data, size_t bytes) {
     out_file *file = arg;
+    /* A row group comes page by page: room for all of it, not grown and moved each time. */
+    if (file->bytes.capacity_bytes - file->bytes.bytes < bytes) {
+        size_t group = sl_parquet_writer_memory_bytes(file->writer);
+        (void)sl_buffer_reserve(&file->bytes, group > bytes ? group : bytes);
+    }
     return sl_buffer_append(&file->bytes, data, bytes) ? NULL : sl_error_no_memory();
 }
 
@@ -410,11 +415,6 @@ static sl_error *end_file(sl_delta_encoder *encoder, size_t at) {
     out_file *file = encoder->open[at];
     const sl_parquet_summary *summary = NULL;
     sl_error *error = ended_room(encoder);
-    /* the last row group comes page by page: room for all of it, not grown and moved each time */
-    if (error == NULL &&
-        !sl_buffer_reserve(&file->bytes, sl_parquet_writer_memory_bytes(file->writer))) {
-        error = sl_error_no_memory();
-    }
     error = error ? error : sl_parquet_writer_finish(file->writer, &summary);
     error = error ? error : describe(encoder, file, summary);
     if (error != NULL) {

@@ -39,6 +39,7 @@ struct sl_object {
     struct loop *loop;
     _Atomic(struct sl_metric *) metrics; /* newest first; grows only */
     _Atomic int64_t cpu_us;              /* spent in the plugin's code */
+    unsigned works; /* jobs on pool threads that have not come back; the object's loop */
 };
 
 /*

@@ -372,8 +372,13 @@ static void node_closed(void *arg) {
     }
 }
 
+/* An object is closed once its jobs are back from the pool. */
 static void close_node(void *arg) {
     struct host_node *node = arg;
+    if (node->object.works > 0) {
+        loop_post(node->object.loop, &node->start_message, close_node, node);
+        return;
+    }
     if (node->ops->close != NULL && node->opened->node != NULL) {
         struct object_clock clock = object_enter(&node->object);
         node->ops->close(node->opened->node);
@@ -395,8 +400,20 @@ static void lane_closed(void *arg) {
     }
 }
 
+static bool lane_has_works(const struct lane *lane) {
+    unsigned works = 0;
+    for (size_t n = 0; n < lane->host->n_nodes; n++) {
+        works += lane->host->nodes[n].tasks[lane->index].object.works;
+    }
+    return works > 0;
+}
+
 static void close_tasks(void *arg) {
     struct lane *lane = arg;
+    if (lane_has_works(lane)) {
+        loop_post(&lane->loop, &lane->message, close_tasks, lane);
+        return;
+    }
     for (size_t n = 0; n < lane->host->n_nodes; n++) {
         struct lane_task *task = &lane->host->nodes[n].tasks[lane->index];
         if (task->opened) {

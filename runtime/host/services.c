@@ -266,6 +266,7 @@ static void work_done(uv_work_t *uv, int status) {
     struct object_clock clock = object_enter(work->self);
     work->done(work->arg);
     object_leave(work->self, clock);
+    work->self->works--;
     free(work);
 }
 
@@ -282,6 +283,7 @@ static sl_error *work_queue(sl_object *self, void (*run)(void *arg), void (*done
         free(work);
         return sl_error_new(SL_ERROR_FATAL, "cannot queue work: %s", uv_strerror(status));
     }
+    self->works++;
     return NULL;
 }
 

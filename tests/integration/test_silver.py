@@ -146,15 +146,15 @@ def deduplicating(rate, max_ahead):
 
 
 def kill_after(path, segments):
-    """Runs until so many segments more are stored, then kills."""
+    """Runs until so many new segments are stored, then kills. Old ones may go meanwhile."""
     state = path.parent / "state"
 
-    def count():
-        return len(list(state.rglob("*.seg")))
+    def stored():
+        return set(state.rglob("*.seg"))
 
-    wanted = count() + segments
+    before = stored()
     with sluice.Process("run", "--until-end", path) as process:
-        process.wait_for(lambda: count() >= wanted, 60, f"{wanted} segments")
+        process.wait_for(lambda: len(stored() - before) >= segments, 60, f"{segments} segments")
         process.signal(signal.SIGKILL)
         process.wait(30)
 

@@ -6,6 +6,8 @@
 
 #include <execinfo.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,7 +33,26 @@ static const char *signal_name(int number) {
     }
 }
 
+static void die(int number) {
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* Threads may crash side by side: the first one tells, the others wait for the end that it brings.
+ */
 static void crashed(int number) {
+    static atomic_flag telling = ATOMIC_FLAG_INIT;
+    static _Thread_local bool here;
+    if (here) {
+        die(number); /* a crash while telling */
+        return;
+    }
+    if (atomic_flag_test_and_set(&telling)) {
+        for (;;) {
+            pause();
+        }
+    }
+    here = true;
     say("sluice: crashed by ");
     say(signal_name(number));
     if (object_running != NULL) {
@@ -45,8 +66,7 @@ static void crashed(int number) {
     void *frames[STACK_FRAMES];
     int n = backtrace(frames, STACK_FRAMES);
     backtrace_symbols_fd(frames, n, STDERR_FILENO);
-    signal(number, SIG_DFL);
-    raise(number);
+    die(number);
 }
 
 void crash_handler_install(void) {
@@ -55,10 +75,14 @@ void crash_handler_install(void) {
     static char stack_memory[SIGNAL_STACK_BYTES];
     const stack_t stack = {.ss_sp = stack_memory, .ss_size = sizeof(stack_memory)};
     sigaltstack(&stack, NULL);
-    struct sigaction action = {.sa_handler = crashed, .sa_flags = (int)(SA_ONSTACK | SA_RESETHAND)};
+    struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_NODEFER};
     sigemptyset(&action.sa_mask);
     const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        sigaction(numbers[i], &action, NULL);
+        struct sigaction present;
+        /* a handler that is there already (a sanitizer's) knows more than ours */
+        if (sigaction(numbers[i], NULL, &present) == 0 && present.sa_handler == SIG_DFL) {
+            sigaction(numbers[i], &action, NULL);
+        }
     }
 }

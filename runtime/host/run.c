@@ -10,6 +10,7 @@
 #include "delivery/stream.h"
 #include "host/allocator.h"
 #include "host/build.h"
+#include "host/crash.h"
 #include "host/snapshot_take.h"
 
 #include <signal.h>
@@ -208,6 +209,10 @@ static bool input_has_ended(const struct host_node *node) {
     return true;
 }
 
+static void close_finished(void *arg) {
+    host_close(arg);
+}
+
 void host_advance(struct host *host) {
     if (!host->started || host->finished) {
         return;
@@ -222,7 +227,8 @@ void host_advance(struct host *host) {
     }
     if (done && assignment_is_idle(host)) {
         host->finished = true;
-        host_close(host);
+        /* behind failures that are on their way: the last report tells of them */
+        loop_post(&host->control, &host->end_message, close_finished, host);
     }
 }
 
@@ -312,12 +318,12 @@ static void node_started(sl_request *request, sl_error *error) {
         return;
     }
     if (error != NULL) {
-        error = sl_error_wrap(error, "node %s cannot start", node->spec->name);
-        host_log(host, SL_LOG_ERROR, node->spec->name, "%s", sl_error_message(error));
+        node->failure = sl_error_wrap(error, "cannot start");
+        node->state = HOST_NODE_FAILED;
+        host_log(host, SL_LOG_ERROR, node->spec->name, "%s", sl_error_message(node->failure));
         if (host->error == NULL) {
-            host->error = error;
-        } else {
-            sl_error_free(error);
+            host->error = sl_error_new(sl_error_get_class(node->failure), "node %s %s",
+                                       node->spec->name, sl_error_message(node->failure));
         }
     }
     if (--host->outstanding == 0) {
@@ -493,6 +499,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
     setenv("UV_THREADPOOL_SIZE", "8",
            0); /* uploads and fsyncs of several sinks wait side by side */
     signal(SIGPIPE, SIG_IGN);
+    crash_handler_install();
     allocator_keep_pages();
     struct host host = {.topology = topology, .options = options, .started_us = sl_monotonic_us()};
     sl_error *error = host_build(&host);

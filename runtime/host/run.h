@@ -27,7 +27,8 @@ struct host {
     bool started;                   /* every node has started and every task is open */
     bool draining;                  /* reading has stopped for good */
     bool finished;
-    bool signalled;       /* once; the second signal ends at once */
+    bool signalled; /* once; the second signal ends at once */
+    struct loop_message end_message;
     unsigned outstanding; /* of the step under way: starts, opens, closes */
     sl_error *error;      /* the first failure */
     uv_signal_t sigterm;

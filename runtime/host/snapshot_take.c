@@ -121,6 +121,12 @@ static bool take_metrics(const struct host_node *node, struct snapshot_node *out
     for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
         add_metrics(&node->tasks[lane].object, metrics, &n, room);
     }
+    /* objects keep the newest first; here they stand as the plugin made them */
+    for (size_t i = 0; i < n / 2; i++) {
+        struct snapshot_metric metric = metrics[i];
+        metrics[i] = metrics[n - 1 - i];
+        metrics[n - 1 - i] = metric;
+    }
     out->metrics = metrics;
     out->n_metrics = n;
     return true;

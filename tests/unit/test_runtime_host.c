@@ -7,9 +7,12 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "columns/columns.h"
 #include "columns/raw.h"
@@ -33,6 +36,7 @@ static struct {
     int64_t batch;   /* rows a poll */
     int filter;      /* the transform keeps offsets that are not multiples of this */
     int retriable;   /* so many commits fail first */
+    int crash_at;    /* the sink "good" crashes at this offset; 0: never */
     int fatal_after; /* the sink's process fails at this offset; 0: never */
     int stop_after;  /* commits after which the sink's commit "crashes" the run: fails */
     int conflicts;   /* so many commits lose a race */
@@ -288,6 +292,10 @@ static sl_error *sink_process(sl_task *opaque, uint32_t input, const sl_batch *b
     for (int64_t i = 0; i < batch->rows; i++) {
         task->piece->rows[old + (size_t)i].partition = batch->stream->partition;
         task->piece->rows[old + (size_t)i].offset = offsets[i];
+        if (script.crash_at != 0 && offsets[i] >= script.crash_at &&
+            offsets[i] % script.filter != 0) {
+            raise(SIGSEGV);
+        }
         if (script.fatal_after != 0 && offsets[i] >= script.fatal_after) {
             return services->error_new(SL_ERROR_FATAL, "the sink broke");
         }
@@ -547,6 +555,38 @@ END_TEST
 
 /* One batch of all partitions is more than the bound: reading goes on one by one, and what was
  * charged is given back. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+START_TEST(test_a_crash_names_the_node_that_was_running) {
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        dup2(fds[1], STDERR_FILENO);
+        script.crash_at = 100;
+        build(&sink_role, 1 << 20);
+        run();
+        _exit(0);
+    }
+    close(fds[1]);
+    char text[4096] = "";
+    size_t n = 0;
+    ssize_t got;
+    while (n < sizeof(text) - 1 && (got = read(fds[0], text + n, sizeof(text) - 1 - n)) > 0) {
+        n += (size_t)got;
+    }
+    text[n] = '\0';
+    close(fds[0]);
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    ck_assert_msg(strstr(text, "crashed by SIGSEGV while node good was running") != NULL, "%s",
+                  text);
+    ck_assert_ptr_nonnull(strstr(text, "Stack:"));
+}
+END_TEST
+#endif
+
 START_TEST(test_memory_max_holds_reading_back_and_loses_nothing) {
     build(&sink_role, 1 << 20);
     topology.memory_max_bytes = 2000;
@@ -673,6 +713,9 @@ int main(void) {
     tcase_add_test(host, test_a_second_run_adds_nothing_and_new_rows_once);
     tcase_add_test(host, test_positions_move_without_rows);
     tcase_add_test(host, test_a_full_edge_holds_reading_back_and_loses_nothing);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(host, test_a_crash_names_the_node_that_was_running);
+#endif
     tcase_add_test(host, test_memory_max_holds_reading_back_and_loses_nothing);
     tcase_add_test(host, test_a_retriable_commit_is_tried_again);
     tcase_add_test(host, test_a_lost_race_is_recovered_from_what_is_stored);

@@ -734,11 +734,19 @@ bool assignment_recover(struct host_node *node) {
 
 void assignment_continue(struct host *host) {
     struct assignment *a = host->assignments;
-    if (a == NULL || !host->started || a->outstanding > 0 || a->running) {
+    if (a == NULL || !host->started || host->finished || a->outstanding > 0 || a->running) {
         return;
     }
     a->running = true;
     go_on(a);
+}
+
+void assignment_answer_late(struct host *host) {
+    for (struct assignment *a = host->assignments; a != NULL; a = a->next) {
+        if (a->revoked != NULL) {
+            sl_error_free(loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg));
+        }
+    }
 }
 
 bool assignment_is_idle(const struct host *host) {

@@ -35,6 +35,9 @@ bool assignment_recover(struct host_node *node);
 
 /* Goes on with what waits, once the host has started. Control loop. */
 void assignment_continue(struct host *host);
+/* Revocations that were asked for while the run closes: once the tasks are closed their owners may
+ * let go. Control loop. */
+void assignment_answer_late(struct host *host);
 /* True when nothing waits or is under way. */
 bool assignment_is_idle(const struct host *host);
 

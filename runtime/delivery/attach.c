@@ -101,10 +101,21 @@ static bool path_is_empty(const struct stream *stream) {
 static void stop_on_lane(void *arg) {
     struct stream *stream = arg;
     lane_remove_stream(stream->lane, stream);
-    if (path_is_empty(stream)) {
-        answer_control(stream, NULL);
-    } else {
-        loop_post(&stream->lane->loop, &stream->lane_message, stop_on_lane, stream);
+    stream->next_stopping = stream->lane->stopping;
+    stream->lane->stopping = stream;
+    lane_spin(stream->lane);
+}
+
+void attach_look_at_stopping(struct lane *lane) {
+    struct stream **at = &lane->stopping;
+    while (*at != NULL) {
+        struct stream *stream = *at;
+        if (path_is_empty(stream)) {
+            *at = stream->next_stopping;
+            answer_control(stream, NULL);
+        } else {
+            at = &stream->next_stopping;
+        }
     }
 }
 

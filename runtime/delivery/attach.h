@@ -11,8 +11,10 @@ typedef void (*attach_done)(void *arg, sl_error *error);
 
 /* Every task on the stream's path learns of it, readers of its results first; then it is polled. */
 void attach_stream(struct stream *stream, attach_done done, void *arg);
-/* It is polled no more. Never fails. */
+/* It is polled no more, and what was read of it has left the queues. Never fails. */
 void stop_stream(struct stream *stream, attach_done done, void *arg);
+/* Answers for the streams whose queues have run empty. On the lane, after each turn. */
+void attach_look_at_stopping(struct lane *lane);
 /* Every task on its path forgets it; batches that still wait are dropped; the nodes are told
  * (node.suspend). Never fails. */
 void detach_stream(struct stream *stream, attach_done done, void *arg);

@@ -149,16 +149,60 @@ static bool try_again(struct cycle *cycle, sl_error *error, const char *step, uv
     return true;
 }
 
+struct dropping {
+    struct host_node *node;
+    size_t n;
+    void *pieces[];
+};
+
+static void drop_on_node(void *arg) {
+    struct dropping *dropping = arg;
+    struct host_node *node = dropping->node;
+    struct object_clock clock = object_enter(&node->object);
+    for (size_t i = 0; i < dropping->n; i++) {
+        node->ops->drop_piece(node->opened->node, dropping->pieces[i]);
+    }
+    object_leave(&node->object, clock);
+    free(dropping);
+}
+
+/* The node frees them on its own loop. Without memory to tell it they stay, as does all else of a
+ * process that has none. */
+static void send_to_drop(struct host_node *node, void *const *pieces, size_t n) {
+    if (n == 0 || node->ops->drop_piece == NULL) {
+        return;
+    }
+    struct dropping *dropping = malloc(sizeof(*dropping) + n * sizeof(void *));
+    if (dropping == NULL) {
+        return;
+    }
+    *dropping = (struct dropping){.node = node, .n = n};
+    memcpy(dropping->pieces, pieces, n * sizeof(void *));
+    sl_error *error = loop_post_new(node->object.loop, drop_on_node, dropping);
+    if (error != NULL) {
+        sl_error_free(error);
+        free(dropping);
+    }
+}
+
+/* What was flushed and not committed is void: its pieces, and what they cover. */
 static void drop_pieces(struct cycle *cycle) {
     struct host_node *node = cycle_node(cycle);
-    for (size_t i = 0; i < cycle->n_pieces; i++) {
-        if (node->ops->drop_piece != NULL) {
-            node->ops->drop_piece(node->opened->node, cycle->pieces[i]);
-        }
-    }
+    send_to_drop(node, cycle->pieces, cycle->n_pieces);
     cycle->n_pieces = 0;
     cycle->rows = false;
     cycle->latencies.n = 0;
+    for (size_t s = 0; s < node->host->n_streams; s++) {
+        struct stream *stream = node->host->streams[s];
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            if (stream->readers[r].node == node) {
+                stream->readers[r].pending = SL_OFFSET_NONE;
+            }
+        }
+    }
+    for (uint32_t i = 0; node->tasks != NULL && i < node->host->n_lanes; i++) {
+        node->tasks[i].flush_again = false;
+    }
 }
 
 /*
@@ -269,7 +313,7 @@ static void lane_flushed(sl_request *request, sl_error *error) {
         take_samples(cycle, &task->flushed);
         cycle->rows = cycle->rows || task->flushed_rows;
         if (task->piece != NULL && !keep_piece(cycle, task->piece)) {
-            task->object.node->ops->drop_piece(task->object.node->opened->node, task->piece);
+            send_to_drop(task->object.node, &task->piece, 1);
             cycle->flush_error = sl_error_new(SL_ERROR_FATAL, "out of memory in a flush");
         }
         task->piece = NULL;
@@ -331,7 +375,7 @@ static bool collect_positions(struct cycle *cycle) {
         for (size_t r = 0; r < stream->n_readers; r++) {
             struct reader *reader = &stream->readers[r];
             if (reader->node != node || reader->pending == SL_OFFSET_NONE ||
-                reader->pending == reader->stored || stream->state == STREAM_DETACHED) {
+                reader->pending == reader->stored) {
                 continue;
             }
             positions[cycle->n_committing] = (sl_position){.stream = &stream->pub,
@@ -362,7 +406,12 @@ static void committed(struct cycle *cycle) {
 }
 
 static void commit_again(uv_timer_t *timer) {
-    cycle_commit(timer->data);
+    struct cycle *cycle = timer->data;
+    if (node_has_failed(cycle)) {
+        give_up(cycle, NULL);
+    } else {
+        cycle_commit(cycle);
+    }
 }
 
 static void kept(sl_request *request, sl_error *error) {

@@ -46,6 +46,7 @@ struct stream {
     int64_t *cuts;         /* ascending positions at which batches are cut */
     size_t n_cuts;
     size_t next_cut;
+    struct stream *next_stopping; /* of the lane's list */
     bool attached;
     bool awake;
     bool ended;

@@ -399,6 +399,7 @@ static void lane_closed(void *arg) {
     if (--host->outstanding > 0) {
         return;
     }
+    assignment_answer_late(host);
     host->outstanding = (unsigned)host->n_nodes;
     for (size_t n = host->n_nodes; n-- > 0;) {
         struct host_node *node = &host->nodes[n];

@@ -3,6 +3,7 @@
 #include "lane/lane.h"
 
 #include "delivery/assignment.h"
+#include "delivery/attach.h"
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
 #include "host/run.h"
@@ -108,6 +109,7 @@ static void lane_turn(uv_idle_t *idle) {
     run_ready(lane);
     bool polled = !lane->stopped && !memory_is_short(lane) && poll_one(lane);
     run_ready(lane);
+    attach_look_at_stopping(lane);
     if (!polled) {
         uv_idle_stop(&lane->idle);
         lane->spinning = false;

@@ -21,6 +21,7 @@ struct lane {
     size_t turn;
     uv_idle_t idle;
     bool spinning;
+    struct stream *stopping; /* polled no more; what was read of them is on its way */
     bool stopped;            /* no more polls: the run drains */
     uv_timer_t memory_timer; /* looks again while memory.max holds reading back */
     struct loop_message message;

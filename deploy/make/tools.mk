@@ -12,7 +12,7 @@ install: all ## install below PREFIX (default /usr/local)
 	install -m 644 $(PLUGIN_OBJECTS) $(DESTDIR)$(PREFIX)/lib/sluice/plugins/
 	install -m 644 sdk/include/sluice/*.h $(DESTDIR)$(PREFIX)/include/sluice/
 # A whole tree of its own for each, and what runs in one process: the unit tests, the medallion.
-SANITIZED = $(MAKE) --no-print-directory OPT="-O1 -g" sanitized
+SANITIZED = CK_TIMEOUT_MULTIPLIER=10 $(MAKE) --no-print-directory OPT="-O1 -g" sanitized
 asan: ## unit and in-process tests under AddressSanitizer
 	$(SANITIZED) BUILD=build-asan SANITIZE=-fsanitize=address
 ubsan: ## the same under UndefinedBehaviorSanitizer

@@ -38,6 +38,8 @@ struct behaviour {
     enum slowness flush;
     atomic_int failing_flushes;
     atomic_int failing_commits;
+    atomic_int conflicts; /* commits that lose a race */
+    bool applied;         /* ... although they were applied, as after an unclear answer */
     atomic_int failing_resumes;
     atomic_int failing_attaches; /* for good */
     atomic_int revocations;
@@ -461,6 +463,20 @@ static void replay_flush(sl_task *task, void **piece, sl_request *request) {
                    take_one(&task->does->failing_flushes) ? retriable("flush: not now") : NULL);
 }
 
+/* Every row of a piece lies in what the commit covers of its stream. */
+static void check_covered(const sl_commit *commit, const struct row *row) {
+    for (size_t i = 0; i < commit->n_positions; i++) {
+        const sl_position *position = &commit->positions[i];
+        if (position->stream->index == row->stream && position->input == row->input) {
+            ck_assert_int_ge(row->offset, position->from == SL_OFFSET_NONE ? 0 : position->from);
+            ck_assert_int_lt(row->offset, position->to);
+            return;
+        }
+    }
+    ck_abort_msg("a piece has offset %d of a stream that its commit does not cover",
+                 (int)row->offset);
+}
+
 static sl_error *failing_commit(struct behaviour *does) {
     if (take_one(&does->failing_commits)) {
         return retriable("commit: not now");
@@ -472,10 +488,30 @@ static sl_error *failing_commit(struct behaviour *does) {
     return NULL;
 }
 
+/* Commits, as the node's behaviour says: each(node, row) for each row of the pieces. */
+static sl_error *commit_pieces(sl_node *node, const sl_commit *commit,
+                               void (*each)(size_t node, int64_t id)) {
+    bool lost = take_one(&node->does->conflicts);
+    bool applied = !lost || node->does->applied;
+    sl_error *error = failing_commit(node->does);
+    error = error != NULL || !applied ? error : move_positions(commit);
+    for (size_t p = 0; error == NULL && p < commit->n_pieces; p++) {
+        struct piece *piece = commit->pieces[p];
+        for (size_t i = 0; applied && i < piece->n; i++) {
+            check_covered(commit, &piece->rows[i]);
+            each(node->does->index, piece->rows[i].id);
+        }
+        if (!lost) {
+            piece_free(piece);
+        }
+    }
+    return error == NULL && lost ? services->error_new(SL_ERROR_CONFLICT, "somebody was faster")
+                                 : error;
+}
+
 static void replay_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     pthread_mutex_lock(&disk.lock);
-    sl_error *error = failing_commit(node->does);
-    error = error != NULL ? error : move_positions(commit);
+    sl_error *error = commit_pieces(node, commit, NULL);
     pthread_mutex_unlock(&disk.lock);
     services->done(request, error);
 }
@@ -606,20 +642,6 @@ static void collect_flush(sl_task *task, void **piece, sl_request *request) {
     }
 }
 
-/* Every row of a piece lies in what the commit covers of its stream. */
-static void check_covered(const sl_commit *commit, const struct row *row) {
-    for (size_t i = 0; i < commit->n_positions; i++) {
-        const sl_position *position = &commit->positions[i];
-        if (position->stream->index == row->stream && position->input == row->input) {
-            ck_assert_int_ge(row->offset, position->from == SL_OFFSET_NONE ? 0 : position->from);
-            ck_assert_int_lt(row->offset, position->to);
-            return;
-        }
-    }
-    ck_abort_msg("a piece has offset %d of a stream that its commit does not cover",
-                 (int)row->offset);
-}
-
 /* ---- durable sink ---- */
 
 static void see(size_t node, int64_t id) {
@@ -628,16 +650,7 @@ static void see(size_t node, int64_t id) {
 
 static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     pthread_mutex_lock(&disk.lock);
-    sl_error *error = failing_commit(node->does);
-    error = error != NULL ? error : move_positions(commit);
-    for (size_t p = 0; error == NULL && p < commit->n_pieces; p++) {
-        struct piece *piece = commit->pieces[p];
-        for (size_t i = 0; i < piece->n; i++) {
-            check_covered(commit, &piece->rows[i]);
-            see(node->does->index, piece->rows[i].id);
-        }
-        piece_free(piece);
-    }
+    sl_error *error = commit_pieces(node, commit, see);
     pthread_mutex_unlock(&disk.lock);
     services->done(request, error);
 }
@@ -694,20 +707,14 @@ static sl_error *send_results(sl_node *node) {
     return error;
 }
 
+static void put_out(size_t node, int64_t id) {
+    ck_assert_int_lt(disk.n_outbox[node], OUTBOX_MAX);
+    disk.outbox[node][disk.n_outbox[node]++] = id;
+}
+
 static void owner_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
-    size_t index = node->does->index;
     pthread_mutex_lock(&disk.lock);
-    sl_error *error = failing_commit(node->does);
-    error = error != NULL ? error : move_positions(commit);
-    for (size_t p = 0; error == NULL && p < commit->n_pieces; p++) {
-        struct piece *piece = commit->pieces[p];
-        for (size_t i = 0; i < piece->n; i++) {
-            check_covered(commit, &piece->rows[i]);
-            ck_assert_int_lt(disk.n_outbox[index], OUTBOX_MAX);
-            disk.outbox[index][disk.n_outbox[index]++] = piece->rows[i].id;
-        }
-        piece_free(piece);
-    }
+    sl_error *error = commit_pieces(node, commit, put_out);
     error = error != NULL ? error : send_results(node);
     pthread_mutex_unlock(&disk.lock);
     services->done(request, error);

@@ -86,6 +86,20 @@ START_TEST(test_a_signal_while_streams_leave) {
 }
 END_TEST
 
+START_TEST(test_lost_races_while_streams_leave) {
+    build(&blocking_sink_role);
+    behaviours[0].batch = 7;
+    behaviours[0].one_in_empty = 5;
+    behaviours[0].revocations = 10;
+    for (size_t n = 2; n < topology.n_nodes; n++) {
+        behaviours[n].conflicts = 3;
+        behaviours[n].applied = _i == 1;
+        behaviours[n].flush = ON_POOL_THREAD;
+    }
+    assert_goes_on();
+}
+END_TEST
+
 START_TEST(test_nodes_pause) {
     build(&blocking_sink_role);
     for (size_t i = 1; i < topology.n_nodes; i++) {
@@ -312,6 +326,8 @@ static void random_fate(void) {
     for (size_t n = 0; n < topology.n_nodes; n++) {
         behaviours[n].commits_left = -1;
         behaviours[n].signal_after = 0;
+        behaviours[n].conflicts = sometimes(3);
+        behaviours[n].applied = below(2) == 0;
         if (nodes[n].kind == TOPOLOGY_SOURCE) {
             behaviours[n].revocations = sometimes(5);
         }
@@ -337,7 +353,7 @@ static void run_seed(unsigned seed) {
     }
     for (size_t n = 0; n < topology.n_nodes; n++) {
         behaviours[n].commits_left = -1;
-        behaviours[n].signal_after = 0;
+        behaviours[n].signal_after = behaviours[n].conflicts = 0;
     }
     assert_goes_on();
 }
@@ -369,6 +385,7 @@ int main(void) {
     tcase_add_test(flow, test_more_streams_than_there_is_room_for_come_while_flushes_run);
     tcase_add_test(flow, test_a_signal_ends_a_run_cleanly);
     tcase_add_loop_test(flow, test_a_signal_while_streams_leave, 0, 2);
+    tcase_add_loop_test(flow, test_lost_races_while_streams_leave, 0, 2);
     tcase_add_test(flow, test_nodes_pause);
     tcase_add_loop_test(flow, test_flushes_fail_and_pass, 0, 3);
     tcase_add_loop_test(flow, test_a_flush_fails_for_good, 0, 3);

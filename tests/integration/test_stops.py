@@ -8,7 +8,6 @@ handful of times.)
 import os
 import random
 import signal
-import threading
 
 import pytest
 
@@ -16,41 +15,10 @@ from tests.lake import readers
 from tests.oracle import check, expect_for_topology
 from tests.support import events, sluice
 from tests.support.medallion import Medallion
+from tests.support.producer import Producer
 
 RECORDS = 60_000
-BURST = 500
 LIMIT_S = 60
-
-
-class Producer(threading.Thread):
-    """Feeds the topic in bursts until all is delivered, about `rate` records a second."""
-
-    def __init__(self, broker, topic, records=RECORDS, rate=10_000):
-        super().__init__(daemon=True)
-        self._broker, self._topic, self._rate = broker, topic, rate
-        self._feed = events.records(events.Feed(records=records))
-        self._hurry = threading.Event()
-        self._failure = None
-
-    def _paced(self):
-        for number, record in enumerate(self._feed):
-            if number % BURST == 0:
-                self._hurry.wait(BURST / self._rate)
-            yield record
-
-    def run(self):
-        try:
-            self._broker.produce(self._topic, self._paced())
-        except Exception as error:
-            self._failure = error
-
-    def finish(self):
-        """Waits until everything is delivered, at full speed."""
-        self._hurry.set()
-        self.join(120)
-        assert not self.is_alive(), "the producer has not ended"
-        if self._failure is not None:
-            raise self._failure
 
 
 def commits(medallion, name):
@@ -92,7 +60,7 @@ def feed(broker, new_topic, tmp_path):
     medallion = Medallion(tmp_path, broker.bootstrap, topic)
     medallion.document["commit.interval"] = "100ms"
     medallion.write()
-    producer = Producer(broker, topic)
+    producer = Producer(broker, topic, events.Feed(records=RECORDS))
     producer.start()
     return medallion, topic, producer
 
@@ -151,7 +119,7 @@ def test_a_second_signal_ends_it_at_once(broker, new_topic, tmp_path):
         "config": {"topic": rejects},
     }
     medallion.write()
-    producer = Producer(broker, topic)
+    producer = Producer(broker, topic, events.Feed(records=RECORDS))
     producer.start()
     with start_and_see_commits(medallion, 2) as process:
         os.kill(broker.pid, signal.SIGSTOP)

@@ -1,0 +1,108 @@
+"""The crash tests (make crash): the medallion on a real broker, killed over and over.
+
+    python3 -m tests.crash [--lie replace|sync-files|sync-folders] [--keep]
+
+Each process is ended by SIGKILL at a random moment; or right before or after the n-th call of one
+kind on one kind of file, by SIGKILL or by a power cut, which takes away what was not synced; or it is
+stopped there while another process does its work, and then goes on. Producers feed the topic
+meanwhile. After each chapter the oracle compares all tables.
+
+With --lie the shim breaks a promise of the file system, and the tests must find that out: the exit
+code is 0 when they do.
+
+SLUICE_CRASH_KILLS (40), SLUICE_CRASH_SECONDS (no end), SLUICE_CRASH_SEED (random, printed),
+SLUICE_CRASH_EVENTS (200000 of each chapter), SLUICE_CRASH_PACE (1.2 seconds of feed for a kill)
+"""
+
+import argparse
+import math
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.crash.chapter import Broken, Chapter, Tally
+from tests.crash.points import Shim, not_interposed, table
+from tests.support import sluice
+from tests.support.servers import Kafka
+
+KILLS_PER_CHAPTER = 40
+IN_FLIGHT_SHARE = 0.5
+IN_FLIGHT_FROM = 20  # kills; of fewer the share says little
+
+
+def _number(name, default, kind=int):
+    return kind(os.environ.get(f"SLUICE_CRASH_{name}", default))
+
+
+def _chapters(broker, shim, folder, seed, lie, tally):
+    kills = _number("KILLS", 40)
+    events = _number("EVENTS", 200_000)
+    deadline = time.monotonic() + _number("SECONDS", "inf", float)
+    pace = _number("PACE", 1.2, float)
+    number = 0
+    while tally.kills < kills and time.monotonic() < deadline:
+        lake = folder / f"chapter-{number}"
+        chapter = Chapter(broker, shim, lake, seed + number, events, lie)
+        todo = min(KILLS_PER_CHAPTER, kills - tally.kills)
+        told = chapter.run(todo, tally, deadline, pace)
+        print(f"chapter {number}: lost 0, doubled 0, gold exact: {told}", flush=True)
+        broker.delete_topic(chapter.topic)
+        shutil.rmtree(lake)
+        number += 1
+
+
+def _verdict(tally, shim):
+    print("\n".join(table(shim.points())))
+    ways = ", ".join(f"{way} {n}" for way, n in sorted(tally.by_way.items()))
+    share = tally.in_flight / max(1, tally.kills)
+    print(f"{tally.kills} kills ({ways}), {math.floor(100 * share)} % with rows in flight")
+    if tally.kills >= IN_FLIGHT_FROM and share < IN_FLIGHT_SHARE:
+        raise Broken(f"only {share:.0%} of the kills had rows in flight: they prove too little")
+
+
+def run(folder, lie):
+    """True when all was as it has to be."""
+    library = sluice.BINARY.parent / "tests" / "crash" / "preload.so"
+    past = not_interposed(library, sluice.BINARY.parent / "lib" / "libsl_store.a")
+    if past:
+        print(f"lib/store calls {', '.join(past)}, which {library.name} does not interpose")
+        return False
+    seed = _number("SEED", random.randrange(1, 1_000_000))
+    print(f"SLUICE_CRASH_SEED={seed}, in {folder}", flush=True)
+    shim, tally = Shim(library, folder / "points"), Tally()
+    with Kafka(folder / "broker", group_min_session_timeout_ms=1000) as broker:
+        try:
+            _chapters(broker, shim, folder, seed, lie, tally)
+            if lie is None:
+                _verdict(tally, shim)
+        except Broken as error:
+            print(f"after kill {tally.kills}, SLUICE_CRASH_SEED={seed}: {error}", flush=True)
+            return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests.crash", description=__doc__.splitlines()[0])
+    parser.add_argument("--lie", choices=["replace", "sync-files", "sync-folders"])
+    parser.add_argument("--keep", action="store_true", help="keep the folder, whatever comes of it")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="sluice-crash-"))
+    right = run(folder, arguments.lie)
+    if arguments.lie is not None:
+        print(f"the lie was {'NOT ' if right else ''}found out")
+        right = not right
+    elif not right:
+        arguments.keep = True
+    if arguments.keep:
+        print(f"left in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

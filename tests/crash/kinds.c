@@ -1,0 +1,82 @@
+/* From a path to its kind, by the layout of the lake and of the state store that the crash tests'
+ * topology has: lake/... holds tables, state/... the state store. */
+#include "preload.h"
+
+#include <string.h>
+
+const char *const kind_names[KINDS] = {
+    [KIND_NONE] = "none",
+    [KIND_DATA_FILE] = "data-file",
+    [KIND_DATA_TEMPORARY] = "data-temporary",
+    [KIND_LOG_ENTRY] = "log-entry",
+    [KIND_LOG_TEMPORARY] = "log-temporary",
+    [KIND_CHECKPOINT] = "checkpoint",
+    [KIND_LAST_CHECKPOINT] = "last-checkpoint",
+    [KIND_SEGMENT] = "segment",
+    [KIND_SEGMENT_TEMPORARY] = "segment-temporary",
+    [KIND_CHAIN_ENTRY] = "chain-entry",
+    [KIND_CHAIN_TEMPORARY] = "chain-temporary",
+    [KIND_BASE] = "chain-base",
+    [KIND_BASE_TEMPORARY] = "chain-base-temporary",
+    [KIND_POSITIONS] = "positions",
+    [KIND_POSITIONS_TEMPORARY] = "positions-temporary",
+    [KIND_TABLE_FOLDER] = "table-folder",
+    [KIND_LOG_FOLDER] = "log-folder",
+    [KIND_STATE_FOLDER] = "state-folder",
+    [KIND_OTHER] = "other",
+};
+
+static bool ends_in(const char *text, const char *end) {
+    size_t text_bytes = strlen(text), end_bytes = strlen(end);
+    return text_bytes >= end_bytes && strcmp(text + text_bytes - end_bytes, end) == 0;
+}
+
+static enum kind folder_kind(const char *path) {
+    if (ends_in(path, "/_delta_log")) {
+        return KIND_LOG_FOLDER;
+    }
+    return strncmp(path, "/state", 6) == 0 ? KIND_STATE_FOLDER : KIND_TABLE_FOLDER;
+}
+
+static enum kind lake_kind(const char *path, const char *name, bool temporary) {
+    if (strstr(path, "/_delta_log/") == NULL) {
+        return temporary ? KIND_DATA_TEMPORARY : KIND_DATA_FILE;
+    }
+    if (temporary) {
+        return KIND_LOG_TEMPORARY;
+    }
+    if (strcmp(name, "_last_checkpoint") == 0) {
+        return KIND_LAST_CHECKPOINT;
+    }
+    return strstr(name, ".checkpoint.") != NULL ? KIND_CHECKPOINT : KIND_LOG_ENTRY;
+}
+
+static enum kind state_kind(const char *path, bool temporary) {
+    if (strstr(path, "/log/") != NULL) {
+        return temporary ? KIND_CHAIN_TEMPORARY : KIND_CHAIN_ENTRY;
+    }
+    if (strstr(path, "/base/") != NULL) {
+        return temporary ? KIND_BASE_TEMPORARY : KIND_BASE;
+    }
+    if (strstr(path, "/positions/") != NULL) {
+        return temporary ? KIND_POSITIONS_TEMPORARY : KIND_POSITIONS;
+    }
+    return temporary ? KIND_SEGMENT_TEMPORARY : ends_in(path, ".seg") ? KIND_SEGMENT : KIND_OTHER;
+}
+
+enum kind kind_of(const char *root, const char *path, bool folder) {
+    size_t root_bytes = strlen(root);
+    if (root_bytes == 0 || strncmp(path, root, root_bytes) != 0 || path[root_bytes] != '/') {
+        return KIND_NONE;
+    }
+    path += root_bytes;
+    const char *name = strrchr(path, '/') + 1;
+    bool temporary = strncmp(name, ".sluice-tmp-", 12) == 0;
+    if (strncmp(path, "/lake/", 6) == 0) {
+        return folder ? folder_kind(path) : lake_kind(path, name, temporary);
+    }
+    if (strncmp(path, "/state/", 7) == 0) {
+        return folder ? folder_kind(path) : state_kind(path, temporary);
+    }
+    return KIND_NONE;
+}

@@ -1,0 +1,89 @@
+"""The shim's side of the harness: its environment, and the points that it has counted.
+
+A point is a call on a kind of path ("renameat2 log-entry"), at which a process can be ended or
+stopped before or after. Which points there are is not written down anywhere: they are those that
+the shim has seen sluice pass.
+"""
+
+import struct
+import subprocess
+from dataclasses import dataclass
+
+from tests.support.servers import ROOT
+
+_ROW = struct.Struct("48s7Q")  # struct row of preload.c
+SIDES = ("before", "after")
+ACTIONS = ("kill", "power", "stop")
+# What changes files; of these, what lib/store calls has to be interposed.
+_CHANGING = set(
+    "open openat open64 openat64 creat write pwrite pwrite64 writev pwritev fsync fdatasync "
+    "sync_file_range link linkat symlink symlinkat rename renameat renameat2 unlink unlinkat remove "
+    "mkdir mkdirat rmdir truncate ftruncate fallocate posix_fallocate copy_file_range sendfile "
+    "fopen fwrite mkstemp mkdtemp".split()
+)
+
+
+@dataclass
+class Point:
+    name: str
+    reached: int
+    fired: dict  # (side, action) to a number
+
+    def hits(self, side):
+        return sum(self.fired[side, action] for action in ACTIONS)
+
+
+class Shim:
+    """`folder` is what it watches, `counts` the file that its counts are kept in."""
+
+    def __init__(self, library, counts):
+        self.library, self.counts = library, counts
+
+    def environment(self, folder, at=None, seed=1, lie=None):
+        """`at`: (point's name, side, n, action)."""
+        env = {
+            "LD_PRELOAD": str(self.library),
+            "SLUICE_CRASH_FOLDER": str(folder),
+            "SLUICE_CRASH_COUNTS": str(self.counts),
+            "SLUICE_CRASH_SEED": str(seed),
+        }
+        if at is not None:
+            env["SLUICE_CRASH_AT"] = "{} {} {} {}".format(*at)
+        if lie is not None:
+            env["SLUICE_CRASH_LIE"] = lie
+        return env
+
+    def points(self):
+        """Those that have been reached, by name."""
+        if not self.counts.exists():
+            return {}
+        found = {}
+        keys = [(side, action) for side in SIDES for action in ACTIONS]
+        for name, reached, *fired in _ROW.iter_unpack(self.counts.read_bytes()):
+            if reached:
+                text = name.rstrip(b"\0").decode()
+                found[text] = Point(text, reached, dict(zip(keys, fired)))
+        return dict(sorted(found.items()))
+
+
+def _symbols(*command):
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    return {line.split()[-1].partition("@")[0] for line in lines if line.strip()}
+
+
+def not_interposed(library, store_archive=ROOT / "build" / "lib" / "libsl_store.a"):
+    """Calls that change files and that lib/store makes past the shim."""
+    called = _symbols("nm", "-u", str(store_archive)) & _CHANGING
+    return sorted(called - _symbols("nm", "-D", "--defined-only", str(library)))
+
+
+def table(points):
+    """Lines for people: each point with how often it was reached and hit."""
+    lines = [f"{'point':32} {'reached':>9} {'before':>7} {'after':>7}  of them power, stop"]
+    for point in points.values():
+        power, stop = (sum(point.fired[s, a] for s in SIDES) for a in ("power", "stop"))
+        lines.append(
+            f"{point.name:32} {point.reached:9} {point.hits('before'):7} {point.hits('after'):7}"
+            f"  {power:5} {stop:5}"
+        )
+    return lines

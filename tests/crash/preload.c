@@ -1,0 +1,383 @@
+/*
+ * The crash tests' shim, for LD_PRELOAD: interposes the calls by which files below one folder
+ * become durable, counts each (call, kind of path), and ends or stops the process right before or
+ * right after the n-th of one of them. Environment:
+ *
+ *   SLUICE_CRASH_FOLDER  the folder; everything else is passed through
+ *   SLUICE_CRASH_COUNTS  a file of `struct row`s, shared by all runs, which the shim adds to
+ *   SLUICE_CRASH_AT      "CALL KIND before|after N kill|power|stop"; unset: only count
+ *   SLUICE_CRASH_SEED    of what a power cut takes away
+ *   SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
+ *                        fsyncs do nothing. To see that the tests find out.
+ */
+#include "preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define INTERPOSED __attribute__((visibility("default")))
+#define MAX_FD 65536
+#define CALL_LIST(X)                                                                               \
+    X(create)                                                                                      \
+    X(write) X(fsync) X(fdatasync) X(link) X(rename) X(renameat2) X(unlink) X(unlinkat) X(mkdir)
+
+enum call {
+#define X(name) CALL_##name,
+    CALL_LIST(X)
+#undef X
+        CALLS
+};
+enum side { BEFORE, AFTER };
+enum action { ACTION_NONE, ACTION_KILL, ACTION_POWER, ACTION_STOP };
+
+/* One (call, kind) in the shared file; tests/crash/points.py reads it. */
+struct row {
+    char name[48]; /* "CALL KIND", empty until it is reached */
+    atomic_uint_fast64_t reached;
+    atomic_uint_fast64_t fired[2][3]; /* by side, then kill, power, stop */
+};
+
+static const char *const call_names[CALLS] = {
+#define X(name) #name,
+    CALL_LIST(X)
+#undef X
+};
+
+static struct {
+    int (*open)(const char *, int, ...);
+    int (*close)(int);
+    ssize_t (*write)(int, const void *, size_t);
+    int (*fsync)(int);
+    int (*fdatasync)(int);
+    int (*link)(const char *, const char *);
+    int (*rename)(const char *, const char *);
+    int (*renameat2)(int, const char *, int, const char *, unsigned);
+    int (*unlink)(const char *);
+    int (*unlinkat)(int, const char *, int);
+    int (*mkdir)(const char *, mode_t);
+} real;
+
+static char root[PATH_MAX];
+static struct row *rows;
+static bool lie_replace, lie_sync_files, lie_sync_folders;
+static struct {
+    char name[48];
+    enum side side;
+    enum action action;
+    long n;
+    unsigned seed;
+    atomic_long seen;
+} plan;
+static atomic_uchar fd_kinds[MAX_FD];
+/* Held for reading around each call that changes something, for writing by the power cut. */
+static pthread_rwlock_t going_on = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void *next(const char *name) {
+    void *symbol = dlsym(RTLD_NEXT, name);
+    if (symbol == NULL) {
+        _exit(98);
+    }
+    return symbol;
+}
+
+static void map_rows(const char *path) {
+    int fd = real.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    size_t bytes = sizeof(struct row) * CALLS * KINDS;
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0) {
+        _exit(98);
+    }
+    rows = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    real.close(fd);
+    if (rows == MAP_FAILED) {
+        _exit(98);
+    }
+}
+
+static void parse_plan(const char *text) {
+    char call[24], kind[24], side[8], action[8];
+    if (sscanf(text, "%23s %23s %7s %ld %7s", call, kind, side, &plan.n, action) != 5) {
+        _exit(98);
+    }
+    snprintf(plan.name, sizeof(plan.name), "%s %s", call, kind);
+    plan.side = strcmp(side, "before") == 0 ? BEFORE : AFTER;
+    plan.action = strcmp(action, "kill") == 0    ? ACTION_KILL
+                  : strcmp(action, "power") == 0 ? ACTION_POWER
+                                                 : ACTION_STOP;
+}
+
+static void start(void) {
+    *(void **)&real.open = next("open");
+    *(void **)&real.close = next("close");
+    *(void **)&real.write = next("write");
+    *(void **)&real.fsync = next("fsync");
+    *(void **)&real.fdatasync = next("fdatasync");
+    *(void **)&real.link = next("link");
+    *(void **)&real.rename = next("rename");
+    *(void **)&real.renameat2 = next("renameat2");
+    *(void **)&real.unlink = next("unlink");
+    *(void **)&real.unlinkat = next("unlinkat");
+    *(void **)&real.mkdir = next("mkdir");
+    const char *folder = getenv("SLUICE_CRASH_FOLDER"), *counts = getenv("SLUICE_CRASH_COUNTS");
+    const char *at = getenv("SLUICE_CRASH_AT"), *lie = getenv("SLUICE_CRASH_LIE");
+    const char *seed = getenv("SLUICE_CRASH_SEED");
+    if (folder == NULL || counts == NULL) {
+        return;
+    }
+    map_rows(counts);
+    plan.seed = seed == NULL ? 1 : (unsigned)strtoul(seed, NULL, 10);
+    if (at != NULL) {
+        parse_plan(at);
+    }
+    if (lie != NULL) {
+        lie_replace = strcmp(lie, "replace") == 0;
+        lie_sync_files = strcmp(lie, "sync-files") == 0;
+        lie_sync_folders = strcmp(lie, "sync-folders") == 0;
+    }
+    snprintf(root, sizeof(root), "%s", folder);
+}
+
+static enum kind kind_at(const char *path, bool folder) {
+    pthread_once(&once, start);
+    return path == NULL ? KIND_NONE : kind_of(root, path, folder);
+}
+
+static enum kind kind_of_fd(int fd) {
+    pthread_once(&once, start);
+    return fd < 0 || fd >= MAX_FD ? KIND_NONE : (enum kind)atomic_load(&fd_kinds[fd]);
+}
+
+static void fire(struct row *row) {
+    atomic_fetch_add(&row->fired[plan.side][plan.action - ACTION_KILL], 1);
+    if (plan.action == ACTION_STOP) {
+        kill(getpid(), SIGSTOP);
+        return;
+    }
+    if (plan.action == ACTION_POWER) {
+        pthread_rwlock_wrlock(&going_on);
+        power_cut(plan.seed);
+    }
+    kill(getpid(), SIGKILL);
+}
+
+/* To be called without `going_on`. Keeps errno. */
+static void pass(enum call call, enum kind kind, enum side side) {
+    int code = errno;
+    struct row *row = &rows[(size_t)call * KINDS + kind];
+    if (side == BEFORE) {
+        if (atomic_fetch_add(&row->reached, 1) == 0) {
+            snprintf(row->name, sizeof(row->name), "%s %s", call_names[call], kind_names[kind]);
+        }
+        pthread_rwlock_rdlock(&going_on);
+        pthread_rwlock_unlock(&going_on);
+    }
+    if (plan.action != ACTION_NONE && side == plan.side && strcmp(row->name, plan.name) == 0 &&
+        atomic_fetch_add(&plan.seen, 1) + 1 == plan.n) {
+        fire(row);
+    }
+    errno = code;
+}
+
+/* Runs `call`, an expression that sets `result`, as a point; then `done` when it succeeded. */
+#define AT_POINT(which, kind, call, done)                                                          \
+    do {                                                                                           \
+        pass(which, kind, BEFORE);                                                                 \
+        pthread_rwlock_rdlock(&going_on);                                                          \
+        result = (call);                                                                           \
+        if (result >= 0) {                                                                         \
+            done;                                                                                  \
+        }                                                                                          \
+        pthread_rwlock_unlock(&going_on);                                                          \
+        pass(which, kind, AFTER);                                                                  \
+    } while (0)
+
+static void remember(int fd, const char *path, int flags, enum kind kind) {
+    if (fd < MAX_FD) {
+        atomic_store(&fd_kinds[fd], (unsigned char)kind);
+    }
+    if ((flags & O_CREAT) != 0) {
+        power_made(fd, path);
+    }
+}
+
+static int open_at_point(const char *path, int flags, mode_t mode) {
+    enum kind kind = kind_at(path, (flags & O_DIRECTORY) != 0);
+    bool writes = (flags & (O_CREAT | O_WRONLY | O_RDWR)) != 0;
+    int result;
+    if (kind == KIND_NONE || (!writes && (flags & O_DIRECTORY) == 0)) {
+        return real.open(path, flags, mode);
+    }
+    if ((flags & O_CREAT) != 0) {
+        AT_POINT(CALL_create, kind, real.open(path, flags, mode),
+                 remember(result, path, flags, kind));
+        return result;
+    }
+    result = real.open(path, flags, mode);
+    if (result >= 0) {
+        remember(result, path, flags, kind);
+    }
+    return result;
+}
+
+static mode_t mode_argument(int flags, va_list arguments) {
+    return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
+}
+
+INTERPOSED int open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_argument(flags, arguments);
+    va_end(arguments);
+    return open_at_point(path, flags, mode);
+}
+
+INTERPOSED int open64(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_argument(flags, arguments);
+    va_end(arguments);
+    return open_at_point(path, flags, mode);
+}
+
+INTERPOSED int close(int fd) {
+    if (kind_of_fd(fd) != KIND_NONE) {
+        atomic_store(&fd_kinds[fd], KIND_NONE);
+        power_closed(fd);
+    }
+    return real.close(fd);
+}
+
+INTERPOSED ssize_t write(int fd, const void *data, size_t bytes) {
+    enum kind kind = kind_of_fd(fd);
+    ssize_t result;
+    if (kind == KIND_NONE) {
+        return real.write(fd, data, bytes);
+    }
+    AT_POINT(CALL_write, kind, real.write(fd, data, bytes), (void)0);
+    return result;
+}
+
+static bool is_folder(enum kind kind) {
+    return kind == KIND_TABLE_FOLDER || kind == KIND_LOG_FOLDER || kind == KIND_STATE_FOLDER;
+}
+
+static void note_folder_synced(int fd) {
+    char link_path[40], path[PATH_MAX];
+    snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
+    ssize_t bytes = readlink(link_path, path, sizeof(path) - 1);
+    if (bytes > 0) {
+        path[bytes] = 0;
+        power_folder_synced(path);
+    }
+}
+
+static int sync_with(int (*sync)(int), int fd, enum kind kind) {
+    bool lies = is_folder(kind) ? lie_sync_folders : lie_sync_files;
+    int result = lies ? 0 : sync(fd);
+    if (result == 0 && !lies) {
+        is_folder(kind) ? note_folder_synced(fd) : power_synced(fd);
+    }
+    return result;
+}
+
+INTERPOSED int fsync(int fd) {
+    enum kind kind = kind_of_fd(fd);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.fsync(fd);
+    }
+    AT_POINT(CALL_fsync, kind, sync_with(real.fsync, fd, kind), (void)0);
+    return result;
+}
+
+INTERPOSED int fdatasync(int fd) {
+    enum kind kind = kind_of_fd(fd);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.fdatasync(fd);
+    }
+    AT_POINT(CALL_fdatasync, kind, sync_with(real.fdatasync, fd, kind), (void)0);
+    return result;
+}
+
+INTERPOSED int link(const char *from, const char *to) {
+    enum kind kind = kind_at(to, false);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.link(from, to);
+    }
+    AT_POINT(CALL_link, kind, lie_replace ? real.rename(from, to) : real.link(from, to),
+             power_named(from, to));
+    return result;
+}
+
+INTERPOSED int rename(const char *from, const char *to) {
+    enum kind kind = kind_at(to, false);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.rename(from, to);
+    }
+    AT_POINT(CALL_rename, kind, real.rename(from, to), power_named(from, to));
+    return result;
+}
+
+INTERPOSED int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
+    enum kind kind = kind_at(to, false);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.renameat2(from_fd, from, to_fd, to, flags);
+    }
+    unsigned taken = lie_replace ? flags & ~(unsigned)RENAME_NOREPLACE : flags;
+    AT_POINT(CALL_renameat2, kind, real.renameat2(from_fd, from, to_fd, to, taken),
+             power_named(from, to));
+    return result;
+}
+
+INTERPOSED int unlink(const char *path) {
+    enum kind kind = kind_at(path, false);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.unlink(path);
+    }
+    AT_POINT(CALL_unlink, kind, real.unlink(path), power_removed(path));
+    return result;
+}
+
+/* What a listing removes, relative to a folder: leftovers of killed processes. */
+INTERPOSED int unlinkat(int folder_fd, const char *name, int flags) {
+    char link_path[40], path[PATH_MAX + 256];
+    snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", folder_fd);
+    ssize_t bytes = readlink(link_path, path, PATH_MAX - 1);
+    path[bytes > 0 ? bytes : 0] = 0;
+    snprintf(path + strlen(path), 256, "/%s", name);
+    enum kind kind = kind_at(path, false);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.unlinkat(folder_fd, name, flags);
+    }
+    AT_POINT(CALL_unlinkat, kind, real.unlinkat(folder_fd, name, flags), power_removed(path));
+    return result;
+}
+
+INTERPOSED int mkdir(const char *path, mode_t mode) {
+    enum kind kind = kind_at(path, true);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.mkdir(path, mode);
+    }
+    AT_POINT(CALL_mkdir, kind, real.mkdir(path, mode), (void)0);
+    return result;
+}

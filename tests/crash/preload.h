@@ -1,0 +1,58 @@
+/*
+ * What the parts of the crash tests' shim share: the calls and the kinds of path by which a point
+ * is named (kinds.c), and what a power cut would take away (power.c). preload.c interposes the
+ * calls.
+ */
+#ifndef TESTS_CRASH_PRELOAD_H
+#define TESTS_CRASH_PRELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum kind {
+    KIND_NONE, /* not below the watched folder */
+    KIND_DATA_FILE,
+    KIND_DATA_TEMPORARY,
+    KIND_LOG_ENTRY,
+    KIND_LOG_TEMPORARY, /* an entry, a checkpoint or its pointer, before it has its name */
+    KIND_CHECKPOINT,
+    KIND_LAST_CHECKPOINT,
+    KIND_SEGMENT,
+    KIND_SEGMENT_TEMPORARY,
+    KIND_CHAIN_ENTRY,
+    KIND_CHAIN_TEMPORARY,
+    KIND_BASE,
+    KIND_BASE_TEMPORARY,
+    KIND_POSITIONS,
+    KIND_POSITIONS_TEMPORARY,
+    KIND_TABLE_FOLDER,
+    KIND_LOG_FOLDER,
+    KIND_STATE_FOLDER,
+    KIND_OTHER,
+    KINDS
+};
+
+extern const char *const kind_names[KINDS];
+
+/* The kind of an absolute path; `folder` says that it is one. KIND_NONE outside of `root`. */
+enum kind kind_of(const char *root, const char *path, bool folder);
+
+/* ---- what is not yet durable; any thread ---- */
+
+/* A file was made at `path`, open as `fd`. */
+void power_made(int fd, const char *path);
+/* The file that is open as `fd` was synced. */
+void power_synced(int fd);
+/* `fd` was closed. */
+void power_closed(int fd);
+/* What was at `from` is now at `to`, its name not synced. */
+void power_named(const char *from, const char *to);
+/* What was at `path` is removed. */
+void power_removed(const char *path);
+/* The folder at `path` was synced. */
+void power_folder_synced(const char *path);
+/* Takes away what a power cut could: names not synced (each with even odds), bytes not synced. No
+ * other of these functions may run any more. */
+void power_cut(unsigned seed);
+
+#endif

@@ -61,6 +61,14 @@ static int64_t rows_given(const struct snapshot_node *node) {
     return rows;
 }
 
+static int64_t bytes_given(const struct snapshot_node *node) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < node->n_outputs; i++) {
+        bytes += node->outputs[i].memory_bytes;
+    }
+    return bytes;
+}
+
 static int64_t rows_dropped(const struct snapshot_node *node) {
     int64_t rows = 0;
     for (size_t i = 0; i < node->n_dropped; i++) {
@@ -194,13 +202,19 @@ static void log_progress(struct progress *p, const struct host_snapshot *s) {
 
 /* ---- the summary ---- */
 
+/* "9 rows in = 7 out + 2 rejects" where rows pass on; "9 rows in; 3 out" where they are summed up.
+ */
 static void append_flow(sl_buffer *out, const struct snapshot_node *node) {
     int64_t taken = rows_taken(node);
     int64_t sum = rows_given(node) + rows_dropped(node);
+    bool passed_on = taken == sum;
     number_count(out, taken);
-    (void)sl_buffer_append_text(out, taken == sum ? " rows in = " : " rows in; out: ");
+    (void)sl_buffer_append_text(out, passed_on ? " rows in = " : " rows in; ");
     for (size_t i = 0; i < node->n_outputs; i++) {
         const struct snapshot_output *output = &node->outputs[i];
+        if (i > 0 && !passed_on && output->rows == 0) {
+            continue; /* nobody reads it, or nothing came */
+        }
         (void)sl_buffer_append_text(out, i == 0 ? "" : " + ");
         number_count(out, output->rows);
         (void)sl_buffer_printf(out, " %s", output->name[0] == 0 ? "out" : output->name);
@@ -217,10 +231,17 @@ static void append_rows(sl_buffer *out, const struct host_snapshot *s,
     if (node->kind == TOPOLOGY_TRANSFORM) {
         append_flow(out, node);
     } else {
-        int64_t rows = node->kind == TOPOLOGY_SOURCE ? rows_given(node) : rows_taken(node);
+        bool source = node->kind == TOPOLOGY_SOURCE;
+        int64_t rows = source ? rows_given(node) : rows_taken(node);
         number_count(out, rows);
-        (void)sl_buffer_append_text(out, node->kind == TOPOLOGY_SOURCE ? " rows read, "
-                                                                       : " rows written, ");
+        if (source) {
+            (void)sl_buffer_append_text(out, " rows read, ");
+            number_bytes(out, bytes_given(node));
+            (void)sl_buffer_append_text(out, " in memory, ");
+        } else { /* what a failed sink took has not all been committed */
+            bool failed = node->state == HOST_NODE_FAILED;
+            (void)sl_buffer_append_text(out, failed ? " rows taken, " : " rows written, ");
+        }
         number_count(out, per_second(rows, s->elapsed_us));
         (void)sl_buffer_append_text(out, "/s");
     }
@@ -284,7 +305,7 @@ static void append_metrics(sl_buffer *out, const struct snapshot_node *node) {
             continue;
         }
         (void)sl_buffer_printf(out, "\n      %s ", metric->name);
-        if (ends_with(metric->name, "bytes") || ends_with(metric->name, "bytes_total")) {
+        if (strstr(metric->name, "_bytes") != NULL) {
             number_bytes(out, metric->value);
         } else if (metric->is_gauge && ends_with(metric->name, "_seconds")) {
             append_seconds(out, metric->value);

@@ -226,9 +226,9 @@ static sl_error *not_found(struct plugin_registry *registry, const char *name) {
     sl_buffer text = SL_BUFFER_INIT;
     const char *nearest = sl_nearest_name(name, names, n);
     if (nearest != NULL) {
-        (void)sl_buffer_printf(&text, "did you mean \"%s\"? ", nearest);
+        (void)sl_buffer_printf(&text, "; did you mean \"%s\"", nearest);
     }
-    (void)sl_buffer_append_text(&text, "Searched: ");
+    (void)sl_buffer_append_text(&text, nearest != NULL ? "? Searched: " : ". Searched: ");
     for (size_t i = 0; i < registry->n_paths; i++) {
         (void)sl_buffer_printf(&text, "%s%s", i == 0 ? "" : ", ", registry->paths[i]);
     }
@@ -236,9 +236,8 @@ static sl_error *not_found(struct plugin_registry *registry, const char *name) {
         (void)sl_buffer_append_text(&text, "no folder; name one with plugin.path");
     }
     const char *tail = sl_buffer_text(&text);
-    error = tail == NULL
-                ? sl_error_no_memory()
-                : sl_error_new(SL_ERROR_CONFIG, "there is no plugin \"%s\"; %s", name, tail);
+    error = tail == NULL ? sl_error_no_memory()
+                         : sl_error_new(SL_ERROR_CONFIG, "there is no plugin \"%s\"%s", name, tail);
     sl_buffer_free(&text);
     return error;
 }

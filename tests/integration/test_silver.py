@@ -112,8 +112,9 @@ def test_conversions_arrive_in_the_table(topology):
 
 
 def deduplicating(rate, max_ahead):
-    """Duplicates inside and outside `within`: their originals lie up to 10 s back."""
-    dedup = {"key": "event_id", "within": "4s", "keep": "2s", "max_ahead": max_ahead}
+    """Duplicates inside and outside `within`: their originals lie up to 10 s back. `keep` covers
+    the events between two commits, by which the killed sinks lag behind."""
+    dedup = {"key": "event_id", "within": "4s", "keep": "18s", "max_ahead": max_ahead}
     events = {
         "count": 60_000,
         "partitions": 3,

@@ -26,7 +26,7 @@ static const sl_option DEDUP_OPTIONS[] = {
     {.name = "max_ahead",
      .type = SL_OPTION_DURATION,
      DEDUP_FIELD(max_ahead_us),
-     .default_text = "0",
+     .default_text = "0s",
      .flags = SL_OPTION_RANGE,
      RANGE(0, 3.2e13),
      .doc = "the most that one record's timestamp may move the clock; 0: no bound"},

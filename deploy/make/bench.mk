@@ -7,7 +7,7 @@ $(BUILD)/demo-report: $(BUILD)/obj/deploy/demo/report.c.o $(DELTA_ARCHIVES)
 	$(CC) $(LDFLAGS) -o $@ $^ $(SYS_delta) $(SYS_parquet) $(SYS_columns) $(SYS_base)
 demo: ## 20 seconds of retail events through bronze, silver and gold in ./demo-lake, then the numbers
 	deploy/dev/install-deps.sh build
-	$(MAKE) --no-print-directory -j$$(nproc) demo-built
+	$(MAKE) --no-print-directory -s -j$$(nproc) demo-built
 	rm -rf demo-lake
 	$(BUILD)/sluice run --until-end deploy/demo/retail.json
 	$(BUILD)/demo-report revenue 10 bronze=demo-lake/bronze/events silver=demo-lake/silver/events \
@@ -20,6 +20,6 @@ $(BUILD)/tests/bench/yardstick: $(BUILD)/obj/tests/bench/yardstick.c.o
 bench: ## CPU-seconds per million events on a real broker, truth checked (SLUICE_BENCH_EVENTS: 2000000)
 	deploy/dev/install-deps.sh test
 	deploy/dev/python-env.sh
-	$(MAKE) --no-print-directory -j$$(nproc) bench-built
+	$(MAKE) --no-print-directory -s -j$$(nproc) bench-built
 	$(BUILD)/venv/bin/python -m tests.bench
 bench-built: all $(BUILD)/tests/bench/yardstick

@@ -14,11 +14,11 @@ from tests.crash import lake
 from tests.crash.points import SIDES
 from tests.support import events, sluice
 from tests.support.medallion import Medallion
-from tests.support.producer import Producer
+from tests.support.producer import BURST, Producer
 from tests.support.servers import wait_for
 
 PARTITIONS = 8
-POINT_LIMIT_S = 4  # a point that is not reached by then is none of this round
+POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
 STOP_LIMIT_S = 30
 END_LIMIT_S = 300
 
@@ -34,11 +34,32 @@ class Tally:
     kills: int = 0
     in_flight: int = 0
     by_way: dict = field(default_factory=dict)
+    missed: dict = field(default_factory=dict)  # (point, side) to how often it was not reached
 
     def add(self, way, in_flight):
         self.kills += 1
         self.in_flight += in_flight
         self.by_way[way] = self.by_way.get(way, 0) + 1
+
+
+class RationedProducer(Producer):
+    """So much for each round, evenly over `round_s`: no round is without anything to do."""
+
+    def __init__(self, broker, topic, feed, rounds, round_s):
+        self._ration = feed.records // rounds + 1
+        self._allowed = 0
+        super().__init__(broker, topic, feed, self._ration / round_s)
+
+    def next_round(self):
+        self._allowed += self._ration
+
+    def _paced(self):
+        for number, record in enumerate(self._feed):
+            while number >= self._allowed and not self._hurry.is_set():
+                self._hurry.wait(0.02)
+            if number % BURST == 0:
+                self._hurry.wait(BURST / self._rate)
+            yield record
 
 
 class Chapter:
@@ -53,22 +74,24 @@ class Chapter:
         self.medallion.document["commit.interval"] = "100ms"
         self.medallion.write()
         self.leftovers = lake.Leftovers(self.medallion)
+        self.logs = 0
         broker.create_topic(self.topic, PARTITIONS, **events.TOPIC_CONFIG)
 
     def run(self, kills, tally, deadline, seconds_per_kill):
         """Kills up to `kills` processes, and verifies. What the end's line says, or Broken."""
-        rate = max(500, self.feed.records / (kills * seconds_per_kill))
-        producer = Producer(self.broker, self.topic, self.feed, rate)
+        producer = RationedProducer(self.broker, self.topic, self.feed, kills, seconds_per_kill)
         producer.start()
-        for _ in range(kills):
+        for number in range(kills):
             if time.monotonic() >= deadline:
                 break
-            started = time.monotonic()
-            way = self._round()
+            started, before = time.monotonic(), sum(self._versions().values())
+            producer.next_round()
+            way = self._round(tally, number == 0)
             in_flight = self.leftovers.in_flight()
             tally.add(way.split()[0], in_flight)
             print(
-                f"kill {tally.kills}: {way}, {time.monotonic() - started:.1f} s, "
+                f"kill {tally.kills}: {way}; {time.monotonic() - started:.1f} s, "
+                f"{sum(self._versions().values()) - before} commits, "
                 f"{'rows in flight' if in_flight else 'nothing in flight'}",
                 flush=True,
             )
@@ -86,7 +109,7 @@ class Chapter:
             "run", "--json", "--set", f"lanes={lanes}", self.medallion.path, env=env
         )
 
-    def _round(self):
+    def _round(self, tally, first):
         """Starts a process and ends it; how, in a few words, the first of which is the way."""
         if self.rng.random() < 0.3 and self.lie is None or not self.shim.points():
             moment = self.rng.uniform(0.05, 3.0)
@@ -94,7 +117,7 @@ class Chapter:
                 self._pass_time(process, moment)
                 self._kill(process)
             return f"random after {moment:.2f} s"
-        at = self._choose()
+        at = self._choose(tally, first)
         with self._process(at) as process:
             if at[3] == "stop":
                 reached = self._overtake(process)
@@ -104,21 +127,28 @@ class Chapter:
                 self._kill(process)
         name, side, n, action = at
         if not reached:
+            tally.missed[name, side] = tally.missed.get((name, side), 0) + 1
             return f"random where {name} was not reached {n} times"
         return f"{action} {side} {name}, number {n}"
 
-    def _choose(self):
-        """The point that has been hit least, as a rule."""
+    def _choose(self, tally, first):
+        """The point that has been hit least, as a rule. Folders are made by a first process only."""
         points = self.shim.points()
-        sides = [(point, side) for point in points.values() for side in SIDES]
+        sides = [
+            (point, side)
+            for point in points.values()
+            for side in SIDES
+            if point.name.startswith("mkdir ") == first
+        ]
         self.rng.shuffle(sides)
         if self.lie == "replace":
             sides = [s for s in sides if s[0].name == "renameat2 log-entry" and s[1] == "before"]
         if not sides:
             return ("write log-temporary", "before", 1, "kill")
-        point, side = min(sides, key=lambda s: s[0].hits(s[1]))
-        often = point.reached / max(1, sum(p.reached for p in points.values()) / 300)
-        n = self.rng.randint(1, max(1, min(40, int(often))))
+        point, side = min(
+            sides, key=lambda s: s[0].hits(s[1]) + tally.missed.get((s[0].name, s[1]), 0)
+        )
+        n = self.rng.randint(1, max(1, min(40, point.reached // (2 * tally.kills + 2))))
         return (point.name, side, n, self._action(point, side))
 
     def _action(self, point, side):
@@ -140,8 +170,13 @@ class Chapter:
         process.signal(signal.SIGKILL)
         self._killed(process)
 
+    def _keep_log(self, done):
+        self.logs += 1
+        (self.medallion.folder / f"log-{self.logs}.txt").write_text(done.log)
+
     def _killed(self, process):
         done = process.wait(30)
+        self._keep_log(done)
         if done.exit_code != -signal.SIGKILL:
             raise Broken(f"a process ended by itself: {done.failed_because()}")
 
@@ -180,7 +215,7 @@ class Chapter:
             process.signal(signal.SIGCONT)
             self._pass_time(process, self.rng.uniform(0.2, 2.0))
             process.signal(signal.SIGKILL)
-            process.wait(30)  # however it ended: it was fenced, or it was killed
+            self._keep_log(process.wait(30))  # however it ended: it was fenced, or it was killed
             self._pass_time(second, self.rng.uniform(0.2, 1.0))
             self._kill(second)
         return True

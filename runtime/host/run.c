@@ -65,13 +65,18 @@ static bool all_sinks_failed(const struct host *host) {
 static void look_again(void *arg) {
     struct lane *lane = arg;
     for (size_t n = 0; n < lane->host->n_nodes; n++) {
-        task_ready(&lane->host->nodes[n].tasks[lane->index]);
+        struct lane_task *task = &lane->host->nodes[n].tasks[lane->index];
+        task_ready(task);
+        if (atomic_load(&task->object.node->failed)) {
+            host_charge(lane->host, -(int64_t)task->held_bytes);
+            task->held_bytes = 0;
+        }
     }
     lane_spin(lane);
 }
 
-/* Streams that a full edge of the failed node held back may go on, and what waits before the node
- * is dropped. */
+/* Streams that a full edge of the failed node held back may go on, what waits before the node is
+ * dropped, and its memory holds no reading back. */
 static void release_lanes(struct host *host) {
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         sl_error_free(loop_post_new(&host->lanes[i].loop, look_again, &host->lanes[i]));

@@ -113,6 +113,9 @@ static void dropped(sl_object *self, const sl_stream *stream, const char *reason
 
 static void hold(sl_object *self, size_t bytes) {
     struct lane_task *task = object_task(self);
+    if (atomic_load_explicit(&self->node->failed, memory_order_relaxed)) {
+        bytes = 0; /* it gives nothing back any more, and memory.max must not wait for it */
+    }
     bool less = bytes < task->held_bytes;
     host_charge(self->host, (int64_t)bytes - (int64_t)task->held_bytes);
     task->held_bytes = bytes;

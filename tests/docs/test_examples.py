@@ -52,15 +52,14 @@ def options(plugin):
     """(path, default) of each option; what an option's parts are called stands behind a dot."""
     description = json.loads(runner.run(["inspect", "--json", plugin]).stdout)
     tables = [role["options"] for role in description["roles"].values()]
-    if description["section"] is not None:
-        tables.append(description["section"]["options"])
+    tables.append(description.get("section_options") or [])
     found = {}
 
     def walk(table, prefix):
         for option in table:
             if not option["rest"]:
                 found.setdefault(prefix + option["name"], set()).add(option.get("default"))
-                walk(option.get("options") or option.get("fields") or [], f"{prefix}{option['name']}.")
+                walk(option.get("options", []), f"{prefix}{option['name']}.")
 
     for table in tables:
         walk(table, "")
@@ -110,3 +109,11 @@ def test_no_link_is_dead(page):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{name_of(page)}: {link}"
         assert not anchor or anchor in anchors(target), f"{name_of(page)}: {link}"
+
+
+def test_the_index_names_every_page():
+    index = ROOT / "docs" / "README.md"
+    links = LINK.findall(index.read_text())
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in links}
+    pages = {*ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")} - {index}
+    assert not {name_of(page) for page in pages - linked}

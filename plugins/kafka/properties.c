@@ -25,6 +25,7 @@ static const struct reserved {
     {"enable.idempotence", "is set by sluice to true"},
     {"acks", "is set by sluice to \"all\""},
     {"request.required.acks", "is set by sluice to \"all\""},
+    {"transactional.id", "is not available in this version: the sink writes without transactions"},
     {"delivery.report.only.error", "is set by sluice: every delivery is counted"},
     {"metadata.broker.list", "is written \"bootstrap.servers\" in the section \"kafka\""},
     {"bootstrap.servers", "belongs into the section \"kafka\""},

@@ -1,10 +1,12 @@
 /*
  * A small host for the test of gold-agg: options as the parser would make them, several streams on
  * two lanes, a store in memory that fails on demand, a reader behind the outputs that checks what
- * it is told, and a malloc that fails on demand. For one program; everything is static.
+ * it is told. For one program; everything is static.
  */
 #ifndef TESTS_UNIT_GOLD_AGG_HOST_H
 #define TESTS_UNIT_GOLD_AGG_HOST_H
+
+#include "failing_malloc.h"
 
 #include <check.h>
 #include <dlfcn.h>
@@ -19,48 +21,6 @@
 #define PLUGIN SL_BUILD_DIR "/plugins/gold-agg.so"
 #define SECOND INT64_C(1000000)
 enum { STREAMS = 3, LANES = 2, EVENTS = 1500, OUTPUTS = 2 };
-
-/*
- * Allocations that fail on demand, in the plugin too; sanitizers have their own malloc, so with
- * them nothing fails.
- */
-static long allowed = -1; /* allocations until they fail; -1: no end */
-static long live;         /* blocks */
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *old, size_t bytes);
-void __libc_free(void *block);
-#define REPLACED __attribute__((visibility("default")))
-
-static bool refused(void) {
-    if (allowed > 0) {
-        allowed--;
-        return false;
-    }
-    return allowed == 0;
-}
-REPLACED void *malloc(size_t bytes) {
-    void *block = refused() ? NULL : __libc_malloc(bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-REPLACED void *calloc(size_t n, size_t bytes) {
-    void *block = refused() ? NULL : __libc_calloc(n, bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-REPLACED void *realloc(void *old, size_t bytes) {
-    void *block = refused() ? NULL : __libc_realloc(old, bytes);
-    live += old == NULL && block != NULL ? 1 : 0;
-    return block;
-}
-REPLACED void free(void *block) {
-    live -= block != NULL ? 1 : 0;
-    __libc_free(block);
-}
-#endif
 
 static uint64_t random_state;
 

@@ -14,43 +14,7 @@ int main(void) {
 
 #else
 
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *old, size_t bytes);
-void __libc_free(void *block);
-
-/* shown to the libraries too: their blocks count, and fail, as well */
-#define REPLACED __attribute__((visibility("default")))
-
-static long until_failure = -1; /* allocations before the one that fails; -1: none does */
-static long live;               /* blocks */
-
-static bool refused(void) {
-    return until_failure >= 0 && until_failure-- == 0;
-}
-
-REPLACED void *malloc(size_t bytes) {
-    void *block = refused() ? NULL : __libc_malloc(bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void *calloc(size_t n, size_t bytes) {
-    void *block = refused() ? NULL : __libc_calloc(n, bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void *realloc(void *old, size_t bytes) {
-    void *block = refused() ? NULL : __libc_realloc(old, bytes);
-    live += old == NULL && block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void free(void *block) {
-    live -= block != NULL ? 1 : 0;
-    __libc_free(block);
-}
+#include "failing_malloc.h"
 
 static const char *const key_id[] = {"id"};
 
@@ -178,6 +142,7 @@ static void check_table(sl_store *store) {
 }
 
 START_TEST(every_allocation_fails_once) {
+    only_one = true;
     props p;
     make_schema(&p.schema);
     make_batch((row[]){{1, "a", "x"}, {2, NULL, "y"}, {3, "c", "x"}}, 3, &p.rows);
@@ -187,10 +152,11 @@ START_TEST(every_allocation_fails_once) {
         sl_store *store = NULL;
         long before = live;
         GOOD(sl_store_open_memory(&store));
-        until_failure = nth;
+        hit = false;
+        allowed = nth;
         sl_error *error = live_once(store, &p);
-        bool reached = until_failure < 0;
-        until_failure = -1;
+        bool reached = hit;
+        allowed = -1;
         failures += error != NULL;
         sl_error_free(error);
         check_table(store);

@@ -17,50 +17,7 @@ int main(void) {
 
 #else
 
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *old, size_t bytes);
-void __libc_free(void *block);
-
-/* shown to the libraries too: their blocks count, and fail, as well */
-#define REPLACED __attribute__((visibility("default")))
-
-static long allowed = -1; /* allocations until they fail; -1: no end */
-static bool only_one;     /* the one fails, those behind it do not */
-static long live;         /* blocks */
-
-static bool refused(void) {
-    if (allowed > 0) {
-        allowed--;
-        return false;
-    }
-    bool refuse = allowed == 0;
-    allowed = refuse && only_one ? -1 : allowed;
-    return refuse;
-}
-
-REPLACED void *malloc(size_t bytes) {
-    void *block = refused() ? NULL : __libc_malloc(bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void *calloc(size_t n, size_t bytes) {
-    void *block = refused() ? NULL : __libc_calloc(n, bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void *realloc(void *old, size_t bytes) {
-    void *block = refused() ? NULL : __libc_realloc(old, bytes);
-    live += old == NULL && block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void free(void *block) {
-    live -= block != NULL ? 1 : 0;
-    __libc_free(block);
-}
+#include "failing_malloc.h"
 
 static const char PLAIN[] =
     "{\"type\":\"object\",\"required\":[\"s\"],\"properties\":{\"s\":{\"type\":\"string\","

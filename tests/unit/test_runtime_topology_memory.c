@@ -20,55 +20,7 @@ int main(void) {
 
 #else
 
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *old, size_t bytes);
-void __libc_free(void *block);
-
-/* shown to the libraries too: their blocks count, and fail, as well */
-#define REPLACED __attribute__((visibility("default")))
-
-static long allowed = -1; /* allocations until they fail; -1: no end */
-static bool once;         /* only one fails, or all from then on */
-static bool hit;          /* one has failed */
-static long live;         /* blocks */
-
-static bool refused(void) {
-    if (allowed > 0) {
-        allowed--;
-        return false;
-    }
-    bool now = allowed == 0;
-    if (now) {
-        hit = true;
-        errno = ENOMEM;
-        allowed = once ? -1 : 0;
-    }
-    return now;
-}
-
-REPLACED void *malloc(size_t bytes) {
-    void *block = refused() ? NULL : __libc_malloc(bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void *calloc(size_t n, size_t bytes) {
-    void *block = refused() ? NULL : __libc_calloc(n, bytes);
-    live += block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void *realloc(void *old, size_t bytes) {
-    void *block = refused() ? NULL : __libc_realloc(old, bytes);
-    live += old == NULL && block != NULL ? 1 : 0;
-    return block;
-}
-
-REPLACED void free(void *block) {
-    live -= block != NULL ? 1 : 0;
-    __libc_free(block);
-}
+#include "failing_malloc.h"
 
 static const char good[] =
     "{\"pipeline\":\"p\",\"state\":\"s/${env:SLUICE_TEST_A}\",\"good\":{\"servers\":\"a\","
@@ -144,7 +96,7 @@ START_TEST(no_allocation_of_a_load_may_fail_unnoticed) {
     ck_assert_ptr_null(plugin_registry_get(registry, "good", &plugin));
     ck_assert_ptr_null(plugin_registry_get(registry, "stateful", &plugin));
     for (int i = 0; i < 2; i++) {
-        once = i == 0;
+        only_one = i == 0;
         ck_assert_int_gt(fail_each(good, true), 20);
         ck_assert_int_gt(fail_each(bad, false), 20);
     }

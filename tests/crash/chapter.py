@@ -81,21 +81,23 @@ class Chapter:
         """Kills up to `kills` processes, and verifies. What the end's line says, or Broken."""
         producer = RationedProducer(self.broker, self.topic, self.feed, kills, seconds_per_kill)
         producer.start()
-        for number in range(kills):
-            if time.monotonic() >= deadline:
-                break
-            started, before = time.monotonic(), sum(self._versions().values())
-            producer.next_round()
-            way = self._round(tally, number == 0)
-            in_flight = self.leftovers.in_flight()
-            tally.add(way.split()[0], in_flight)
-            print(
-                f"kill {tally.kills}: {way}; {time.monotonic() - started:.1f} s, "
-                f"{sum(self._versions().values()) - before} commits, "
-                f"{'rows in flight' if in_flight else 'nothing in flight'}",
-                flush=True,
-            )
-        producer.finish()
+        try:
+            for number in range(kills):
+                if time.monotonic() >= deadline:
+                    break
+                started, before = time.monotonic(), sum(self._versions().values())
+                producer.next_round()
+                way = self._round(tally, number == 0)
+                in_flight = self.leftovers.in_flight()
+                tally.add(way.split()[0], in_flight)
+                print(
+                    f"kill {tally.kills}: {way}; {time.monotonic() - started:.1f} s, "
+                    f"{sum(self._versions().values()) - before} commits, "
+                    f"{'rows in flight' if in_flight else 'nothing in flight'}",
+                    flush=True,
+                )
+        finally:
+            producer.finish()
         return self._verify()
 
     # ---- one round ----

@@ -375,7 +375,7 @@ static bool collect_positions(struct cycle *cycle) {
         for (size_t r = 0; r < stream->n_readers; r++) {
             struct reader *reader = &stream->readers[r];
             if (reader->node != node || reader->pending == SL_OFFSET_NONE ||
-                reader->pending == reader->stored) {
+                reader->pending == reader->stored || stream->state == STREAM_DETACHED) {
                 continue;
             }
             positions[cycle->n_committing] = (sl_position){.stream = &stream->pub,

@@ -283,6 +283,13 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     return NULL;
 }
 
+/* What is left of a partition, which comes (1) or goes to be read anew (-1). */
+static void expect(sl_task *task, const struct partition *partition, int64_t sign) {
+    if (task->node->config->count > 0 && partition->end > partition->next) {
+        task->services->metric_add(task->expected, sign * (partition->end - partition->next));
+    }
+}
+
 static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
     struct partition *partition = calloc(1, sizeof(*partition));
     if (partition == NULL || !sl_slots_set(&task->partitions, stream->index, partition)) {
@@ -301,15 +308,14 @@ static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_at
             ? INT64_MAX
             : (config->count - stream->partition + config->partitions - 1) / config->partitions;
     partition->end = partition->end < 0 ? 0 : partition->end;
-    if (task->node->config->count > 0 && partition->end > partition->next) {
-        task->services->metric_add(task->expected, partition->end - partition->next);
-    }
+    expect(task, partition, 1);
     return NULL;
 }
 
 static void task_detach(sl_task *task, const sl_stream *stream) {
     struct partition *partition = sl_slots_get(&task->partitions, stream->index);
     if (partition != NULL) {
+        expect(task, partition, -1);
         task->node->truth[stream->partition] = partition->truth;
         sl_slots_set(&task->partitions, stream->index, NULL);
         free(partition);

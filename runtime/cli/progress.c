@@ -301,8 +301,8 @@ static void append_seconds(sl_buffer *out, int64_t seconds) {
 static void append_metrics(sl_buffer *out, const struct snapshot_node *node) {
     for (size_t i = 0; i < node->n_metrics; i++) {
         const struct snapshot_metric *metric = &node->metrics[i];
-        if (metric->value == 0) {
-            continue;
+        if (metric->value == 0 || strcmp(metric->name, SL_METRIC_EXPECTED_ROWS) == 0) {
+            continue; /* the bar shows what was expected */
         }
         (void)sl_buffer_printf(out, "\n      %s ", metric->name);
         if (strstr(metric->name, "_bytes") != NULL) {

@@ -44,6 +44,19 @@ static const uint8_t *parse_string(slj_doc *doc, const uint8_t *p, bool key) {
 
 static const uint8_t *parse_value(slj_doc *doc, const uint8_t *p, uint32_t depth);
 
+/* From behind an item to the next one, or to `end`; NULL: neither is there. */
+static const uint8_t *to_next(slj_doc *doc, const uint8_t *p, uint8_t end) {
+    p = slj_skip_space(p);
+    if (*p == end) {
+        return p;
+    }
+    if (*p != ',') {
+        return slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p);
+    }
+    p = slj_skip_space(p + 1);
+    return *p == end ? slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p) : p;
+}
+
 static const uint8_t *parse_array(slj_doc *doc, const uint8_t *p, uint32_t depth) {
     size_t self = doc->n - 1;
     uint32_t count = 0;
@@ -54,14 +67,9 @@ static const uint8_t *parse_array(slj_doc *doc, const uint8_t *p, uint32_t depth
             return NULL;
         }
         count++;
-        p = slj_skip_space(p);
-        if (*p == ',') {
-            p = slj_skip_space(p + 1);
-            if (*p == ']') {
-                return slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p);
-            }
-        } else if (*p != ']') {
-            return slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p);
+        p = to_next(doc, p, ']');
+        if (p == NULL) {
+            return NULL;
         }
     }
     doc->nodes[self].count = count;
@@ -154,14 +162,9 @@ static const uint8_t *parse_object(slj_doc *doc, const uint8_t *p, uint32_t dept
             return NULL;
         }
         count++;
-        p = slj_skip_space(p);
-        if (*p == ',') {
-            p = slj_skip_space(p + 1);
-            if (*p == '}') {
-                return slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p);
-            }
-        } else if (*p != '}') {
-            return slj_fail(&doc->reader, SL_JSON_BAD_SYNTAX, p);
+        p = to_next(doc, p, '}');
+        if (p == NULL) {
+            return NULL;
         }
     }
     if (!doc->reader.reject_duplicates && count > 1 && !keep_last(doc, (uint32_t)self, &count)) {

@@ -1,13 +1,17 @@
 # The crash tests: kills at random moments and at every durable step, on a real broker (tests/crash).
 CRASH_SHIM = $(BUILD)/tests/crash/preload.so
 
-.PHONY: crash crash-built
+.PHONY: crash crash-lies crash-built
 crash: ## SIGKILL and power cuts at random and at each durable step; the oracle counts (SLUICE_CRASH_KILLS: 40)
 	deploy/dev/install-deps.sh test
 	deploy/dev/python-env.sh
 	$(MAKE) --no-print-directory -j$$(nproc) crash-built
 	$(BUILD)/venv/bin/python -m tests.crash
+crash-lies: crash-built ## the crash tests' own test: a fsync, then put-if-absent that does not hold must be found out
+	for lie in replace sync-files sync-folders; do $(BUILD)/venv/bin/python -m tests.crash --lie $$lie || exit 1; done
 crash-built: all $(CRASH_SHIM)
+# the smoke test of tests/integration needs it, too
+unit-programs: $(CRASH_SHIM)
 
 $(CRASH_SHIM): $(call objects,$(wildcard tests/crash/*.c))
 	@mkdir -p $(@D)

@@ -11,7 +11,8 @@ class Leftovers:
     """Says after each kill whether rows were on their way: read, and not in all of their tables.
 
     A lower bound, from the tables alone: a partition of which bronze and silver hold different
-    positions, or a data file that is new since the kill before and that no commit names.
+    positions, a data file that is new since the kill before and that no commit names, or a new file
+    of the state store (of aggregates, of deduplication) that has not got its name.
     """
 
     def __init__(self, medallion):
@@ -49,6 +50,8 @@ class Leftovers:
         tables = {name: self._table(name) for name in TABLES}
         apart = tables["bronze"][0] != tables["silver_tbl"][0]
         unnamed = {(n, f) for n, (_, named, files) in tables.items() for f in files - named}
+        begun = self._medallion.state.rglob(".sluice-tmp-*")
+        unnamed.update(("state", f.name) for f in begun)
         new, self._seen = unnamed - self._seen, unnamed
         return apart or bool(new)
 

@@ -311,6 +311,12 @@ static void node_suspend(sl_node *node, const sl_stream *stream) {
     }
 }
 
+static void node_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
+    if (node->segments != NULL) {
+        segments_acknowledge(node->segments, stream, position);
+    }
+}
+
 #define MAX_LOGS 256
 
 static sl_error *commit_position(sl_node *node, const sl_position *position,
@@ -374,6 +380,7 @@ const sl_node_ops silver_node_ops = {
     .recover = node_recover,
     .resume = node_resume,
     .suspend = node_suspend,
+    .acknowledge = node_acknowledge,
     .commit = node_commit,
     .drop_piece = node_drop_piece,
     .close = node_close,

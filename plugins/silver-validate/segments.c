@@ -40,6 +40,7 @@ struct chain {
     size_t n;
     size_t capacity;
     int64_t position;
+    int64_t acknowledged; /* no resume will be below */
     int64_t last_clock_us;
 };
 
@@ -207,6 +208,7 @@ sl_error *segments_recover(struct segments *segments, const sl_stream *stream, c
         error = sl_error_no_memory();
     }
     chain->position = SL_OFFSET_NONE;
+    chain->acknowledged = SL_OFFSET_NONE;
     if (error == NULL && chain->n > 0) {
         struct header header;
         sl_store_bytes bytes = {0};
@@ -302,6 +304,13 @@ static sl_error *find_range(struct segments *segments, struct chain *chain, int6
     return error;
 }
 
+void segments_acknowledge(struct segments *segments, const sl_stream *stream, int64_t position) {
+    struct chain *chain = sl_slots_get(&segments->chains, stream->index);
+    if (chain != NULL && position > chain->acknowledged) {
+        chain->acknowledged = position;
+    }
+}
+
 sl_error *segments_load(struct segments *segments, const sl_stream *stream, int64_t offset,
                         struct dedup_shared *shared, struct dedup_stream **out) {
     struct chain *chain = sl_slots_get(&segments->chains, stream->index);
@@ -338,6 +347,7 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
         return error;
     }
     state->log_from = chain == NULL ? SL_OFFSET_NONE : chain->position;
+    segments_acknowledge(segments, stream, offset); /* it is the smallest of all positions */
     *out = state;
     return NULL;
 }
@@ -438,6 +448,15 @@ static int64_t last_clock(struct segments *segments, struct chain *chain, size_t
     return chain->items[i].last_clock_us;
 }
 
+/* The clock at the acknowledged offset, or a little less: at the end of the last segment below. */
+static int64_t acknowledged_clock(struct segments *segments, struct chain *chain) {
+    size_t below = 0;
+    while (below + 1 < chain->n && chain->items[below + 1].from <= chain->acknowledged) {
+        below++;
+    }
+    return below == 0 ? INT64_MIN : last_clock(segments, chain, below - 1);
+}
+
 void segments_collect(struct segments *segments, const sl_stream *stream, int64_t within_us) {
     struct chain *chain = sl_slots_get(&segments->chains, stream->index);
     size_t dead = 0;
@@ -445,6 +464,13 @@ void segments_collect(struct segments *segments, const sl_stream *stream, int64_
         return;
     }
     int64_t needed_us = chain->last_clock_us - within_us - segments->keep_us;
+    int64_t acknowledged_us = acknowledged_clock(segments, chain);
+    if (acknowledged_us == INT64_MIN || acknowledged_us == INT64_MAX) {
+        return;
+    }
+    if (acknowledged_us - within_us < needed_us) {
+        needed_us = acknowledged_us - within_us;
+    }
     /* the last one stays: it holds the position */
     while (dead + 1 < chain->n && dead < MAX_REMOVED &&
            last_clock(segments, chain, dead) < needed_us) {

@@ -13,7 +13,8 @@
 
 struct segments;
 
-/* `store` is borrowed. Segments are deleted once the clock is `keep_us` past all use of theirs. */
+/* `store` is borrowed. Segments are deleted once no reader can need them any more
+ * (segments_acknowledge) and the clock is `keep_us` past all use of theirs. */
 sl_error *segments_new(sl_store *store, int64_t keep_us, struct segments **out);
 void segments_free(struct segments *segments);
 
@@ -30,6 +31,9 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
  * CONFLICT when the stored position is not `from`; the store's. */
 sl_error *segments_commit(struct segments *segments, const sl_stream *stream, int64_t from,
                           int64_t to, const struct dedup_log *const *logs, size_t n);
+
+/* No resume of the stream will be below `position` any more. */
+void segments_acknowledge(struct segments *segments, const sl_stream *stream, int64_t position);
 
 /* Deletes segments that no resume can need any more. */
 void segments_collect(struct segments *segments, const sl_stream *stream, int64_t within_us);

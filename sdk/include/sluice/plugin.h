@@ -178,8 +178,10 @@ typedef struct sl_node_ops {
      * streams is read any more. NULL: nothing to do. */
     void (*drained)(sl_node *node);
 
-    /* Every reader of the node's own stream has made durable what lies below `position`: a source
-       may tell its lag tools, a transform may forget its results. NULL: nothing to do. */
+    /* Every reader of `stream` has made durable what lies below `position`, and none will go back
+     * below it. Called for the node's own streams (a source may tell its lag tools, a transform may
+     * forget its results), and for the inputs of a node with SL_ROLE_REPLAYS, which may forget what
+     * only lower offsets need. NULL: nothing to do. */
     void (*acknowledge)(sl_node *node, const sl_stream *stream, int64_t position);
 
     /* Ends the node; all tasks are closed, no request is open. */

@@ -7,53 +7,36 @@ from tests.oracle import check, expect_for_topology
 from tests.support.medallion import TABLES
 
 
-class Leftovers:
-    """Says after each kill whether rows were on their way: read, and not in all of their tables.
-
-    A lower bound, from the tables alone: a partition of which bronze and silver hold different
-    positions, a data file that is new since the kill before and that no commit names, or a new file
-    of the state store (of aggregates, of deduplication) that has not got its name.
-    """
+class Positions:
+    """The offsets that bronze and silver hold, from their tables' logs."""
 
     def __init__(self, medallion):
         self._medallion = medallion
-        self._entries = {}  # (path, its inode and time) to (positions, names)
-        self._seen = set()
+        self._entries = {}  # (path, its inode and time) to positions
 
     def _entry(self, path):
         status = path.stat()
         key = (path, status.st_ino, status.st_mtime_ns)
         if key not in self._entries:
-            positions, names = {}, []
-            for line in path.read_text().splitlines():
-                action = json.loads(line)
-                if "txn" in action:
-                    partition = action["txn"]["appId"].rsplit("/", 1)[-1]
-                    positions[partition] = action["txn"]["version"]
-                elif "add" in action:
-                    names.append(action["add"]["path"].rsplit("/", 1)[-1])
-            self._entries[key] = positions, names
+            actions = [json.loads(line) for line in path.read_text().splitlines()]
+            moved = [action["txn"] for action in actions if "txn" in action]
+            self._entries[key] = {int(t["appId"].rsplit("/", 1)[-1]): t["version"] for t in moved}
         return self._entries[key]
 
     def _table(self, name):
-        """(positions, names of committed files, data files that are there)"""
-        folder = self._medallion.table(name)
-        positions, named = {}, set()
-        for path in sorted((folder / "_delta_log").glob("*[0-9].json")):
-            moved, names = self._entry(path)
-            positions.update(moved)
-            named.update(names)
-        files = {f.name for f in folder.rglob("*") if f.parent.name != "_delta_log" and f.is_file()}
-        return positions, named, files
+        positions = {}
+        for path in sorted((self._medallion.table(name) / "_delta_log").glob("*[0-9].json")):
+            positions.update(self._entry(path))
+        return positions
 
-    def in_flight(self):
-        tables = {name: self._table(name) for name in TABLES}
-        apart = tables["bronze"][0] != tables["silver_tbl"][0]
-        unnamed = {(n, f) for n, (_, named, files) in tables.items() for f in files - named}
-        begun = self._medallion.state.rglob(".sluice-tmp-*")
-        unnamed.update(("state", f.name) for f in begun)
-        new, self._seen = unnamed - self._seen, unnamed
-        return apart or bool(new)
+    def in_flight(self, consumed):
+        """How many offsets a process had read that bronze or silver has not. `consumed`:
+        partition to the next offset that it would have read."""
+        bronze, silver = self._table("bronze"), self._table("silver_tbl")
+        return sum(
+            max(0, following - min(bronze.get(p, 0), silver.get(p, 0)))
+            for p, following in consumed.items()
+        )
 
 
 def _counted(answer, tables):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tests.support.servers import ROOT
 
 _ROW = struct.Struct("48s7Q")  # struct row of preload.c
+_CONSUMED = struct.Struct("64q")  # behind the rows
 SIDES = ("before", "after")
 ACTIONS = ("kill", "power", "stop")
 # What changes files; of these, what lib/store calls has to be interposed.
@@ -59,11 +60,26 @@ class Shim:
             return {}
         found = {}
         keys = [(side, action) for side in SIDES for action in ACTIONS]
-        for name, reached, *fired in _ROW.iter_unpack(self.counts.read_bytes()):
+        rows = self.counts.read_bytes()[: -_CONSUMED.size]
+        for name, reached, *fired in _ROW.iter_unpack(rows):
             if reached:
                 text = name.rstrip(b"\0").decode()
                 found[text] = Point(text, reached, dict(zip(keys, fired)))
         return dict(sorted(found.items()))
+
+    def forget_consumed(self):
+        """To be called before a process starts."""
+        if self.counts.exists():
+            with open(self.counts, "r+b") as file:
+                file.seek(-_CONSUMED.size, 2)
+                file.write(bytes(_CONSUMED.size))
+
+    def consumed(self):
+        """Partition to the next offset that the process would have read."""
+        if not self.counts.exists():
+            return {}
+        following = _CONSUMED.unpack(self.counts.read_bytes()[-_CONSUMED.size :])
+        return {p: offset for p, offset in enumerate(following) if offset > 0}
 
 
 def _symbols(*command):

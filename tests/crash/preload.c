@@ -4,10 +4,10 @@
  * right after the n-th of one of them. Environment:
  *
  *   SLUICE_CRASH_FOLDER  the folder; everything else is passed through
- *   SLUICE_CRASH_COUNTS  a file of `struct row`s, shared by all runs, which the shim adds to
- *   SLUICE_CRASH_AT      "CALL KIND before|after N kill|power|stop"; unset: only count
- *   SLUICE_CRASH_SEED    of what a power cut takes away
- *   SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
+ *   SLUICE_CRASH_COUNTS  a file of `struct row`s, shared by all runs, which the shim adds to;
+ * behind them how far the process has read (consumed.c) SLUICE_CRASH_AT      "CALL KIND
+ * before|after N kill|power|stop"; unset: only count SLUICE_CRASH_SEED    of what a power cut takes
+ * away SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
  *                        fsyncs do nothing. To see that the tests find out.
  */
 #include "preload.h"
@@ -70,6 +70,8 @@ static struct {
     int (*mkdir)(const char *, mode_t);
 } real;
 
+atomic_int_fast64_t *consumed_next;
+
 static char root[PATH_MAX];
 static struct row *rows;
 static bool lie_replace, lie_sync_files, lie_sync_folders;
@@ -96,7 +98,8 @@ static void *next(const char *name) {
 
 static void map_rows(const char *path) {
     int fd = real.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    size_t bytes = sizeof(struct row) * CALLS * KINDS;
+    size_t rows_bytes = sizeof(struct row) * CALLS * KINDS;
+    size_t bytes = rows_bytes + CONSUMED_PARTITIONS * sizeof(*consumed_next);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0) {
         _exit(98);
     }
@@ -105,6 +108,7 @@ static void map_rows(const char *path) {
     if (rows == MAP_FAILED) {
         _exit(98);
     }
+    consumed_next = (atomic_int_fast64_t *)((char *)rows + rows_bytes);
 }
 
 static void parse_plan(const char *text) {

@@ -6,8 +6,10 @@
 #ifndef TESTS_CRASH_PRELOAD_H
 #define TESTS_CRASH_PRELOAD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum kind {
     KIND_NONE, /* not below the watched folder */
@@ -36,6 +38,11 @@ extern const char *const kind_names[KINDS];
 
 /* The kind of an absolute path; `folder` says that it is one. KIND_NONE outside of `root`. */
 enum kind kind_of(const char *root, const char *path, bool folder);
+
+/* In the shared file, behind its rows: next offset to read of each partition, 0 before the first.
+ * NULL when nothing is to be counted. */
+#define CONSUMED_PARTITIONS 64
+extern atomic_int_fast64_t *consumed_next;
 
 /* ---- what is not yet durable; any thread ---- */
 

@@ -45,6 +45,7 @@ struct assignment {
     struct call *calls;
     unsigned outstanding;
     sl_error *error;
+    void (*after_commit)(struct assignment *a);  /* NULL: detach, as a revocation does */
     void (*step)(struct assignment *assignment); /* when nothing is outstanding */
     bool running;
     /* revocation; its streams may have several owners */
@@ -104,8 +105,30 @@ static void step_failed(struct assignment *a) {
 }
 
 static void detached(void *arg, sl_error *error);
+static void step_commit(struct assignment *a);
 
-/* Those of its streams that are attached, or half so, are detached. */
+/* Those of its streams that are attached, or half so. Answers come to `detached`. */
+static bool leave_attached(struct assignment *a,
+                           void (*leave)(struct stream *, attach_done, void *)) {
+    bool any = false;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        if (a->streams[i]->first_attached != SIZE_MAX) {
+            any = true;
+            a->outstanding++;
+            leave(a->streams[i], detached, a);
+        }
+    }
+    return any;
+}
+
+static void step_detach_failed(struct assignment *a) {
+    a->step = step_failed;
+    leave_attached(a, detach_stream);
+    go_on(a);
+}
+
+/* What was read already of its attached streams is committed before they are detached: pieces hold
+ * it among other rows. */
 static void assignment_fail(struct assignment *a) {
     sl_error *error = a->error;
     a->error = NULL;
@@ -114,13 +137,8 @@ static void assignment_fail(struct assignment *a) {
     } else {
         host_node_failed(a->owner, error);
     }
-    a->step = step_failed;
-    for (size_t i = 0; i < a->n_streams; i++) {
-        if (a->streams[i]->first_attached != SIZE_MAX) {
-            a->outstanding++;
-            detach_stream(a->streams[i], detached, a);
-        }
-    }
+    a->after_commit = step_detach_failed;
+    a->step = leave_attached(a, stop_stream) ? step_commit : step_failed;
     go_on(a);
 }
 
@@ -613,7 +631,7 @@ static void waited(void *arg) {
 /* Every node that reads one of the streams commits what it has of them. */
 static void step_commit(struct assignment *a) {
     struct host *host = a->host;
-    a->step = step_detach;
+    a->step = a->after_commit != NULL ? a->after_commit : step_detach;
     a->waiters = calloc(host->topology->n_nodes + 1, sizeof(*a->waiters));
     if (a->waiters == NULL) {
         go_on(a);

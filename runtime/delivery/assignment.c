@@ -77,8 +77,16 @@ static void free_calls(struct assignment *a) {
     }
 }
 
+/* The cycles that step_commit holds go on. */
+static void let_cycles_go(struct host *host) {
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        host->nodes[n].cycle.held = false;
+    }
+}
+
 static void assignment_end(struct assignment *a) {
     struct host *host = a->host;
+    let_cycles_go(host);
     host->assignments = a->next;
     free_calls(a);
     free(a->streams);
@@ -628,7 +636,11 @@ static void waited(void *arg) {
     go_on(a);
 }
 
-/* Every node that reads one of the streams commits what it has of them. */
+/*
+ * Every node that reads one of the streams commits what it has of them. Then it commits nothing
+ * until they are detached: results of a stateful node may still arrive, and a flush could not be
+ * covered once its stream is gone.
+ */
 static void step_commit(struct assignment *a) {
     struct host *host = a->host;
     a->step = a->after_commit != NULL ? a->after_commit : step_detach;
@@ -647,7 +659,7 @@ static void step_commit(struct assignment *a) {
         }
         if (reads) {
             a->outstanding++;
-            a->waiters[n] = (struct cycle_waiter){.then = waited, .arg = a};
+            a->waiters[n] = (struct cycle_waiter){.then = waited, .arg = a, .hold = true};
             cycle_finish(&host->nodes[n].cycle, false, &a->waiters[n]);
         }
     }

@@ -93,6 +93,7 @@ static void tell_waiters(struct cycle *cycle) {
     cycle->waiters = NULL;
     while (waiter != NULL) {
         struct cycle_waiter *next = waiter->next;
+        cycle->held = cycle->held || waiter->hold;
         waiter->then(waiter->arg);
         waiter = next;
     }
@@ -334,6 +335,10 @@ static void cycle_begin(struct cycle *cycle) {
         return;
     }
     cycle->started_us = sl_monotonic_us();
+    if (cycle->held && cycle->waiters == NULL) {
+        wait_for_tick(cycle);
+        return;
+    }
     bool dirty = atomic_exchange_explicit(&cycle->dirty, false, memory_order_relaxed);
     if (!dirty && cycle->waiters == NULL) {
         wait_for_tick(cycle);

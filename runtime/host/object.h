@@ -148,6 +148,7 @@ struct cycle_waiter {
     struct cycle_waiter *next;
     void (*then)(void *arg);
     void *arg;
+    bool hold; /* no further cycle begins by itself until `held` is taken back */
 };
 
 /* The commit cycle of one durable node; control loop only but for `dirty` and `kicked`. */
@@ -161,6 +162,7 @@ struct cycle {
     bool again;          /* one more cycle after the one under way, whatever the interval */
     bool discard; /* a position was lost to somebody else: nothing is committed until the streams
                      are recovered */
+    bool held;    /* streams are being detached: what is flushed now could not be covered later */
     uint32_t conflicts;
     sl_error *flush_error;
     unsigned flushing; /* lanes outstanding */

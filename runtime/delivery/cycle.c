@@ -13,8 +13,6 @@
 enum {
     CONFLICTS_MAX = 20,       /* in a row, before the node gives up */
     POSITION_ONLY_MS = 60000, /* a node without rows moves its position this often */
-    RETRY_MIN_MS = 100,
-    RETRY_MAX_MS = 10000
 };
 
 static struct host_node *cycle_node(struct cycle *cycle) {
@@ -141,7 +139,7 @@ static bool try_again(struct cycle *cycle, sl_error *error, const char *step, uv
     }
     cycle->attempts++;
     cycle->retries++;
-    uint64_t delay = host_backoff_ms(cycle->attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+    uint64_t delay = host_backoff_ms(cycle->attempts);
     host_log(node->host, SL_LOG_WARN, node->spec->name, "%s failed: %s; trying again in %llu ms",
              step, sl_error_message(error), (unsigned long long)delay);
     sl_error_free(error);

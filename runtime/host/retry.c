@@ -14,10 +14,10 @@ struct later {
     void *arg;
 };
 
-uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms) {
+uint64_t host_backoff_ms(uint32_t attempt) {
     uint32_t doublings = attempt > 0 ? attempt - 1 : 0;
-    uint64_t delay = doublings > 20 ? max_ms : min_ms << doublings;
-    delay = delay > max_ms ? max_ms : delay;
+    uint64_t delay = doublings > 20 ? RETRY_MAX_MS : (uint64_t)RETRY_MIN_MS << doublings;
+    delay = delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay;
     uint64_t jitter = (uint64_t)uv_hrtime() % (delay / 2 + 1);
     return delay - jitter;
 }
@@ -70,7 +70,7 @@ bool host_try_again(struct host *host, struct retry *retry, const char *node, co
         return false;
     }
     retry->attempts++;
-    uint64_t delay = host_backoff_ms(retry->attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+    uint64_t delay = host_backoff_ms(retry->attempts);
     if (!wait_and_run(host, delay, again, arg)) {
         return false;
     }

@@ -55,9 +55,9 @@ static inline void host_charge(struct host *host, int64_t bytes) {
     atomic_fetch_add_explicit(&host->memory_bytes, bytes, memory_order_relaxed);
 }
 
-/* Exponential with jitter: between half and all of min_ms * 2^(attempt-1), at most max_ms. Any
- * thread. */
-uint64_t host_backoff_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms);
+/* The pause before a try: exponential with jitter, between half and all of 100 ms * 2^(attempt-1),
+ * at most 10 s. Any thread. */
+uint64_t host_backoff_ms(uint32_t attempt);
 
 /*
  * Whether a failed step is to be tried again: the error may pass, retry.timeout has not, the run

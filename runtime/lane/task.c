@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
-
 bool task_is_empty(const struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         if (task->inputs[i].head != NULL) {
@@ -63,7 +61,7 @@ static void back_off(struct lane_task *task, struct lane_edge *edge, struct batc
     }
     task->attempts++;
     task->backing_off = true;
-    uint64_t delay = host_backoff_ms(task->attempts, RETRY_MIN_MS, RETRY_MAX_MS);
+    uint64_t delay = host_backoff_ms(task->attempts);
     host_log(host, SL_LOG_WARN, task->object.node->spec->name, "%s; trying again in %llu ms",
              sl_error_message(error), (unsigned long long)delay);
     sl_error_free(error);

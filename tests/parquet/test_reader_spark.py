@@ -1,13 +1,15 @@
 """The Parquet reader against files of Spark: both list forms, every timestamp type, its codecs."""
 
 import glob
-import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.lake import readers
 from tests.parquet import reader
+
+CONF = ["spark.sql.parquet.writeLegacyFormat", "spark.sql.parquet.outputTimestampType"]
 
 ROWS = """
     SELECT id, CAST(id AS STRING) s, IF(id % 3 = 0, NULL, ARRAY(id, NULL, id + 1)) l,
@@ -22,16 +24,18 @@ ROWS = """
 
 @pytest.fixture(scope="module")
 def spark():
-    sql = pytest.importorskip("pyspark.sql", reason="run deploy/dev/python-env.sh spark")
-    if shutil.which("java") is None:
-        pytest.skip("Spark needs Java")
+    """The process's one session, left as it was found: nobody but its owner may stop it."""
+    why = readers.missing("spark")
+    if why is not None:
+        pytest.skip(why)
     reader.build()
-    builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
-    builder = builder.config("spark.driver.host", "127.0.0.1")
-    session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    session = readers.spark_session()
+    hadoop = session._jsc.hadoopConfiguration()
+    before = {key: session.conf.get(key) for key in CONF}
     yield session
-    session.stop()
+    for key, value in before.items():
+        session.conf.set(key, value)
+    hadoop.unset("parquet.writer.version")
 
 
 def expected(path):

@@ -129,22 +129,13 @@ static bool node_has_failed(struct cycle *cycle) {
  * cycle. */
 static bool try_again(struct cycle *cycle, sl_error *error, const char *step, uv_timer_cb again) {
     struct host_node *node = cycle_node(cycle);
-    int64_t now = sl_monotonic_us();
-    if (cycle->attempts == 0) {
-        cycle->retry_since_us = now;
-    }
-    if (!sl_error_is(error, SL_ERROR_RETRIABLE) ||
-        now - cycle->retry_since_us >= node->host->topology->retry_timeout_us) {
+    if (!retry_allowed(node->host, &cycle->retry, error)) {
         return false;
     }
-    cycle->attempts++;
+    uint64_t pause_ms = retry_pause_ms(node->host, &cycle->retry, node->spec->name, step, error);
     cycle->retries++;
-    uint64_t delay = host_backoff_ms(cycle->attempts);
-    host_log(node->host, SL_LOG_WARN, node->spec->name, "%s failed: %s; trying again in %llu ms",
-             step, sl_error_message(error), (unsigned long long)delay);
-    sl_error_free(error);
     cycle->state = CYCLE_BACKOFF;
-    uv_timer_start(&cycle->timer, again, delay, 0);
+    uv_timer_start(&cycle->timer, again, pause_ms, 0);
     return true;
 }
 
@@ -282,7 +273,7 @@ static void all_flushed(struct cycle *cycle) {
         }
         return;
     }
-    cycle->attempts = 0;
+    cycle->retry = (struct retry){0};
     if (cycle->discard) {
         drop_pieces(cycle);
         cycle_end(cycle);
@@ -400,7 +391,7 @@ static void committed(struct cycle *cycle) {
     }
     cycle->n_pieces = 0;
     cycle->rows = false;
-    cycle->attempts = 0;
+    cycle->retry = (struct retry){0};
     cycle->conflicts = 0;
     cycle->commits++;
     cycle->last_commit_us = sl_monotonic_us();

@@ -8,6 +8,7 @@
 
 #include "host/host.h"
 #include "host/loop.h"
+#include "host/retry.h"
 #include "topology/graph.h"
 
 #include <stdatomic.h>
@@ -108,11 +109,10 @@ struct lane_task {
     bool backing_off; /* a retriable error: the retry timer runs */
     bool opened;
     uint32_t next_input; /* turn among the inputs */
-    uint32_t attempts;
     size_t held_bytes;
     const struct batch *current; /* while process runs */
-    uv_timer_t retry;
-    int64_t retry_since_us;
+    struct retry retry;
+    uv_timer_t retry_timer;
     int64_t rows_since_flush;
     _Atomic int64_t *rows_out; /* by output */
     _Atomic int64_t *bytes_out;
@@ -179,20 +179,13 @@ struct cycle {
     struct loop_message kick_message;
     int64_t started_us;
     int64_t last_commit_us;
-    int64_t retry_since_us;
-    uint32_t attempts;
+    struct retry retry; /* of the flush or commit under way */
     int64_t commits;
     int64_t retries;
     struct latency_samples latencies; /* of the pieces in hand */
     int64_t latency_histogram[LATENCY_BUCKETS];
     int64_t latency_max_us;
     struct cycle_waiter *waiters; /* told when all that was taken is committed */
-};
-
-/* How often and since when a step of the control loop has been tried again: see host_try_again. */
-struct retry {
-    uint32_t attempts;
-    int64_t since_us;
 };
 
 enum drain_state { DRAIN_OPEN, DRAIN_EMPTYING, DRAIN_COMMITTING, DRAIN_DONE };

@@ -1,5 +1,7 @@
 /* Steps of the control loop that are tried again after a pause. A run that ends hurries them: their
  * next try is the last. */
+#include "host/retry.h"
+
 #include "host/run.h"
 
 #include <stdlib.h>
@@ -14,12 +16,32 @@ struct later {
     void *arg;
 };
 
-uint64_t host_backoff_ms(uint32_t attempt) {
-    uint32_t doublings = attempt > 0 ? attempt - 1 : 0;
+/* Between half and all of RETRY_MIN_MS * 2^(attempt-1). */
+static uint64_t backoff_ms(uint32_t attempt) {
+    uint32_t doublings = attempt - 1;
     uint64_t delay = doublings > 20 ? RETRY_MAX_MS : (uint64_t)RETRY_MIN_MS << doublings;
     delay = delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay;
     uint64_t jitter = (uint64_t)uv_hrtime() % (delay / 2 + 1);
     return delay - jitter;
+}
+
+bool retry_allowed(const struct host *host, struct retry *retry, const sl_error *error) {
+    int64_t now = sl_monotonic_us();
+    if (retry->attempts == 0) {
+        retry->since_us = now;
+    }
+    return sl_error_is(error, SL_ERROR_RETRIABLE) &&
+           now - retry->since_us < host->topology->retry_timeout_us;
+}
+
+uint64_t retry_pause_ms(struct host *host, struct retry *retry, const char *node, const char *step,
+                        sl_error *error) {
+    retry->attempts++;
+    uint64_t pause_ms = backoff_ms(retry->attempts);
+    host_log(host, SL_LOG_WARN, node, "%s: %s; trying again in %llu ms", step,
+             sl_error_message(error), (unsigned long long)pause_ms);
+    sl_error_free(error);
+    return pause_ms;
 }
 
 static void free_later(uv_handle_t *handle) {
@@ -43,11 +65,8 @@ static void fires(uv_timer_t *timer) {
     run(arg);
 }
 
-static bool wait_and_run(struct host *host, uint64_t delay_ms, void (*run)(void *), void *arg) {
-    struct later *later = calloc(1, sizeof(*later));
-    if (later == NULL) {
-        return false;
-    }
+static void wait_and_run(struct host *host, struct later *later, uint64_t delay_ms,
+                         void (*run)(void *), void *arg) {
     later->host = host;
     later->run = run;
     later->arg = arg;
@@ -56,27 +75,18 @@ static bool wait_and_run(struct host *host, uint64_t delay_ms, void (*run)(void 
     uv_timer_init(&host->control.uv, &later->timer);
     later->timer.data = later;
     uv_timer_start(&later->timer, fires, delay_ms, 0);
-    return true;
 }
 
 bool host_try_again(struct host *host, struct retry *retry, const char *node, const char *step,
                     sl_error *error, void (*again)(void *arg), void *arg) {
-    int64_t now = sl_monotonic_us();
-    if (retry->attempts == 0) {
-        retry->since_us = now;
-    }
-    bool passed = now - retry->since_us >= host->topology->retry_timeout_us;
-    if (!sl_error_is(error, SL_ERROR_RETRIABLE) || passed || host->draining || host->finished) {
+    if (!retry_allowed(host, retry, error) || host->draining || host->finished) {
         return false;
     }
-    retry->attempts++;
-    uint64_t delay = host_backoff_ms(retry->attempts);
-    if (!wait_and_run(host, delay, again, arg)) {
+    struct later *later = calloc(1, sizeof(*later));
+    if (later == NULL) {
         return false;
     }
-    host_log(host, SL_LOG_WARN, node, "%s: %s; trying again in %llu ms", step,
-             sl_error_message(error), (unsigned long long)delay);
-    sl_error_free(error);
+    wait_and_run(host, later, retry_pause_ms(host, retry, node, step, error), again, arg);
     return true;
 }
 

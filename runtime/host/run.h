@@ -55,14 +55,10 @@ static inline void host_charge(struct host *host, int64_t bytes) {
     atomic_fetch_add_explicit(&host->memory_bytes, bytes, memory_order_relaxed);
 }
 
-/* The pause before a try: exponential with jitter, between half and all of 100 ms * 2^(attempt-1),
- * at most 10 s. Any thread. */
-uint64_t host_backoff_ms(uint32_t attempt);
-
 /*
- * Whether a failed step is to be tried again: the error may pass, retry.timeout has not, the run
- * does not end. Then it is logged as a warning and freed, and again(arg) runs after a pause;
- * otherwise the error stays the caller's. `retry` is zeroed when the step begins. Control loop.
+ * Whether a failed step of the control loop is to be tried again: it may be, and the run does not
+ * end. Then the error is logged as a warning and freed, and again(arg) runs after a pause;
+ * otherwise the error stays the caller's. Control loop.
  */
 bool host_try_again(struct host *host, struct retry *retry, const char *node, const char *step,
                     sl_error *error, void (*again)(void *arg), void *arg);

@@ -48,24 +48,16 @@ static void retry_fires(uv_timer_t *timer) {
  * the batch. */
 static void back_off(struct lane_task *task, struct lane_edge *edge, struct batch *batch,
                      sl_error *error) {
-    int64_t now = sl_monotonic_us();
-    if (task->attempts == 0) {
-        task->retry_since_us = now;
-    }
     struct host *host = task->object.host;
-    bool too_long = now - task->retry_since_us >= host_topology(host)->retry_timeout_us;
-    if (too_long || !edge_push_back(edge, batch)) {
+    if (!retry_allowed(host, &task->retry, error) || !edge_push_back(edge, batch)) {
         batch_release(&batch->pub);
         task_fail(task, error);
         return;
     }
-    task->attempts++;
     task->backing_off = true;
-    uint64_t delay = host_backoff_ms(task->attempts);
-    host_log(host, SL_LOG_WARN, task->object.node->spec->name, "%s; trying again in %llu ms",
-             sl_error_message(error), (unsigned long long)delay);
-    sl_error_free(error);
-    uv_timer_start(&task->retry, retry_fires, delay, 0);
+    uint64_t pause_ms =
+        retry_pause_ms(host, &task->retry, task->object.node->spec->name, "process", error);
+    uv_timer_start(&task->retry_timer, retry_fires, pause_ms, 0);
 }
 
 static bool sample_latency(struct lane_task *task, const struct batch *batch) {
@@ -113,7 +105,7 @@ static void took(struct lane_task *task, struct lane_edge *edge, struct reader *
     const sl_batch *pub = &batch->pub;
     atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
     task->rows_since_flush += pub->rows;
-    task->attempts = 0;
+    task->retry = (struct retry){0};
     if (reader != NULL) {
         if (pub->next_offset > reader->covered) {
             reader->covered = pub->next_offset;
@@ -238,7 +230,7 @@ void task_step(struct lane_task *task) {
         batch = withhold(task, edge, batch);
     }
     if (batch == NULL) {
-        task->attempts = 0;
+        task->retry = (struct retry){0};
     }
     if (batch == NULL || take(task, input, reader, batch)) {
         after_step(task);
@@ -417,8 +409,8 @@ void task_remove_reader(struct lane_task *task, const struct reader *reader) {
 
 sl_error *task_open(struct lane_task *task) {
     struct host_node *node = task->object.node;
-    uv_timer_init(&task->lane->loop.uv, &task->retry);
-    task->retry.data = task;
+    uv_timer_init(&task->lane->loop.uv, &task->retry_timer);
+    task->retry_timer.data = task;
     const sl_task_context context = {.struct_bytes = sizeof(context),
                                      .lane = task->lane->index,
                                      .services = host_services(),
@@ -428,7 +420,7 @@ sl_error *task_open(struct lane_task *task) {
     object_leave(&task->object, clock);
     task->opened = error == NULL;
     if (error != NULL) {
-        uv_close((uv_handle_t *)&task->retry, NULL);
+        uv_close((uv_handle_t *)&task->retry_timer, NULL);
     }
     return error;
 }
@@ -443,5 +435,5 @@ void task_close(struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         edge_clear(&task->inputs[i]);
     }
-    uv_close((uv_handle_t *)&task->retry, NULL);
+    uv_close((uv_handle_t *)&task->retry_timer, NULL);
 }

@@ -1,0 +1,289 @@
+/*
+ * Streams come: each step is a set of calls to nodes that run at the same time. Every reader's
+ * position is recovered, the start is resolved where somebody has none, nodes resume, lanes attach:
+ * recover → resolve → store starts → resume readers → resume source → attach → (resume the owner of
+ * streams) → running.
+ */
+#include "delivery/assignment_steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void step_resolve(struct assignment *a);
+static void step_place(struct assignment *a);
+static void step_resume_readers(struct assignment *a);
+static void step_resume_source(struct assignment *a);
+static void step_attach(struct assignment *a);
+static void step_resume_owner(struct assignment *a);
+static void step_running(struct assignment *a);
+
+/* ---- positions ---- */
+
+/* Gathers the readers of `node` that `wanted` picks into a call with room for their positions. */
+static struct call *gather(struct assignment *a, enum call_kind kind, struct host_node *node,
+                           bool (*wanted)(const struct reader *)) {
+    size_t n = 0;
+    for (size_t s = 0; s < a->n_streams; s++) {
+        for (size_t r = 0; r < a->streams[s]->n_readers; r++) {
+            const struct reader *reader = &a->streams[s]->readers[r];
+            n += reader->node == node && wanted(reader) ? 1 : 0;
+        }
+    }
+    struct call *call = n == 0 ? NULL : call_new(a, kind, node);
+    if (call == NULL) {
+        return NULL;
+    }
+    call->readers = calloc(n, sizeof(struct reader *));
+    call->positions = calloc(n, sizeof(*call->positions));
+    if (call->readers == NULL || call->positions == NULL) {
+        a->error = a->error == NULL ? sl_error_no_memory() : a->error;
+        return NULL;
+    }
+    for (size_t s = 0; s < a->n_streams; s++) {
+        for (size_t r = 0; r < a->streams[s]->n_readers; r++) {
+            struct reader *reader = &a->streams[s]->readers[r];
+            if (reader->node != node || !wanted(reader)) {
+                continue;
+            }
+            call->positions[call->n] = (sl_position){.stream = &reader->stream->pub,
+                                                     .key = reader->key,
+                                                     .input = reader->input,
+                                                     .from = SL_OFFSET_NONE,
+                                                     .to = reader->position};
+            call->readers[call->n++] = reader;
+        }
+    }
+    return call;
+}
+
+static bool any_reader(const struct reader *reader) {
+    (void)reader;
+    return true;
+}
+
+static void step_recover(struct assignment *a) {
+    struct host *host = a->host;
+    a->step = step_resolve;
+    for (size_t n = 0; n < host->topology->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        if (!node->has_cycle || (node->keeper == NULL && node->ops->recover == NULL)) {
+            continue;
+        }
+        struct call *call = gather(a, CALL_RECOVER, node, any_reader);
+        if (call != NULL) {
+            call_start(call);
+        }
+    }
+    assignment_go_on(a);
+}
+
+static bool needs_start(const struct stream *stream) {
+    bool needs = stream->n_readers == 0;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        needs = needs || stream->readers[r].stored == SL_OFFSET_NONE;
+    }
+    return needs;
+}
+
+static void step_resolve(struct assignment *a) {
+    a->step = step_place;
+    for (size_t s = 0; s < a->n_streams; s++) {
+        struct stream *stream = a->streams[s];
+        stream->offset = 0;
+        if (!needs_start(stream) || a->owner->ops->resolve == NULL ||
+            (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0) {
+            continue;
+        }
+        struct call *call = call_new(a, CALL_RESOLVE, a->owner);
+        if (call != NULL) {
+            call->stream = stream;
+            call_start(call);
+        }
+    }
+    assignment_go_on(a);
+}
+
+static int compare_offsets(const void *a, const void *b) {
+    const int64_t *x = a;
+    const int64_t *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Sets where reading begins, each reader's first offset, and the cuts between them. stream->offset
+ * comes in as the resolved start. */
+static sl_error *place(struct stream *stream) {
+    int64_t start = stream->offset;
+    int64_t smallest = needs_start(stream) ? start : INT64_MAX;
+    free(stream->cuts);
+    stream->cuts = calloc(stream->n_readers + 1, sizeof(int64_t));
+    if (stream->cuts == NULL) {
+        return sl_error_no_memory();
+    }
+    stream->n_cuts = stream->next_cut = 0;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        struct reader *reader = &stream->readers[r];
+        reader->position = reader->stored == SL_OFFSET_NONE ? start : reader->stored;
+        reader->covered = reader->position;
+        smallest = reader->position < smallest ? reader->position : smallest;
+        stream->cuts[stream->n_cuts++] = reader->position;
+    }
+    qsort(stream->cuts, stream->n_cuts, sizeof(int64_t), compare_offsets);
+    stream->offset = smallest;
+    return NULL;
+}
+
+/* A start other than the very first offset must survive a crash, or `latest` would skip what came
+ * meanwhile. */
+static bool start_must_be_kept(const struct reader *reader) {
+    return reader->stored == SL_OFFSET_NONE && reader->position != 0;
+}
+
+static void step_place(struct assignment *a) {
+    struct host *host = a->host;
+    a->step = step_resume_readers;
+    for (size_t s = 0; s < a->n_streams && a->error == NULL; s++) {
+        a->error = place(a->streams[s]);
+    }
+    for (size_t n = 0; n < host->topology->n_nodes && a->error == NULL; n++) {
+        struct host_node *node = &host->nodes[n];
+        if (!node->has_cycle || (node->keeper == NULL && node->ops->commit == NULL)) {
+            continue;
+        }
+        struct call *call = gather(a, CALL_STORE_START, node, start_must_be_kept);
+        if (call == NULL) {
+            continue;
+        }
+        call->commit = (sl_commit){.struct_bytes = sizeof(call->commit),
+                                   .positions = call->positions,
+                                   .n_positions = call->n};
+        call_start(call);
+    }
+    assignment_go_on(a);
+}
+
+/* ---- resuming ---- */
+
+static void step_resume_readers(struct assignment *a) {
+    a->step = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0 ? step_attach : step_resume_source;
+    for (size_t s = 0; s < a->n_streams; s++) {
+        struct stream *stream = a->streams[s];
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            struct reader *reader = &stream->readers[r];
+            if (reader->node->ops->resume == NULL) {
+                continue;
+            }
+            struct call *call = call_new(a, CALL_RESUME, reader->node);
+            if (call != NULL) {
+                call->stream = stream;
+                call->reader = reader;
+                call->offset = reader->stored;
+                call_start(call);
+            }
+        }
+    }
+    assignment_go_on(a);
+}
+
+static void resume_owner(struct assignment *a) {
+    bool own = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0;
+    for (size_t s = 0; s < a->n_streams && a->owner->ops->resume != NULL; s++) {
+        if (own && a->streams[s]->n_readers == 0) {
+            continue; /* nobody reads these results: they need not be sent from the first on */
+        }
+        struct call *call = call_new(a, CALL_RESUME, a->owner);
+        if (call != NULL) {
+            call->stream = a->streams[s];
+            call->offset = SL_OFFSET_NONE;
+            call_start(call);
+        }
+    }
+    assignment_go_on(a);
+}
+
+static void step_resume_source(struct assignment *a) {
+    a->step = step_attach;
+    resume_owner(a);
+}
+
+static void step_attach(struct assignment *a) {
+    a->step = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0 ? step_resume_owner : step_running;
+    a->outstanding = (unsigned)a->n_streams;
+    for (size_t s = 0; s < a->n_streams; s++) {
+        attach_stream(a->streams[s], assignment_answered, a);
+    }
+    assignment_go_on(a);
+}
+
+/* A transform's own results flow only once its readers are attached. */
+static void step_resume_owner(struct assignment *a) {
+    a->step = step_running;
+    resume_owner(a);
+}
+
+static void step_running(struct assignment *a) {
+    for (size_t s = 0; s < a->n_streams; s++) {
+        struct stream *stream = a->streams[s];
+        stream->state = STREAM_RUNNING;
+        host_log(a->host, SL_LOG_DEBUG, a->owner->spec->name,
+                 "reads %s partition %d from offset %lld", stream->topic,
+                 (int)stream->pub.partition, (long long)stream->offset);
+    }
+    assignment_end(a);
+}
+
+/* ---- taking streams in ---- */
+
+static sl_error *add_stream(struct host *host, struct stream *stream) {
+    if (host->n_streams == host->capacity_streams) {
+        size_t capacity = host->capacity_streams == 0 ? 64 : host->capacity_streams * 2;
+        struct stream **grown = realloc(host->streams, capacity * sizeof(struct stream *));
+        if (grown == NULL) {
+            return sl_error_no_memory();
+        }
+        host->streams = grown;
+        host->capacity_streams = capacity;
+    }
+    host->streams[host->n_streams++] = stream;
+    return NULL;
+}
+
+sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stream_name *names,
+                         size_t n) {
+    if (owner->host->draining || owner->drain != DRAIN_OPEN) {
+        return NULL; /* nothing will be read any more */
+    }
+    struct assignment *a = assignment_new(owner, n, step_recover);
+    if (a == NULL) {
+        return sl_error_no_memory();
+    }
+    sl_error *error = NULL;
+    for (size_t i = 0; i < n && error == NULL; i++) {
+        const struct stream *there = stream_find(owner, names[i].topic, names[i].partition);
+        if (there != NULL && !there->leaving) {
+            error = sl_error_new(SL_ERROR_FATAL, "%s partition %d is assigned twice",
+                                 names[i].topic, (int)names[i].partition);
+            break;
+        }
+        struct stream *stream;
+        error = stream_new(owner, output, names[i].topic, names[i].partition, &stream);
+        if (error == NULL && (error = add_stream(a->host, stream)) != NULL) {
+            stream_free(stream);
+        }
+        if (error == NULL) {
+            a->streams[a->n_streams++] = stream;
+            owner->n_streams++;
+            owner->open_streams++;
+        }
+    }
+    if (error != NULL) {
+        for (size_t i = 0; i < a->n_streams; i++) {
+            a->streams[i]->state = STREAM_DETACHED;
+        }
+        owner->n_streams -= a->n_streams;
+        owner->open_streams -= a->n_streams;
+        assignment_free(a);
+        return error;
+    }
+    assignment_queue(a);
+    return NULL;
+}

@@ -1,0 +1,92 @@
+/*
+ * What the parts of assignments share: an assignment is a queue entry with streams and the step
+ * that it is at. A step starts work on other loops and counts it in `outstanding`; the next one
+ * begins when all has answered. Control loop only.
+ *
+ *   assign.c        recover → resolve → store starts → resume → attach → running
+ *   revoke.c        stop → commit → detach → suspend, and maybe assigned again
+ *   calls.c         one call of a node within a step
+ *   acknowledge.c   what all readers have
+ */
+#ifndef DELIVERY_ASSIGNMENT_STEPS_H
+#define DELIVERY_ASSIGNMENT_STEPS_H
+
+#include "delivery/assignment.h"
+#include "delivery/attach.h"
+#include "delivery/cycle.h"
+#include "delivery/stream.h"
+#include "host/run.h"
+
+enum call_kind { CALL_RECOVER, CALL_RESOLVE, CALL_STORE_START, CALL_RESUME };
+
+/* One call of one node within a step. */
+struct call {
+    sl_request request;
+    struct loop_message message;
+    struct call *next;
+    struct assignment *assignment;
+    enum call_kind kind;
+    struct host_node *node;
+    struct stream *stream;
+    struct reader *reader;   /* of a reader's resume */
+    struct reader **readers; /* of positions */
+    sl_position *positions;
+    size_t n;
+    sl_commit commit;
+    int64_t offset;
+    void *handle;
+    struct retry retry;
+};
+
+struct assignment {
+    struct assignment *next;
+    struct host *host;
+    struct host_node *owner;
+    struct stream **streams;
+    size_t n_streams;
+    struct call *calls;
+    unsigned outstanding;
+    sl_error *error;
+    void (*after_commit)(struct assignment *a);  /* NULL: detach, as a revocation does */
+    void (*step)(struct assignment *assignment); /* when nothing is outstanding */
+    bool running;
+    /* revocation; its streams may have several owners */
+    bool again; /* they are assigned anew afterwards */
+    bool lost;
+    void (*revoked)(void *arg);
+    void *revoked_arg;
+    struct cycle_waiter *waiters;
+};
+
+/* ---- assignment.c ---- */
+
+/* An assignment of `owner` that begins with `step`, with room for n streams; NULL without memory.
+ */
+struct assignment *assignment_new(struct host_node *owner, size_t n,
+                                  void (*step)(struct assignment *a));
+void assignment_free(struct assignment *a);
+/* It gets its turn when those before it have ended. */
+void assignment_queue(struct assignment *a);
+/* Begins the next step, or fails, once nothing is outstanding. */
+void assignment_go_on(struct assignment *a);
+/* The last step: frees it, and lets the next one begin. */
+void assignment_end(struct assignment *a);
+/* The stream is gone for good: what is said of it from now on is not heard. */
+void assignment_forget_stream(struct stream *stream);
+/* An answer of attach.h's functions. */
+void assignment_answered(void *assignment, sl_error *error);
+
+/* ---- calls.c ---- */
+
+/* A call that call_start begins, freed with the assignment. NULL without memory, which the
+ * assignment's error then says. */
+struct call *call_new(struct assignment *a, enum call_kind kind, struct host_node *node);
+void call_start(struct call *call);
+void calls_free(struct assignment *a);
+
+/* ---- revoke.c ---- */
+
+/* Every node that reads one of the streams commits what it has of them; then a->after_commit. */
+void assignment_commit(struct assignment *a);
+
+#endif /* DELIVERY_ASSIGNMENT_STEPS_H */

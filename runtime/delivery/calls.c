@@ -1,0 +1,115 @@
+/* The calls that an assignment makes to nodes: each is tried again while it may pass, and leaves
+ * its answer with the stream or its readers. */
+#include "delivery/assignment_steps.h"
+#include "delivery/keeper.h"
+
+#include <stdlib.h>
+
+void calls_free(struct assignment *a) {
+    while (a->calls != NULL) {
+        struct call *call = a->calls;
+        a->calls = call->next;
+        free(call->readers);
+        free(call->positions);
+        free(call);
+    }
+}
+
+struct call *call_new(struct assignment *a, enum call_kind kind, struct host_node *node) {
+    struct call *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        if (a->error == NULL) {
+            a->error = sl_error_no_memory();
+        }
+        return NULL;
+    }
+    call->kind = kind;
+    call->assignment = a;
+    call->node = node;
+    call->next = a->calls;
+    a->calls = call;
+    return call;
+}
+
+static void call_again(void *arg);
+
+static void call_finished(sl_request *request, sl_error *error) {
+    static const char *const steps[] = {[CALL_RECOVER] = "asking for positions",
+                                        [CALL_RESOLVE] = "asking for the start",
+                                        [CALL_STORE_START] = "storing the start",
+                                        [CALL_RESUME] = "resuming"};
+    struct call *call = (struct call *)(void *)((char *)request - offsetof(struct call, request));
+    struct assignment *a = call->assignment;
+    if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,
+                                        steps[call->kind], error, call_again, call)) {
+        return;
+    }
+    if (error != NULL) {
+        error = sl_error_wrap(error, "node %s", call->node->spec->name);
+        if (a->error == NULL) {
+            a->error = error;
+        } else {
+            sl_error_free(error);
+        }
+    } else if (call->kind == CALL_RECOVER) {
+        for (size_t i = 0; i < call->n; i++) {
+            call->readers[i]->stored = call->positions[i].from;
+        }
+    } else if (call->kind == CALL_RESOLVE) {
+        call->stream->offset = call->offset;
+    } else if (call->kind == CALL_STORE_START) {
+        for (size_t i = 0; i < call->n; i++) {
+            call->readers[i]->stored = call->positions[i].to;
+        }
+    } else if (call->reader != NULL) {
+        call->reader->handle = call->handle;
+    } else {
+        call->stream->handle = call->handle;
+    }
+    a->outstanding--;
+    assignment_go_on(a);
+}
+
+static void call_run(void *arg) {
+    struct call *call = arg;
+    struct host_node *host_node = call->node; /* the call is gone once the plugin has ended it */
+    const sl_node_ops *ops = host_node->ops;
+    sl_node *node = host_node->opened->node;
+    struct object_clock clock = object_enter(&host_node->object);
+    switch (call->kind) {
+    case CALL_RECOVER:
+        ops->recover(node, call->positions, call->n, &call->request);
+        break;
+    case CALL_RESOLVE:
+        ops->resolve(node, &call->stream->pub, &call->offset, &call->request);
+        break;
+    case CALL_STORE_START:
+        ops->commit(node, &call->commit, &call->request);
+        break;
+    case CALL_RESUME:
+        ops->resume(node, &call->stream->pub, call->stream->offset, call->offset, &call->handle,
+                    &call->request);
+        break;
+    }
+    object_leave(&host_node->object, clock);
+}
+
+/* The keeper of a sink answers in its place. */
+static void call_again(void *arg) {
+    struct call *call = arg;
+    struct host_node *node = call->node;
+    if (node->keeper != NULL && call->kind == CALL_RECOVER) {
+        keeper_recover(node->keeper, call->positions, call->n, &call->request);
+    } else if (node->keeper != NULL && call->kind == CALL_STORE_START) {
+        keeper_store(node->keeper, call->positions, call->n, &call->request);
+    } else {
+        loop_post(node->object.loop, &call->message, call_run, call);
+    }
+}
+
+void call_start(struct call *call) {
+    call->assignment->outstanding++;
+    call->request.home = &call->assignment->host->control;
+    call->request.finish = call_finished;
+    call_again(call);
+}

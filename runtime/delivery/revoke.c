@@ -1,0 +1,197 @@
+/*
+ * Streams go: reading stops, what was read is committed, lanes detach, nodes suspend. They go for
+ * good (their owner gives them up), or to be assigned again from what is stored (their position was
+ * lost to somebody else).
+ */
+#include "delivery/assignment_steps.h"
+
+#include <stdlib.h>
+
+/* To be asked while no stream is on its way from one state to the other. */
+static bool is_attached(const struct stream *stream) {
+    return stream->state == STREAM_RUNNING || stream->state == STREAM_REVOKING;
+}
+
+/* A node that has thrown away what it could not commit starts afresh once none of its streams is
+ * attached. */
+static void forgive(struct host_node *node) {
+    const struct host *host = node->host;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            if (stream->readers[r].node == node && is_attached(stream)) {
+                return;
+            }
+        }
+    }
+    node->cycle.discard = false;
+}
+
+static void assign_again(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        struct stream *stream = a->streams[i];
+        if (stream->leaving) {
+            continue; /* its owner has asked for it meanwhile */
+        }
+        const sl_stream_name name = {stream->topic, stream->pub.partition};
+        sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
+        if (error != NULL) {
+            host_node_failed(stream->owner, error);
+        }
+    }
+}
+
+static void step_revoked(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        assignment_forget_stream(a->streams[i]);
+    }
+    for (size_t n = 0; n < a->host->n_nodes; n++) {
+        if (a->host->nodes[n].cycle.discard) {
+            forgive(&a->host->nodes[n]);
+        }
+    }
+    if (a->again) {
+        assign_again(a);
+    } else {
+        sl_error *error = loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg);
+        if (error != NULL) {
+            host_node_failed(a->owner, error);
+        }
+    }
+    assignment_end(a);
+}
+
+static void step_detach(struct assignment *a) {
+    a->step = step_revoked;
+    a->outstanding = (unsigned)a->n_streams;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        detach_stream(a->streams[i], assignment_answered, a);
+    }
+    assignment_go_on(a);
+}
+
+static void waited(void *arg) {
+    struct assignment *a = arg;
+    a->outstanding--;
+    assignment_go_on(a);
+}
+
+/*
+ * Every node that reads one of the streams commits what it has of them. Then it commits nothing
+ * until they are detached: results of a stateful node may still arrive, and a flush could not be
+ * covered once its stream is gone.
+ */
+void assignment_commit(struct assignment *a) {
+    struct host *host = a->host;
+    a->step = a->after_commit != NULL ? a->after_commit : step_detach;
+    a->waiters = calloc(host->topology->n_nodes + 1, sizeof(*a->waiters));
+    if (a->waiters == NULL) {
+        assignment_go_on(a);
+        return;
+    }
+    a->outstanding = 1; /* waiters may answer at once */
+    for (size_t n = 0; n < host->topology->n_nodes; n++) {
+        bool reads = false;
+        for (size_t i = 0; i < a->n_streams; i++) {
+            for (size_t r = 0; r < a->streams[i]->n_readers; r++) {
+                reads = reads || a->streams[i]->readers[r].node == &host->nodes[n];
+            }
+        }
+        if (reads) {
+            a->outstanding++;
+            a->waiters[n] = (struct cycle_waiter){.then = waited, .arg = a, .hold = true};
+            cycle_finish(&host->nodes[n].cycle, false, &a->waiters[n]);
+        }
+    }
+    a->outstanding--;
+    assignment_go_on(a);
+}
+
+/* Some may have gone while the revocation waited for its turn. */
+static void leave_out_detached(struct assignment *a) {
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        if (a->streams[i]->state != STREAM_DETACHED) {
+            a->streams[kept++] = a->streams[i];
+        }
+    }
+    a->n_streams = kept;
+}
+
+static void step_stop(struct assignment *a) {
+    leave_out_detached(a);
+    a->step = assignment_commit;
+    a->outstanding = (unsigned)a->n_streams;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        a->streams[i]->state = STREAM_REVOKING;
+        if (a->lost) {
+            a->streams[i]->acknowledged = INT64_MAX; /* the owner may not speak for it any more */
+        }
+        stop_stream(a->streams[i], assignment_answered, a);
+    }
+    assignment_go_on(a);
+}
+
+sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names, size_t n,
+                            bool lost, void (*revoked)(void *arg), void *arg) {
+    struct assignment *a = assignment_new(owner, n, step_stop);
+    if (a == NULL) {
+        return sl_error_no_memory();
+    }
+    a->lost = lost;
+    a->revoked = revoked;
+    a->revoked_arg = arg;
+    for (size_t i = 0; i < n; i++) {
+        struct stream *stream = stream_find(owner, names[i].topic, names[i].partition);
+        if (stream != NULL && !stream->leaving) {
+            stream->leaving = true;
+            a->streams[a->n_streams++] = stream;
+        }
+    }
+    assignment_queue(a);
+    return NULL;
+}
+
+static bool reads(const struct host_node *node, const struct stream *stream) {
+    bool found = false;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        found = found || stream->readers[r].node == node;
+    }
+    return found && stream->state != STREAM_DETACHED;
+}
+
+/* The streams are looked up only now: no other assignment is under way, so each is running or gone.
+ */
+static void step_gather(struct assignment *a) {
+    const struct host *host = a->host;
+    struct stream **streams = realloc(a->streams, (host->n_streams + 1) * sizeof(*streams));
+    if (streams == NULL) {
+        a->error = sl_error_no_memory();
+        assignment_go_on(a);
+        return;
+    }
+    a->streams = streams;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        if (reads(a->owner, host->streams[s]) && is_attached(host->streams[s])) {
+            a->streams[a->n_streams++] = host->streams[s];
+        }
+    }
+    step_stop(a);
+}
+
+bool assignment_recover(struct host_node *node) {
+    struct host *host = node->host;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        if (reads(node, stream) && (stream->owner->drain != DRAIN_OPEN || host->draining)) {
+            return false;
+        }
+    }
+    struct assignment *a = assignment_new(node, 0, step_gather);
+    if (a == NULL) {
+        return false;
+    }
+    a->again = true;
+    assignment_queue(a);
+    return true;
+}

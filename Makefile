@@ -31,4 +31,5 @@ include deploy/make/bench.mk
 include deploy/make/fuzz.mk
 include deploy/make/lint.mk
 include deploy/make/crash.mk
+include deploy/make/faults.mk
 include deploy/make/tools.mk

@@ -1,5 +1,5 @@
 /* From a path to its kind, by the layout of the lake and of the state store that the crash tests'
- * topology has: lake/... holds tables, state/... the state store. */
+ * topology has: lake/... holds tables (lake/plain/... plain files), state/... the state store. */
 #include "preload.h"
 
 #include <string.h>
@@ -20,6 +20,10 @@ const char *const kind_names[KINDS] = {
     [KIND_BASE_TEMPORARY] = "chain-base-temporary",
     [KIND_POSITIONS] = "positions",
     [KIND_POSITIONS_TEMPORARY] = "positions-temporary",
+    [KIND_CLOSE] = "close-record",
+    [KIND_CLOSE_TEMPORARY] = "close-record-temporary",
+    [KIND_PLAIN_FILE] = "plain-file",
+    [KIND_PLAIN_TEMPORARY] = "plain-temporary",
     [KIND_TABLE_FOLDER] = "table-folder",
     [KIND_LOG_FOLDER] = "log-folder",
     [KIND_STATE_FOLDER] = "state-folder",
@@ -39,6 +43,9 @@ static enum kind folder_kind(const char *path) {
 }
 
 static enum kind lake_kind(const char *path, const char *name, bool temporary) {
+    if (strncmp(path, "/lake/plain/", 12) == 0) {
+        return temporary ? KIND_PLAIN_TEMPORARY : KIND_PLAIN_FILE;
+    }
     if (strstr(path, "/_delta_log/") == NULL) {
         return temporary ? KIND_DATA_TEMPORARY : KIND_DATA_FILE;
     }
@@ -60,6 +67,9 @@ static enum kind state_kind(const char *path, bool temporary) {
     }
     if (strstr(path, "/positions/") != NULL) {
         return temporary ? KIND_POSITIONS_TEMPORARY : KIND_POSITIONS;
+    }
+    if (strstr(path, "/closes/") != NULL) {
+        return temporary ? KIND_CLOSE_TEMPORARY : KIND_CLOSE;
     }
     return temporary ? KIND_SEGMENT_TEMPORARY : ends_in(path, ".seg") ? KIND_SEGMENT : KIND_OTHER;
 }

@@ -16,7 +16,7 @@ _CONSUMED = struct.Struct("64q")  # behind the rows
 SIDES = ("before", "after")
 ACTIONS = ("kill", "power", "stop")
 # What changes files; of these, what lib/store calls has to be interposed.
-_CHANGING = set(
+CHANGING = set(
     "open openat open64 openat64 creat write pwrite pwrite64 writev pwritev fsync fdatasync "
     "sync_file_range link linkat symlink symlinkat rename renameat renameat2 unlink unlinkat remove "
     "mkdir mkdirat rmdir truncate ftruncate fallocate posix_fallocate copy_file_range sendfile "
@@ -87,10 +87,19 @@ def _symbols(*command):
     return {line.split()[-1].partition("@")[0] for line in lines if line.strip()}
 
 
+def undefined(archive, calls):
+    """Which of `calls` the objects of an archive make."""
+    return _symbols("nm", "-u", str(archive)) & calls
+
+
+def defined(library):
+    """The names that a shared object interposes."""
+    return _symbols("nm", "-D", "--defined-only", str(library))
+
+
 def not_interposed(library, store_archive=ROOT / "build" / "lib" / "libsl_store.a"):
     """Calls that change files and that lib/store makes past the shim."""
-    called = _symbols("nm", "-u", str(store_archive)) & _CHANGING
-    return sorted(called - _symbols("nm", "-D", "--defined-only", str(library)))
+    return sorted(undefined(store_archive, CHANGING) - defined(library))
 
 
 def table(points):

@@ -5,13 +5,15 @@
 Each process is ended by SIGKILL at a random moment; or right before or after the n-th call of one
 kind on one kind of file, by SIGKILL or by a power cut, which takes away what was not synced; or it is
 stopped there while another process does its work, and then goes on. Producers feed the topic
-meanwhile. After each chapter the oracle compares all tables.
+meanwhile. Chapters of one process take turns with chapters of three hosts that come and go, and of
+a broker that is killed, too. After each chapter the oracle compares all tables.
 
 With --lie the shim breaks a promise of the file system, and the tests must find that out: the exit
 code is 0 when they do.
 
-SLUICE_CRASH_KILLS (40), SLUICE_CRASH_SECONDS (no end), SLUICE_CRASH_SEED (random, printed),
-SLUICE_CRASH_EVENTS (200000 of each chapter), SLUICE_CRASH_PACE (1.2 seconds of feed for a kill)
+SLUICE_CRASH_KILLS (60), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
+SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (200000 of each chapter),
+SLUICE_CRASH_PACE (1.2 seconds of feed for a kill)
 """
 
 import argparse
@@ -24,30 +26,37 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.chapter import Broken, Chapter, Tally
-from tests.crash.points import Shim, not_interposed, table
+from tests.crash.chapter import Broken, Tally
+from tests.crash.hosts import GOLD, HOSTS, Hosts
+from tests.crash.one import OneProcess
+from tests.crash.points import Shim, merged, not_interposed, table
 from tests.support import sluice
 from tests.support.servers import Kafka
 
-KILLS_PER_CHAPTER = 40
+KINDS = (OneProcess, Hosts)
 IN_FLIGHT_SHARE = 0.5
 IN_FLIGHT_FROM = 20  # kills; of fewer the share says little
+HITS = 20  # of each point, in a long run
+HITS_FROM = 1000  # kills
 
 
 def _number(name, default, kind=int):
     return kind(os.environ.get(f"SLUICE_CRASH_{name}", default))
 
 
-def _chapters(broker, shim, folder, seed, lie, tally):
-    kills = _number("KILLS", 40)
+def _chapters(broker, shims, folder, seed, lie, tally):
+    """Kinds of chapters take turns; with a lie there is only the first."""
+    kills = _number("KILLS", 60)
     events = _number("EVENTS", 200_000)
     deadline = time.monotonic() + _number("SECONDS", "inf", float)
     pace = _number("PACE", 1.2, float)
     number = 0
     while tally.kills < kills and time.monotonic() < deadline:
         lake = folder / f"chapter-{number}"
-        chapter = Chapter(broker, shim, lake, seed + number, events, lie)
-        todo = min(KILLS_PER_CHAPTER, kills - tally.kills)
+        kind = KINDS[number % len(KINDS)] if lie is None else KINDS[0]
+        chapter = kind(broker, shims, lake, seed + number, events, lie)
+        print(f"chapter {number}: {kind.__name__}", flush=True)
+        todo = min(_number("CHAPTER", 30), kills - tally.kills)
         told = chapter.run(todo, tally, deadline, pace)
         print(f"chapter {number}: lost 0, doubled 0, gold exact: {told}", flush=True)
         broker.delete_topic(chapter.topic)
@@ -55,11 +64,22 @@ def _chapters(broker, shim, folder, seed, lie, tally):
         number += 1
 
 
-def _verdict(tally, shim):
-    print("\n".join(table(shim.points())))
+def _rarely_hit(points):
+    """The points that a long run has not hit often enough."""
+    hits = {p.name: p.hits("before") + p.hits("after") for p in points.values()}
+    return [f"{name} {n}" for name, n in hits.items() if n < HITS]
+
+
+def _verdict(tally, shims):
+    points = merged(shims.values())
+    print("\n".join(table(points)))
+    if tally.kills >= HITS_FROM:
+        print(f"hit fewer than {HITS} times: {', '.join(_rarely_hit(points)) or 'none'}")
     ways = ", ".join(f"{way} {n}" for way, n in sorted(tally.by_way.items()))
+    beside = ", ".join(f"{event} {n}" for event, n in sorted(tally.events.items()))
     share = tally.in_flight / max(1, tally.kills)
     print(f"{tally.kills} kills ({ways}), {math.floor(100 * share)} % with rows in flight")
+    print(f"beside them: {beside or 'nothing'}")
     if tally.kills >= IN_FLIGHT_FROM and share < IN_FLIGHT_SHARE:
         raise Broken(f"only {share:.0%} of the kills had rows in flight: they prove too little")
 
@@ -73,12 +93,13 @@ def run(folder, lie):
         return False
     seed = _number("SEED", random.randrange(1, 1_000_000))
     print(f"SLUICE_CRASH_SEED={seed}, in {folder}", flush=True)
-    shim, tally = Shim(library, folder / "points"), Tally()
+    shims = {name: Shim(library, folder / f"points-{name}") for name in ("one", *HOSTS, GOLD)}
+    tally = Tally()
     with Kafka(folder / "broker", group_min_session_timeout_ms=1000) as broker:
         try:
-            _chapters(broker, shim, folder, seed, lie, tally)
+            _chapters(broker, shims, folder, seed, lie, tally)
             if lie is None:
-                _verdict(tally, shim)
+                _verdict(tally, shims)
         except Broken as error:
             print(f"after kill {tally.kills}, SLUICE_CRASH_SEED={seed}: {error}", flush=True)
             return False

@@ -1,10 +1,44 @@
 """What a kill left in the lake, and whether the lake is right in the end."""
 
 import json
+import re
 
 from tests.lake import readers
 from tests.oracle import check, expect_for_topology
 from tests.support.medallion import TABLES
+
+
+_CLOSED = re.compile(r"sluice-events~[^~]+~(\d+)~(\d+)-(\d+)\.jsonl$")
+
+
+def archive(folder):
+    """The node of bronze-sink that keeps plain files beside the tables."""
+    config = {"table": f"file://{folder}/lake/plain", "format": "jsonl", "compression": "none"}
+    return {
+        "plugin": "bronze-sink",
+        "inputs": ["events"],
+        "commit.interval": "500ms",
+        "config": config,
+    }
+
+
+def _archived(folder, delivered):
+    """What is wrong with the plain files: each record in one, none twice. None: nothing."""
+    closed, offsets = {}, {}
+    for path in sorted((folder / "lake" / "plain").glob("sluice-*")):
+        partition, first, following = map(int, _CLOSED.search(path.name).groups())
+        closed.setdefault(partition, []).append((first, following))
+        with path.open() as lines:
+            offsets.setdefault(partition, []).extend(json.loads(line)["offset"] for line in lines)
+    for partition, (first, following) in delivered.items():
+        place = first
+        for begin, end in sorted(closed.get(partition, [])):
+            if begin != place:
+                return f"partition {partition}: files end at {place} and go on at {begin}"
+            place = end
+        if place != following or sorted(offsets[partition]) != [*range(first, following)]:
+            return f"partition {partition}: the files end at {place}, the topic at {following}"
+    return None
 
 
 class Positions:
@@ -56,6 +90,8 @@ def wrong(medallion, delivered):
         "late": check.late(answer, "per_country", tables["late"]),
         "counts": _counted(answer, tables),
     }
+    if (medallion.folder / "lake" / "plain").exists():
+        found["archive"] = _archived(medallion.folder, delivered)
     told = (
         f"{answer.records} records = {len(answer.silver)} in silver + {len(answer.rejected)} rejected"
         f" + {len(answer.duplicates)} duplicates; gold {tables['gold'].num_rows} windows, "

@@ -13,6 +13,8 @@ from tests.support.servers import ROOT
 
 _ROW = struct.Struct("48s7Q")  # struct row of preload.c
 _CONSUMED = struct.Struct("64q")  # behind the rows
+_ORDER = struct.Struct("Q88s")  # struct order, behind that
+_BEHIND = _CONSUMED.size + _ORDER.size
 SIDES = ("before", "after")
 ACTIONS = ("kill", "power", "stop")
 # What changes files; of these, what lib/store calls has to be interposed.
@@ -32,6 +34,11 @@ class Point:
 
     def hits(self, side):
         return sum(self.fired[side, action] for action in ACTIONS)
+
+    def add(self, other):
+        self.reached += other.reached
+        for key, n in other.fired.items():
+            self.fired[key] += n
 
 
 class Shim:
@@ -60,7 +67,7 @@ class Shim:
             return {}
         found = {}
         keys = [(side, action) for side in SIDES for action in ACTIONS]
-        rows = self.counts.read_bytes()[: -_CONSUMED.size]
+        rows = self.counts.read_bytes()[:-_BEHIND]
         for name, reached, *fired in _ROW.iter_unpack(rows):
             if reached:
                 text = name.rstrip(b"\0").decode()
@@ -71,14 +78,24 @@ class Shim:
         """To be called before a process starts."""
         if self.counts.exists():
             with open(self.counts, "r+b") as file:
-                file.seek(-_CONSUMED.size, 2)
+                file.seek(-_BEHIND, 2)
                 file.write(bytes(_CONSUMED.size))
+
+    def arm(self, at):
+        """The process that runs is to end there, counted from now on. It must have begun."""
+        with open(self.counts, "r+b", buffering=0) as file:
+            file.seek(-_ORDER.size, 2)
+            number, _ = _ORDER.unpack(file.read(_ORDER.size))
+            file.seek(-_ORDER.size + 8, 2)
+            file.write("{} {} {} {}".format(*at).encode().ljust(_ORDER.size - 8, b"\0"))
+            file.seek(-_ORDER.size, 2)
+            file.write(struct.pack("Q", number + 1))
 
     def consumed(self):
         """Partition to the next offset that the process would have read."""
         if not self.counts.exists():
             return {}
-        following = _CONSUMED.unpack(self.counts.read_bytes()[-_CONSUMED.size :])
+        following = _CONSUMED.unpack(self.counts.read_bytes()[-_BEHIND : -_ORDER.size])
         return {p: offset for p, offset in enumerate(following) if offset > 0}
 
 
@@ -100,6 +117,18 @@ def defined(library):
 def not_interposed(library, store_archive=ROOT / "build" / "lib" / "libsl_store.a"):
     """Calls that change files and that lib/store makes past the shim."""
     return sorted(undefined(store_archive, CHANGING) - defined(library))
+
+
+def merged(shims):
+    """The points of several shims, added up."""
+    found = {}
+    for shim in shims:
+        for name, point in shim.points().items():
+            if name in found:
+                found[name].add(point)
+            else:
+                found[name] = point
+    return dict(sorted(found.items()))
 
 
 def table(points):

@@ -5,9 +5,11 @@
  *
  *   SLUICE_CRASH_FOLDER  the folder; everything else is passed through
  *   SLUICE_CRASH_COUNTS  a file of `struct row`s, shared by all runs, which the shim adds to;
- * behind them how far the process has read (consumed.c) SLUICE_CRASH_AT      "CALL KIND
- * before|after N kill|power|stop"; unset: only count SLUICE_CRASH_SEED    of what a power cut takes
- * away SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
+ *                        behind them how far the process has read (consumed.c), and a plan for the
+ *                        process that runs already
+ *   SLUICE_CRASH_AT      "CALL KIND before|after N kill|power|stop"; unset: only count
+ *   SLUICE_CRASH_SEED    of what a power cut takes away
+ *   SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
  *                        fsyncs do nothing. To see that the tests find out.
  */
 #include "preload.h"
@@ -76,13 +78,21 @@ static char root[PATH_MAX];
 static struct row *rows;
 static bool lie_replace, lie_sync_files, lie_sync_folders;
 static struct {
+    pthread_mutex_t lock;
     char name[48];
     enum side side;
     enum action action;
     long n;
+    long seen;
     unsigned seed;
-    atomic_long seen;
-} plan;
+    uint64_t order; /* the one that it comes from */
+} plan = {.lock = PTHREAD_MUTEX_INITIALIZER};
+/* In the shared file, behind the rest: a plan for the process that runs, with a number that the
+ * harness raises once the text is there. */
+static struct order {
+    atomic_uint_fast64_t number;
+    char text[88];
+} * order;
 static atomic_uchar fd_kinds[MAX_FD];
 /* Held for reading around each call that changes something, for writing by the power cut. */
 static pthread_rwlock_t going_on = PTHREAD_RWLOCK_INITIALIZER;
@@ -99,7 +109,8 @@ static void *next(const char *name) {
 static void map_rows(const char *path) {
     int fd = real.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     size_t rows_bytes = sizeof(struct row) * CALLS * KINDS;
-    size_t bytes = rows_bytes + CONSUMED_PARTITIONS * sizeof(*consumed_next);
+    size_t consumed_bytes = CONSUMED_PARTITIONS * sizeof(*consumed_next);
+    size_t bytes = rows_bytes + consumed_bytes + sizeof(*order);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0) {
         _exit(98);
     }
@@ -109,6 +120,8 @@ static void map_rows(const char *path) {
         _exit(98);
     }
     consumed_next = (atomic_int_fast64_t *)((char *)rows + rows_bytes);
+    order = (struct order *)((char *)rows + rows_bytes + consumed_bytes);
+    plan.order = atomic_load(&order->number); /* not for us */
 }
 
 static void parse_plan(const char *text) {
@@ -121,6 +134,21 @@ static void parse_plan(const char *text) {
     plan.action = strcmp(action, "kill") == 0    ? ACTION_KILL
                   : strcmp(action, "power") == 0 ? ACTION_POWER
                                                  : ACTION_STOP;
+    plan.seen = 0;
+}
+
+/* Is this the moment? */
+static bool is_due(const struct row *row, enum side side) {
+    pthread_mutex_lock(&plan.lock);
+    uint64_t number = atomic_load(&order->number);
+    if (number != plan.order) {
+        plan.order = number;
+        parse_plan(order->text);
+    }
+    bool due = plan.action != ACTION_NONE && side == plan.side &&
+               strcmp(row->name, plan.name) == 0 && ++plan.seen == plan.n;
+    pthread_mutex_unlock(&plan.lock);
+    return due;
 }
 
 static void start(void) {
@@ -188,8 +216,7 @@ static void pass(enum call call, enum kind kind, enum side side) {
         pthread_rwlock_rdlock(&going_on);
         pthread_rwlock_unlock(&going_on);
     }
-    if (plan.action != ACTION_NONE && side == plan.side && strcmp(row->name, plan.name) == 0 &&
-        atomic_fetch_add(&plan.seen, 1) + 1 == plan.n) {
+    if (is_due(row, side)) {
         fire(row);
     }
     errno = code;

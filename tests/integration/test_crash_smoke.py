@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from tests.crash.chapter import Chapter, Tally
+from tests.crash.chapter import Tally
+from tests.crash.one import OneProcess
 from tests.crash.points import Shim, not_interposed
 from tests.support import sluice
 
@@ -27,6 +28,7 @@ def test_the_shim_sees_every_call_of_the_store_that_changes_files():
 
 def test_kills_and_power_cuts_at_durable_steps_lose_and_double_nothing(broker, shim, tmp_path):
     tally = Tally()
-    Chapter(broker, shim, tmp_path / "lake", SEED, RECORDS).run(KILLS, tally, math.inf, 1.2)
+    chapter = OneProcess(broker, {"one": shim}, tmp_path / "lake", SEED, RECORDS)
+    chapter.run(KILLS, tally, math.inf, 1.2)
     assert tally.kills == KILLS
     assert sum(p.hits(s) for p in shim.points().values() for s in ("before", "after")) > 0

@@ -1,0 +1,195 @@
+"""A chapter in which several hosts share the work, come and go, and are killed.
+
+Three processes with host names of their own share bronze, silver and the quarantine: one consumer
+group, one set of tables, one state store. A fourth runs gold as a pipeline of its own, since an
+aggregation needs all partitions. Each of them is started anew when it was killed, as a member that
+the group still knows. Beside kills: a host leaves and joins again, a host is stopped for longer than
+its session and goes on, the broker is killed and comes back.
+"""
+
+import signal
+import time
+
+from tests.crash import lake
+from tests.crash.chapter import Broken, Chapter, stopped
+from tests.support import sluice
+from tests.support.servers import wait_for
+
+HOSTS = ("a", "b", "c")
+GOLD = "gold"
+SESSION_MS = 2000
+GROUP = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 300}
+LEAVE_LIMIT_S = 60
+POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
+RANDOM_S = 1.5
+RANDOM_SHARE = 0.25
+STOP_SHARE = 0.2  # of the points before a name is given
+# Of all rounds, those with something else before the kill.
+EVENTS = (("leave", 0.06), ("stop", 0.06), ("broker", 0.02))
+NAMING = ("renameat2", "rename", "link")
+
+
+class Slot:
+    """A host with its process."""
+
+    def __init__(self, name, path, shim):
+        self.name, self.path, self.shim = name, path, shim
+        self.process = None
+        self.started = 0.0
+
+
+class Hosts(Chapter):
+    """`shims` count the points of each host."""
+
+    def __init__(self, broker, shims, folder, seed, records, lie=None):
+        super().__init__(broker, folder, seed, records, lie)
+        self.slots = [Slot(h, self._front(h), shims[h]) for h in HOSTS]
+        self.slots.append(Slot(GOLD, self._gold(), shims[GOLD]))
+        self.positions = lake.Positions(self.medallion())
+        self.fresh = [*self.slots]  # those that have not run yet
+
+    def _front(self, host):
+        medallion = self.medallion("front").without("per_country")
+        config = medallion.document["sources"]["events"]["config"]
+        config |= GROUP | {"group.instance.id": f"{self.topic}-{host}"}
+        medallion.path = self.folder / f"front-{host}.json"
+        return medallion.write()
+
+    def _gold(self):
+        medallion = self.medallion(GOLD).without("bronze", "silver_tbl", "quarantine")
+        medallion.document["sources"]["events"]["config"] |= GROUP
+        return medallion.write()
+
+    def to_the_end(self):
+        for slot in (self.slots[0], self.slots[-1]):
+            yield slot.path, slot.shim.environment(self.folder)
+
+    def leave(self):
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.__exit__()
+                slot.process = None
+
+    # ---- one round ----
+
+    def round(self, tally):
+        if self.fresh:
+            self._make_folders(self.fresh.pop(0), tally)
+            return
+        for slot in self.slots:
+            if slot.process is None:
+                self._start(slot)
+        self._let_something_happen(tally)
+        slot = self.rng.choice(self.slots)
+        at = self._plan(slot, tally)
+        if at is None:
+            self.pass_time(slot.process, self.rng.uniform(0.05, RANDOM_S))
+            self._kill(slot, f"random {slot.name}", tally)
+            return
+        name, side, n, action = at
+        slot.shim.arm(at)
+        if self._reached(slot, action):
+            self._kill(slot, f"{action} {slot.name} {side} {name}, number {n}", tally)
+        else:
+            tally.miss(name, side)
+            way = f"random {slot.name} where {name} was not reached {n} times"
+            self._kill(slot, way, tally)
+
+    def _make_folders(self, slot, tally):
+        """Folders are made by the first processes only."""
+        chosen = self.choose(slot.shim, tally, lambda point: point.name.startswith("mkdir "))
+        name, side, _ = chosen or ("mkdir table-folder", "before", 1)
+        self._start(slot, (name, side, 1, "kill"))
+        self._wait(slot.process.ended, POINT_LIMIT_S)
+        self._kill(slot, f"kill {slot.name} {side} {name}", tally)
+
+    def _start(self, slot, at=None):
+        slot.shim.forget_consumed()
+        env = slot.shim.environment(self.folder, at, self.rng.randrange(1, 2**31))
+        lanes = self.rng.randint(1, 2)
+        arguments = ("run", "--json", "--set", f"lanes={lanes}", slot.path)
+        slot.process = sluice.Process(*arguments, env=env)
+        slot.started = time.monotonic()
+
+    def _plan(self, slot, tally):
+        """A power cut takes away names that other hosts have made durable, so only the one that
+        is alone with its tables has them."""
+        if self.rng.random() < RANDOM_SHARE:
+            return None
+        chosen = self.choose(slot.shim, tally, lambda p: not p.name.startswith("mkdir "))
+        if chosen is None:
+            return None
+        name, side, _ = chosen
+        n = self.rng.randint(1, 3)
+        if side == "before" and name.split()[0] in NAMING and self.rng.random() < STOP_SHARE:
+            return name, side, n, "stop"
+        power = slot.name == GOLD and self.rng.random() < 0.4
+        return name, side, n, "power" if power else "kill"
+
+    def _reached(self, slot, action):
+        """Waits until the process has come to its point. One that stopped there goes on after its
+        session, for a while."""
+        self._wait(lambda: slot.process.ended() or stopped(slot.process.pid), POINT_LIMIT_S)
+        if action != "stop" or not stopped(slot.process.pid):
+            return slot.process.ended()
+        self._go_on_late(slot)
+        return True
+
+    @staticmethod
+    def _wait(condition, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not condition():
+            time.sleep(0.005)
+
+    def _kill(self, slot, way, tally):
+        if not slot.process.ended():
+            slot.process.signal(signal.SIGKILL)
+        self.killed(slot.process)
+        slot.process.__exit__()
+        slot.process = None
+        in_flight = 0
+        if slot.name != GOLD:
+            in_flight = self.positions.in_flight(slot.shim.consumed())
+        self.tell(tally, way, slot.started, in_flight)
+
+    # ---- what happens beside ----
+
+    def _let_something_happen(self, tally):
+        dice = self.rng.random()
+        for event, share in EVENTS:
+            if dice < share:
+                getattr(self, f"_{event}")()
+                tally.happened(event)
+                return
+            dice -= share
+
+    def _leave(self):
+        """A host leaves as it should, and joins again."""
+        slot = self.rng.choice(self.slots)
+        slot.process.signal(signal.SIGTERM)
+        done = slot.process.wait(LEAVE_LIMIT_S)
+        self.keep_log(done)
+        if done.exit_code not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
+            raise Broken(f"host {slot.name} left with {done.failed_because()}")
+        slot.process.__exit__()
+        self.pass_time(self.slots[0].process, self.rng.uniform(0, 2 * SESSION_MS / 1000))
+        self._start(slot)
+
+    def _stop(self):
+        """A host is stopped at any moment, and goes on."""
+        slot = self.rng.choice(self.slots)
+        slot.process.signal(signal.SIGSTOP)
+        self._go_on_late(slot)
+
+    def _go_on_late(self, slot):
+        """Its session is over meanwhile, and others have its partitions. It goes on, finds that
+        out, and lives."""
+        self._wait(lambda: False, 1.5 * SESSION_MS / 1000)
+        slot.process.signal(signal.SIGCONT)
+        self._wait(slot.process.ended, self.rng.uniform(0.2, 3.0))
+
+    def _broker(self):
+        """The broker dies as by a power cut, and comes back."""
+        self.broker.kill()
+        self.broker.start()
+        wait_for(lambda: self.broker.end_offsets(self.topic), 60, "the broker")

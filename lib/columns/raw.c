@@ -15,7 +15,7 @@ static const struct raw_field {
     [SL_RAW_OFFSET] = {"offset", "l", false},
 };
 
-static sl_error *set_headers(struct ArrowSchema *headers) {
+sl_error *sl_raw_set_headers(struct ArrowSchema *headers) {
     sl_error *error = sl_schema_set_field(headers, 0, "item", "+s", false, 2);
     if (error == NULL) {
         error = sl_schema_set_field(headers->children[0], 0, "key", "u", false, 0);
@@ -36,7 +36,7 @@ sl_error *sl_raw_schema(struct ArrowSchema *out) {
                                     i == SL_RAW_HEADERS ? 1 : 0);
     }
     if (error == NULL) {
-        error = set_headers(out->children[SL_RAW_HEADERS]);
+        error = sl_raw_set_headers(out->children[SL_RAW_HEADERS]);
     }
     if (error != NULL) {
         out->release(out);

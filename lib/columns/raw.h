@@ -11,6 +11,9 @@
 /* Fills `out` (owned by the caller) with the schema of raw records. */
 sl_error *sl_raw_schema(struct ArrowSchema *out);
 
+/* Gives a list field ("+l", one child) the items that headers have. */
+sl_error *sl_raw_set_headers(struct ArrowSchema *headers);
+
 /* Whether `schema` has the raw layout: names and formats in their order. */
 bool sl_raw_is(const struct ArrowSchema *schema);
 

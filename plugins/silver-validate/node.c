@@ -135,24 +135,6 @@ static sl_error *make_rows_schema(sl_node *node) {
     return error != NULL ? error : check_names(out);
 }
 
-sl_error *silver_rejects_schema(struct ArrowSchema *out) {
-    static const struct {
-        const char *name;
-        const char *format;
-        bool nullable;
-    } fields[] = {
-        {"reason", "u", false}, {"path", "u", false},           {"detail", "u", false},
-        {"value", "z", true},   {"topic", "u", false},          {"partition", "i", false},
-        {"offset", "l", false}, {"timestamp", "tsu:UTC", true},
-    };
-    sl_error *error = sl_schema_new_struct(SL_ARRAY_LENGTH(fields), out);
-    for (size_t i = 0; i < SL_ARRAY_LENGTH(fields) && error == NULL; i++) {
-        error =
-            sl_schema_set_field(out, i, fields[i].name, fields[i].format, fields[i].nullable, 0);
-    }
-    return error;
-}
-
 /* ---- deduplication ---- */
 
 static sl_error *resolve_keys(sl_node *node, const sl_list *key) {
@@ -277,8 +259,8 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
 }
 
 static sl_error *node_output_schema(sl_node *node, uint32_t output, struct ArrowSchema *out) {
-    return output == SILVER_OUTPUT_ROWS ? sl_schema_copy(&node->rows_schema, out)
-                                        : silver_rejects_schema(out);
+    /* that of the rejects is the host's */
+    return output == SILVER_OUTPUT_ROWS ? sl_schema_copy(&node->rows_schema, out) : NULL;
 }
 
 static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {

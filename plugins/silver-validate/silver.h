@@ -14,7 +14,7 @@
 #include "json/json.h"
 #include "sluice/plugin.h"
 
-enum { SILVER_OUTPUT_ROWS, SILVER_OUTPUT_REJECTS };
+enum { SILVER_OUTPUT_ROWS, SILVER_OUTPUT_REJECTS /* the host fills it: services->reject */ };
 
 struct silver_dedup_config {
     sl_list key;
@@ -72,9 +72,6 @@ struct silver_piece {
     struct silver_piece_item items[];
 };
 void silver_piece_free(struct silver_piece *piece);
-
-/* The schema of the output `rejects`. */
-sl_error *silver_rejects_schema(struct ArrowSchema *out);
 
 extern const sl_node_ops silver_node_ops;
 extern const sl_task_ops silver_task_ops;

@@ -13,17 +13,6 @@
 #include "base/slots.h"
 #include "columns/raw.h"
 
-enum reject_column {
-    REJECT_REASON,
-    REJECT_PATH,
-    REJECT_DETAIL,
-    REJECT_VALUE,
-    REJECT_TOPIC,
-    REJECT_PARTITION,
-    REJECT_OFFSET,
-    REJECT_TIMESTAMP,
-};
-
 /* One attached stream. */
 struct lane_stream {
     const sl_stream *stream;
@@ -39,7 +28,6 @@ struct sl_task {
     struct silver_expression **computed; /* the task's own: they hold scratch memory */
     size_t n_computed;
     sl_builder rows;
-    sl_builder rejected;
     sl_json_rejects rejects; /* of the batch */
     sl_buffer key;
     sl_slots streams; /* by stream index */
@@ -138,30 +126,17 @@ static bool finish_row(sl_task *task, const struct lane_stream *lane, int64_t ro
            sl_builder_append_i64(column + 2, offset);
 }
 
-static bool append_reject(sl_task *task, const struct lane_stream *lane, const struct raw *raw,
-                          const sl_json_reject *reject) {
-    sl_builder *columns = task->rejected.children;
-    const uint8_t *text = task->rejects.text.data;
-    const char *reason = sl_json_reason_name(reject->reason);
-    int64_t row = reject->row;
-    const int32_t *at = raw->value_offsets;
-    bool value = !sl_array_is_null(raw->values, row);
-    bool time = !sl_array_is_null(raw->timestamps, row);
-    return sl_builder_append_bytes(&columns[REJECT_REASON], reason, strlen(reason)) &&
-           sl_builder_append_bytes(&columns[REJECT_PATH], text + reject->path_at,
-                                   reject->path_bytes) &&
-           sl_builder_append_bytes(&columns[REJECT_DETAIL], text + reject->detail_at,
-                                   reject->detail_bytes) &&
-           (value ? sl_builder_append_bytes(&columns[REJECT_VALUE], raw->value_data + at[row],
-                                            (size_t)(at[row + 1] - at[row]))
-                  : sl_builder_append_null(&columns[REJECT_VALUE])) &&
-           sl_builder_append_bytes(&columns[REJECT_TOPIC], lane->stream->topic,
-                                   lane->topic_bytes) &&
-           sl_builder_append_i64(&columns[REJECT_PARTITION], lane->stream->partition) &&
-           sl_builder_append_i64(&columns[REJECT_OFFSET], raw->offsets[row]) &&
-           (time ? sl_builder_append_i64(&columns[REJECT_TIMESTAMP], raw->times_us[row])
-                 : sl_builder_append_null(&columns[REJECT_TIMESTAMP])) &&
-           sl_builder_append_struct(&task->rejected);
+static sl_error *reject(sl_task *task, const sl_batch *batch, const sl_json_reject *from) {
+    const char *text = (const char *)task->rejects.text.data;
+    const char *reason = sl_json_reason_name(from->reason);
+    const sl_reject why = {.struct_bytes = sizeof(why),
+                           .reason = reason,
+                           .reason_bytes = strlen(reason),
+                           .path = text + from->path_at,
+                           .path_bytes = from->path_bytes,
+                           .detail = text + from->detail_at,
+                           .detail_bytes = from->detail_bytes};
+    return task->services->reject(task->self, batch, from->row, &why);
 }
 
 static sl_error *decode_row(sl_task *task, const struct raw *raw, int64_t row, bool *accepted) {
@@ -262,16 +237,11 @@ static sl_error *take_rows(sl_task *task, const struct lane_stream *lane, const 
             return error;
         }
     }
-    for (size_t i = 0; i < task->rejects.n; i++) {
-        if (!append_reject(task, lane, raw, &task->rejects.items[i])) {
-            return sl_error_no_memory();
-        }
-    }
     return NULL;
 }
 
 /* Sends what was built; without rows only how far the stream has come. */
-static sl_error *emit(sl_task *task, uint32_t output, sl_builder *builder, const sl_batch *batch) {
+static sl_error *emit_rows(sl_task *task, const sl_batch *batch) {
     struct ArrowArray columns;
     sl_emission emission = {
         .struct_bytes = sizeof(emission),
@@ -281,14 +251,14 @@ static sl_error *emit(sl_task *task, uint32_t output, sl_builder *builder, const
         .next_offset = batch->next_offset,
         .max_event_time_us = SL_EVENT_TIME_NONE,
     };
-    if (builder->length > 0) {
-        sl_error *error = sl_builder_finish(builder, &columns);
+    if (task->rows.length > 0) {
+        sl_error *error = sl_builder_finish(&task->rows, &columns);
         if (error != NULL) {
             return error;
         }
         emission.columns = &columns;
     }
-    return task->services->emit(task->self, output, &emission);
+    return task->services->emit(task->self, SILVER_OUTPUT_ROWS, &emission);
 }
 
 static void count(sl_task *task, const sl_batch *batch, int64_t rows, int64_t duplicates) {
@@ -322,7 +292,6 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
     struct ArrowArray *const *columns = batch->columns->children;
     int64_t duplicates = 0;
     sl_builder_clear(&task->rows);
-    sl_builder_clear(&task->rejected);
     sl_json_rejects_clear(&task->rejects);
     if (batch->rows > 0) {
         struct raw raw = {
@@ -341,9 +310,14 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
             return error;
         }
     }
+    for (size_t i = 0; i < task->rejects.n; i++) {
+        sl_error *error = reject(task, batch, &task->rejects.items[i]);
+        if (error != NULL) {
+            return error;
+        }
+    }
     count(task, batch, task->rows.length, duplicates);
-    sl_error *error = emit(task, SILVER_OUTPUT_ROWS, &task->rows, batch);
-    return error != NULL ? error : emit(task, SILVER_OUTPUT_REJECTS, &task->rejected, batch);
+    return emit_rows(task, batch);
 }
 
 /* ---- streams and flushes ---- */
@@ -416,22 +390,8 @@ static void task_close(sl_task *task) {
     sl_json_decoder_free(task->decoder);
     sl_json_rejects_free(&task->rejects);
     sl_builder_free(&task->rows);
-    sl_builder_free(&task->rejected);
     sl_buffer_free(&task->key);
     free(task);
-}
-
-static sl_error *make_builders(sl_task *task) {
-    struct ArrowSchema schema;
-    sl_error *error = sl_builder_init(&task->rows, &task->node->rows_schema);
-    if (error == NULL) {
-        error = silver_rejects_schema(&schema);
-    }
-    if (error == NULL) {
-        error = sl_builder_init(&task->rejected, &schema);
-        schema.release(&schema);
-    }
-    return error;
 }
 
 static sl_error *make_expressions(sl_task *task) {
@@ -457,7 +417,7 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     task->self = context->self;
     sl_error *error = sl_json_decoder_new(node->schema, &task->decoder);
     if (error == NULL) {
-        error = make_builders(task);
+        error = sl_builder_init(&task->rows, &node->rows_schema);
     }
     if (error == NULL) {
         error = make_expressions(task);

@@ -202,6 +202,16 @@ static void log_progress(struct progress *p, const struct host_snapshot *s) {
 
 /* ---- the summary ---- */
 
+/* " + 2 duplicate" */
+static void append_dropped(sl_buffer *out, const struct snapshot_node *node,
+                           const char *separator) {
+    for (size_t i = 0; i < node->n_dropped; i++) {
+        (void)sl_buffer_append_text(out, separator);
+        number_count(out, node->dropped[i].rows);
+        (void)sl_buffer_printf(out, " %s", node->dropped[i].reason);
+    }
+}
+
 /* "9 rows in = 7 out + 2 rejects" where rows pass on; "9 rows in; 3 out" where they are summed up.
  */
 static void append_flow(sl_buffer *out, const struct snapshot_node *node) {
@@ -219,11 +229,7 @@ static void append_flow(sl_buffer *out, const struct snapshot_node *node) {
         number_count(out, output->rows);
         (void)sl_buffer_printf(out, " %s", output->name[0] == 0 ? "out" : output->name);
     }
-    for (size_t i = 0; i < node->n_dropped; i++) {
-        (void)sl_buffer_append_text(out, " + ");
-        number_count(out, node->dropped[i].rows);
-        (void)sl_buffer_printf(out, " %s", node->dropped[i].reason);
-    }
+    append_dropped(out, node, " + ");
 }
 
 static void append_rows(sl_buffer *out, const struct host_snapshot *s,
@@ -232,7 +238,7 @@ static void append_rows(sl_buffer *out, const struct host_snapshot *s,
         append_flow(out, node);
     } else {
         bool source = node->kind == TOPOLOGY_SOURCE;
-        int64_t rows = source ? rows_given(node) : rows_taken(node);
+        int64_t rows = source ? rows_given(node) : rows_taken(node) - rows_dropped(node);
         number_count(out, rows);
         if (source) {
             (void)sl_buffer_append_text(out, " rows read, ");
@@ -244,6 +250,9 @@ static void append_rows(sl_buffer *out, const struct host_snapshot *s,
         }
         number_count(out, per_second(rows, s->elapsed_us));
         (void)sl_buffer_append_text(out, "/s");
+        if (node->kind == TOPOLOGY_SINK) {
+            append_dropped(out, node, ", ");
+        }
     }
     int64_t replayed = 0;
     for (size_t i = 0; i < node->n_inputs; i++) {

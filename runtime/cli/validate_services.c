@@ -116,6 +116,15 @@ static void service_dropped(sl_object *self, const sl_stream *stream, const char
     (void)rows;
 }
 
+static sl_error *service_reject(sl_object *self, const sl_batch *batch, int64_t row,
+                                const sl_reject *why) {
+    (void)self;
+    (void)batch;
+    (void)row;
+    (void)why;
+    return not_now();
+}
+
 static void service_hold(sl_object *self, size_t bytes) {
     (void)self;
     (void)bytes;
@@ -270,4 +279,5 @@ const sl_services validate_services = {
     .metric_add = service_metric_change,
     .metric_set = service_metric_change,
     .fail = service_fail,
+    .reject = service_reject,
 };

@@ -5,6 +5,7 @@
 #include "delivery/cycle.h"
 #include "delivery/keeper.h"
 #include "delivery/stream.h"
+#include "lane/rejects.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,7 @@ static void free_tasks(struct host_node *node) {
         free(task->flushed_to);
         free(task->taken.items);
         free(task->flushed.items);
+        rejects_free(task->rejects);
     }
     free(node->tasks);
 }

@@ -21,6 +21,7 @@ struct lane_task;
 struct stream;
 struct reader;
 struct batch;
+struct rejects;
 
 enum object_kind { OBJECT_NODE, OBJECT_TASK };
 
@@ -117,6 +118,7 @@ struct lane_task {
     _Atomic int64_t *rows_out; /* by output */
     _Atomic int64_t *bytes_out;
     struct dropped_rows dropped[DROPPED_REASONS_MAX];
+    struct rejects *rejects; /* NULL: none so far */
     /* the positions that its input moves */
     struct reader **readers;
     size_t n_readers;

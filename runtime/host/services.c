@@ -5,6 +5,7 @@
 #include "host/batch.h"
 #include "host/run.h"
 #include "lane/lane.h"
+#include "lane/rejects.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,6 +110,11 @@ static sl_error *forward(sl_object *self, uint32_t output, const sl_batch *batch
 static void dropped(sl_object *self, const sl_stream *stream, const char *reason, int64_t rows) {
     (void)stream;
     task_dropped(object_task(self), reason, rows);
+}
+
+static sl_error *reject(sl_object *self, const sl_batch *batch, int64_t row,
+                        const sl_reject *why) {
+    return rejects_add(object_task(self), batch, row, why);
 }
 
 static void hold(sl_object *self, size_t bytes) {
@@ -484,6 +490,7 @@ const sl_services *host_services(void) {
         .metric_add = metric_add,
         .metric_set = metric_set,
         .fail = fail,
+        .reject = reject,
     };
     return &services;
 }

@@ -6,6 +6,7 @@
 #include "delivery/stream.h"
 #include "host/run.h"
 #include "lane/lane.h"
+#include "lane/rejects.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,11 @@ static sl_error *process(struct lane_task *task, uint32_t input, struct batch *b
     struct object_clock clock = object_enter(&task->object);
     sl_error *error = node->task_ops->process(task->plugin, input, &batch->pub);
     object_leave(&task->object, clock);
+    if (error == NULL) {
+        error = rejects_settle(task, &batch->pub);
+    } else {
+        rejects_forget(task);
+    }
     task->current = NULL;
     return error;
 }
@@ -169,7 +175,9 @@ static bool take(struct lane_task *task, uint32_t input, struct reader *reader,
         back_off(task, edge, batch, error);
         return false;
     }
-    if (error != NULL) {
+    if (error != NULL && sl_error_is(error, SL_ERROR_RECORD)) {
+        task_fail(task, error); /* it names the record */
+    } else if (error != NULL) {
         const sl_stream *stream = batch->pub.stream;
         task_fail(task,
                   sl_error_wrap(error, "at %s partition %d offsets %lld to %lld", stream->topic,

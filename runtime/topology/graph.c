@@ -4,6 +4,9 @@
 #include "topology/faults.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "columns/rejects.h"
 
 size_t topology_node_outputs(const struct topology_node *node) {
     size_t n = 0;
@@ -17,6 +20,16 @@ size_t topology_node_outputs(const struct topology_node *node) {
         n++;
     }
     return n;
+}
+
+uint32_t topology_rejects_output(const struct topology_node *node) {
+    size_t n = topology_node_outputs(node);
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(node->role->outputs[i], SL_REJECT_OUTPUT) == 0) {
+            return (uint32_t)i;
+        }
+    }
+    return 0;
 }
 
 uint32_t topology_node_flags(const struct topology_node *node) {
@@ -58,6 +71,12 @@ static sl_error *collect_schemas(struct graph *graph, size_t index) {
         sl_error *error = spec->role->node->output_schema(node->node, (uint32_t)i, schema);
         if (error != NULL) {
             return error;
+        }
+        if (schema->release == NULL && strcmp(node->output_names[i], SL_REJECT_OUTPUT) == 0) {
+            error = sl_rejects_schema(spec->plugin->descriptor.name, schema);
+            if (error != NULL) {
+                return error;
+            }
         }
         if (schema->release == NULL || schema->format == NULL ||
             strcmp(schema->format, "+s") != 0) {

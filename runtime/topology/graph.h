@@ -57,6 +57,8 @@ static inline const struct ArrowSchema *graph_edge_schema(const struct graph *gr
 /* Number of outputs of a node: its role's list, or one for sources and transforms, none for sinks.
  */
 size_t topology_node_outputs(const struct topology_node *node);
+/* The output on which it rejects records (SL_REJECT_OUTPUT), 0: none. */
+uint32_t topology_rejects_output(const struct topology_node *node);
 /* The role's flags as far as they hold under the node's config, which must be a good one. */
 uint32_t topology_node_flags(const struct topology_node *node);
 /* Name of an output; "" for the first. */

@@ -13,6 +13,10 @@ const char *const topology_later_when_full[] = {"detach", "drop_newest", "drop_o
 /* Indexes are enum topology_when_full's. */
 static const char *const when_full_names[] = {[TOPOLOGY_BLOCK] = "block", NULL};
 
+/* Indexes are enum topology_tolerance's. */
+static const char *const tolerance_names[] = {
+    [TOPOLOGY_TOLERATE_NONE] = "none", [TOPOLOGY_TOLERATE_ALL] = "all", NULL};
+
 #define DURATION_KEY(key, owner, field, default_value, lowest, highest, text)                      \
     {                                                                                              \
         .name = key, .type = SL_OPTION_DURATION, .flags = SL_OPTION_RANGE,                         \
@@ -36,6 +40,19 @@ static const char *const when_full_names[] = {[TOPOLOGY_BLOCK] = "block", NULL};
         .name = key, .type = SL_OPTION_JSON, .flags = (flag), .offset = offsetof(owner, field),    \
         .doc = text                                                                                \
     }
+
+#define BOOL_KEY(key, owner, field, text)                                                          \
+    { .name = key, .type = SL_OPTION_BOOL, .offset = offsetof(owner, field), .doc = text }
+#define ERROR_KEYS(owner)                                                                          \
+    {.name = TOPOLOGY_KEY_TOLERANCE,                                                               \
+     .type = SL_OPTION_ENUM,                                                                       \
+     .offset = offsetof(owner, errors.tolerance),                                                  \
+     .enum_names = tolerance_names,                                                                \
+     .doc = "a record at fault: all goes on, none stops the node; absent: all where the node "     \
+            "has an output \"rejects\", else none"},                                               \
+        BOOL_KEY(TOPOLOGY_KEY_LOG, owner, errors.log, "each rejected record is logged"),           \
+        BOOL_KEY(TOPOLOGY_KEY_LOG_MESSAGES, owner, errors.log_messages,                            \
+                 "the log of a rejected record shows its key and value")
 
 const sl_option topology_top_keys[] = {
     {.name = "$schema",
@@ -79,6 +96,7 @@ const sl_option topology_top_keys[] = {
                  "time between commits of a sink or a stateful transform"),
     BUFFER_KEY(struct top_keys, "32MiB", "bound of the memory that waits on one input"),
     WHEN_FULL_KEY(struct top_keys, "block"),
+    ERROR_KEYS(struct top_keys),
     JSON_KEY("sources", struct top_keys, sources, SL_OPTION_REQUIRED, "an object of named sources"),
     JSON_KEY("transforms", struct top_keys, transforms, 0, "an object of named transforms"),
     JSON_KEY("sinks", struct top_keys, sinks, SL_OPTION_REQUIRED, "an object of named sinks"),
@@ -104,6 +122,7 @@ static const sl_option reader_keys[] = {
                  "time between commits of this node"),
     BUFFER_KEY(struct node_keys, NULL, "bound of the memory that waits on each of its inputs"),
     WHEN_FULL_KEY(struct node_keys, NULL),
+    ERROR_KEYS(struct node_keys),
     {.name = NULL},
 };
 

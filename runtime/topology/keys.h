@@ -9,6 +9,13 @@
 
 #include "sluice/option.h"
 
+/* Where the keys are absent the top's hold; see nodes.c. */
+struct error_keys {
+    int32_t tolerance;
+    int32_t log;
+    int32_t log_messages;
+};
+
 struct top_keys {
     const char *schema; /* for editors; nothing here reads it */
     const char *pipeline;
@@ -22,6 +29,7 @@ struct top_keys {
     int64_t commit_interval_us;
     int64_t buffer_bytes;
     int32_t when_full;
+    struct error_keys errors;
     /* what the loader reads from the document itself */
     const char *sources;
     const char *transforms;
@@ -37,7 +45,11 @@ struct node_keys {
     int64_t commit_interval_us;
     int64_t buffer_bytes;
     int32_t when_full;
+    struct error_keys errors;
 };
+#define TOPOLOGY_KEY_TOLERANCE "errors.tolerance"
+#define TOPOLOGY_KEY_LOG "errors.log.enable"
+#define TOPOLOGY_KEY_LOG_MESSAGES "errors.log.include.messages"
 /* By kind: a source has neither inputs nor what belongs to them. */
 const sl_option *topology_node_keys(enum topology_kind kind);
 

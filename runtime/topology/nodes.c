@@ -2,6 +2,7 @@
  * Nodes and sections: each member of "sources", "transforms" and "sinks" becomes a draft with its
  * plugin, its role and its parsed config. Inputs are only picked up here; wiring.c reads them.
  */
+#include "topology/graph.h"
 #include "topology/loader.h"
 
 #define MAX_NODE_NAME_BYTES 64
@@ -182,6 +183,27 @@ static void read_config(struct loader *loader, struct draft *draft) {
     draft->good_config = node->config != NULL && topology_faults_errors(loader->faults) == errors;
 }
 
+/* The node's own key, else the top's, else `otherwise`. */
+static int32_t either(const struct loader *loader, const struct draft *draft, const char *key,
+                      int32_t own, int32_t top, int32_t otherwise) {
+    return json_member(draft->value, key) != NULL   ? own
+           : json_member(loader->root, key) != NULL ? top
+                                                    : otherwise;
+}
+
+static void settle_errors(const struct loader *loader, struct draft *draft) {
+    const struct error_keys *own = &draft->keys.errors;
+    const struct error_keys *top = &loader->top.errors;
+    struct topology_node *node = &draft->node;
+    bool rejects = node->role != NULL && topology_rejects_output(node) > 0;
+    node->tolerance = (enum topology_tolerance)either(
+        loader, draft, TOPOLOGY_KEY_TOLERANCE, own->tolerance, top->tolerance,
+        rejects ? TOPOLOGY_TOLERATE_ALL : TOPOLOGY_TOLERATE_NONE);
+    node->errors_log = either(loader, draft, TOPOLOGY_KEY_LOG, own->log, top->log, 0) != 0;
+    node->errors_log_messages = either(loader, draft, TOPOLOGY_KEY_LOG_MESSAGES, own->log_messages,
+                                       top->log_messages, 0) != 0;
+}
+
 static void pick_inputs(struct loader *loader, struct draft *draft) {
     const struct json_value *inputs = json_member(draft->value, "inputs");
     draft->broken_inputs = inputs == NULL;
@@ -232,6 +254,7 @@ static void read_node(struct loader *loader, struct draft *draft) {
     draft->has_when_full = json_member(draft->value, "when_full") != NULL;
     draft->node.commit_interval_us =
         keys->commit_interval_us != 0 ? keys->commit_interval_us : loader->top.commit_interval_us;
+    settle_errors(loader, draft);
     read_config(loader, draft);
     pick_inputs(loader, draft);
 }

@@ -27,6 +27,9 @@ enum topology_when_full {
     TOPOLOGY_DROP_OLDEST
 };
 
+/* What a node does with a record that is at fault. */
+enum topology_tolerance { TOPOLOGY_TOLERATE_NONE, TOPOLOGY_TOLERATE_ALL };
+
 /* One input of a node: an edge of the graph. */
 struct topology_edge {
     size_t from;      /* index of the node that emits */
@@ -51,6 +54,9 @@ struct topology_node {
     int line; /* of the config in the file, or of the node when it has none; 0: none */
     int column;
     int64_t commit_interval_us;
+    enum topology_tolerance tolerance;
+    bool errors_log;          /* each rejected record is logged, */
+    bool errors_log_messages; /* with its key and value */
     struct topology_edge *inputs;
     size_t n_inputs;
 };

@@ -297,6 +297,41 @@ static void warn_unread(struct loader *loader) {
     }
 }
 
+static bool is_read(const struct loader *loader, size_t from, uint32_t output) {
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        const struct draft *d = &loader->drafts[i];
+        for (size_t k = 0; k < d->n_edges; k++) {
+            if (d->edges[k].from == from && d->edges[k].output == output) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void warn_lost_rejects(struct loader *loader) {
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        const struct draft *d = &loader->drafts[i];
+        const char *name = d->node.name;
+        uint32_t output = topology_rejects_output(&d->node);
+        if (d->node.tolerance == TOPOLOGY_TOLERATE_NONE) {
+            continue;
+        }
+        if (output == 0 && d->node.kind != TOPOLOGY_SOURCE) {
+            topology_warning_add(loader->faults, d->value->key_place, d->path,
+                                 "\"errors.tolerance\" is \"all\": a record that \"%s\" cannot "
+                                 "take is counted, logged and lost",
+                                 name);
+        } else if (output != 0 && d->n_readers > 0 && !is_read(loader, i, output)) {
+            topology_warning_add(loader->faults, d->value->key_place, d->path,
+                                 "nothing reads \"%s.rejects\": a record that \"%s\" rejects is "
+                                 "counted and lost; read it with a sink, or set "
+                                 "\"errors.tolerance\": \"none\"",
+                                 name, name);
+        }
+    }
+}
+
 /* Flags of a draft as far as they are known to hold. */
 static uint32_t known_flags(const struct draft *draft) {
     const sl_role *role = draft->node.role;
@@ -334,6 +369,7 @@ void loader_wire(struct loader *loader) {
     find_cycles(loader);
     if (topology_faults_errors(loader->faults) == 0) {
         warn_unread(loader);
+        warn_lost_rejects(loader);
     }
     check_state(loader);
 }

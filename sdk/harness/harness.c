@@ -640,6 +640,11 @@ int sl_harness_paused(const sl_harness *harness) {
 
 /* ---- looking ---- */
 
+size_t sl_harness_rejects(const sl_harness *harness, const char **last) {
+    *last = harness->last_reject;
+    return harness->rejects;
+}
+
 void sl_harness_advance(sl_harness *harness, int64_t us) {
     harness->now_us += us;
 }

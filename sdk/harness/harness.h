@@ -95,6 +95,9 @@ sl_error *sl_harness_flush(sl_harness *harness, int64_t limit_ms);
 /* Whether the task said "not now". */
 int sl_harness_paused(const sl_harness *harness);
 
+/* Records that the task rejected so far, and why the last one was: "reason path detail". */
+size_t sl_harness_rejects(const sl_harness *harness, const char **last);
+
 /* Moves the virtual clock; due timers fire in the next run. */
 void sl_harness_advance(sl_harness *harness, int64_t us);
 /* The value of a metric, summed over objects; -1 when nobody made it. */

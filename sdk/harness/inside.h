@@ -134,6 +134,8 @@ struct sl_harness {
     size_t n_captured;
     size_t captured_capacity;
     struct batch *live;
+    size_t rejects;
+    char last_reject[256];
     int violations;
     uint32_t next_index;
 };

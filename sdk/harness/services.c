@@ -285,6 +285,19 @@ static sl_error *forward(sl_object *self, uint32_t output, const sl_batch *batch
     return capture(self->harness, output, outer(batch));
 }
 
+static sl_error *reject(sl_object *self, const sl_batch *batch, int64_t row, const sl_reject *why) {
+    sl_harness *harness = self->harness;
+    if (row < 0 || row >= batch->rows) {
+        harness_violation(harness, "row %lld of a batch of %lld is rejected", (long long)row,
+                          (long long)batch->rows);
+    }
+    harness->rejects++;
+    snprintf(harness->last_reject, sizeof(harness->last_reject), "%.*s %.*s %.*s",
+             (int)why->reason_bytes, why->reason, (int)why->path_bytes, why->path,
+             (int)why->detail_bytes, why->detail);
+    return NULL;
+}
+
 static void dropped(sl_object *self, const sl_stream *stream, const char *reason, int64_t rows) {
     (void)stream;
     char name[128];
@@ -412,6 +425,7 @@ const sl_services harness_services = {
     .emit = emit,
     .forward = forward,
     .dropped = dropped,
+    .reject = reject,
     .hold = hold,
     .pause = pause_task,
     .assign = assign,

@@ -119,7 +119,7 @@ END_TEST
 
 START_TEST(versions_and_sizes) {
     parts.plugin.abi_major = 0;
-    bad("built for plugin ABI 0.0");
+    bad("built for plugin ABI 0.");
     parts.plugin.abi_minor = SL_ABI_MINOR + 7;
     bad("upgrade sluice");
     parts.plugin.struct_bytes = 8;

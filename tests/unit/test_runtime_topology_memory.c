@@ -29,7 +29,7 @@ static const char good[] =
     "\"password\":\"pass\",\"wait\":\"2s\",\"size\":\"2MiB\",\"start\":\"latest\"}}},"
     "\"transforms\":{\"t\":{\"plugin\":\"good\",\"inputs\":[{\"from\":\"events\",\"buffer\":4096}],"
     "\"config\":{\"schema\":\"x.json\",\"deduplicate\":{\"within\":\"1m\"},\"names\":{\"a\":[1]},"
-    "\"anything\":{\"b\":null}}}},"
+    "\"anything\":{\"b\":null}},\"errors.tolerance\":\"none\"}},"
     "\"sinks\":{\"a\":{\"plugin\":\"good\",\"inputs\":[\"t.late\"],\"config\":{\"table\":\"t a\"}},"
     "\"b\":{\"plugin\":\"stateful\",\"inputs\":[\"t\",\"events\"]}}}";
 

@@ -8,12 +8,13 @@
  *
  * Changelog
  *   1.0  first version
+ *   1.1  services->reject, the columns of rejects, SL_OPTION_CONTENT and SL_OPTION_TUNING
  */
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H
 
 #define SL_ABI_MAJOR 1
-#define SL_ABI_MINOR 0
+#define SL_ABI_MINOR 1
 
 /* The one symbol that a plugin exports: `const sl_plugin sluice_plugin`. */
 #define SL_PLUGIN_SYMBOL "sluice_plugin"

@@ -65,11 +65,56 @@ typedef struct sl_batch {
 
 /*
  * The columns of a raw record, as sources of records (kafka, file, generator) emit them, in this
- * order: key        binary, nullable     "z" value      binary, nullable     "z"   (null:
- * tombstone) timestamp  timestamp us UTC     "tsu:UTC" headers    list of struct<key: utf8, value:
- * binary nullable>, nullable offset     int64                "l"   strictly ascending
+ * order:
+ *   key        binary, nullable     "z"
+ *   value      binary, nullable     "z"   (null: tombstone)
+ *   timestamp  timestamp us UTC     "tsu:UTC"
+ *   headers    list of struct<key: utf8, value: binary nullable>, nullable
+ *   offset     int64                "l"   strictly ascending
  */
 enum { SL_RAW_KEY, SL_RAW_VALUE, SL_RAW_TIMESTAMP, SL_RAW_HEADERS, SL_RAW_OFFSET, SL_RAW_COLUMNS };
+
+/*
+ * The columns of an output `rejects`: the record as it came, and why it was not taken.
+ *   reason     utf8                 "u"   one of the plugin's own short names: "type", "too_large"
+ *   path       utf8                 "u"   JSON path into the record: "$.tags[3]"
+ *   detail     utf8                 "u"   what was found, what is allowed
+ *   value      binary, nullable     "z"   the record's bytes; of a row without any, the row as JSON
+ *   topic      utf8                 "u"
+ *   partition  int32                "i"
+ *   offset     int64                "l"
+ *   timestamp  timestamp us UTC, nullable  "tsu:UTC"
+ *   key        binary, nullable     "z"
+ *   headers    as of a raw record
+ * The metadata key SL_REJECT_METADATA of the schema names the plugin that rejects.
+ */
+enum {
+    SL_REJECT_REASON,
+    SL_REJECT_PATH,
+    SL_REJECT_DETAIL,
+    SL_REJECT_VALUE,
+    SL_REJECT_TOPIC,
+    SL_REJECT_PARTITION,
+    SL_REJECT_OFFSET,
+    SL_REJECT_TIMESTAMP,
+    SL_REJECT_KEY,
+    SL_REJECT_HEADERS,
+    SL_REJECT_COLUMNS
+};
+#define SL_REJECT_OUTPUT "rejects"
+#define SL_REJECT_METADATA "sluice.rejects"
+
+/* Why a record is not taken; texts need no 0 byte at their end, and are copied. */
+typedef struct sl_reject {
+    uint32_t struct_bytes;
+    uint32_t reserved;
+    const char *reason;
+    size_t reason_bytes;
+    const char *path;
+    size_t path_bytes;
+    const char *detail;
+    size_t detail_bytes;
+} sl_reject;
 
 #ifdef __cplusplus
 }

@@ -139,7 +139,8 @@ typedef struct sl_node_ops {
     sl_error *(*open)(const sl_node_context *context, sl_node **out);
 
     /* Fills `out` (owned by the caller) with the schema of an output of the role. Sources and
-     * transforms. */
+     * transforms. That of an output SL_REJECT_OUTPUT may be left as it is: it is then that of
+     * rejects (batch.h), and filled by services->reject alone. */
     sl_error *(*output_schema)(sl_node *node, uint32_t output, struct ArrowSchema *out);
 
     /* Connects, opens tables; a source calls services->assign from here on. NULL: nothing to do. */
@@ -227,8 +228,8 @@ typedef struct sl_task_ops {
                       sl_poll_state *state);
 
     /* Transforms and sinks: takes one batch (borrowed), in stream order for each stream and input.
-       RECORD errors are the plugin's to turn into rejects; an error here fails the node, RETRIABLE
-       ones are tried again with the same batch. */
+       A record at fault is services->reject's; an error here fails the node, RETRIABLE ones are
+       tried again with the same batch. */
     sl_error *(*process)(sl_task *task, uint32_t input, const sl_batch *batch);
 
     /*

@@ -164,6 +164,17 @@ typedef struct sl_services {
     void (*metric_set)(sl_metric *metric, int64_t value);
     /* The node cannot go on: it stops with this error (moved), others go on. Any thread. */
     void (*fail)(sl_object *self, sl_error *error);
+
+    /* ---- since ABI 1.1 ---- */
+
+    /*
+     * Row `row` of the batch that process is working on is at fault and goes no further. The host
+     * does what errors.tolerance says. `all`: the record is counted, logged (errors.log.enable),
+     * and of a transform with an output SL_REJECT_OUTPUT (whose schema is that of rejects) it
+     * leaves there when process returns; NULL is returned: go on with the next row. `none`: the
+     * answer is an error (RECORD) that says where the record is: return it. Tasks, inside process.
+     */
+    sl_error *(*reject)(sl_object *self, const sl_batch *batch, int64_t row, const sl_reject *why);
 } sl_services;
 
 #ifdef __cplusplus

@@ -155,7 +155,7 @@ static void write_inputs(struct json_out *out, const struct topology *topology,
         json_out_member(out, "from", from->name);
         json_out_member(out, "output", topology_node_output_name(from, edge->output));
         json_out_member_integer(out, "buffer_bytes", edge->buffer_bytes);
-        json_out_member(out, "when_full", "block");
+        json_out_member(out, "when_full", topology_when_full_names[edge->when_full]);
         json_out_end_object(out);
     }
     json_out_end_array(out);

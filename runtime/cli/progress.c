@@ -13,6 +13,7 @@
 #define TERMINAL_INTERVAL_MS 250
 #define LOG_INTERVAL_MS 5000
 #define BAR_CELLS 10
+#define FULL_WORTH_TELLING_US 1000000
 #define YEAR_2000_S INT64_C(946684800)
 
 struct progress {
@@ -155,6 +156,36 @@ static void clip(sl_buffer *line) {
     }
 }
 
+static void append_names(sl_buffer *out, const struct snapshot_input *input) {
+    for (size_t i = 0; i < input->n_holds_back; i++) {
+        const char *between = i == 0 ? "" : i + 1 < input->n_holds_back ? ", " : " and ";
+        (void)sl_buffer_printf(out, "%s%s", between, input->holds_back[i]);
+    }
+}
+
+/* What is full now: who waits for whom is the first thing to know about a slow run. */
+static void append_full(const struct host_snapshot *s, sl_buffer *out) {
+    for (size_t n = 0; n < s->n_nodes; n++) {
+        const struct snapshot_node *node = &s->nodes[n];
+        for (size_t i = 0; i < node->n_inputs; i++) {
+            const struct snapshot_input *input = &node->inputs[i];
+            if (input->n_holds_back == 0) {
+                continue;
+            }
+            (void)sl_buffer_printf(out, "  %s holds back ", node->name);
+            append_names(out, input);
+            (void)sl_buffer_append_text(out, " (");
+            number_bytes(out, input->buffer_bytes);
+            (void)sl_buffer_printf(out, " of %s", input->name);
+            if (input->oldest_us >= 0) {
+                (void)sl_buffer_append_text(out, ", oldest ");
+                number_duration(out, input->oldest_us);
+            }
+            (void)sl_buffer_append_byte(out, ')');
+        }
+    }
+}
+
 static void append_progress(struct progress *p, const struct host_snapshot *s, sl_buffer *out) {
     int64_t rows = rows_read(s);
     number_seconds(out, s->elapsed_us);
@@ -175,6 +206,7 @@ static void append_progress(struct progress *p, const struct host_snapshot *s, s
     }
     (void)sl_buffer_append_text(out, "  ");
     number_bytes(out, s->rss_bytes);
+    append_full(s, out);
 }
 
 static void show_status(struct progress *p, const struct host_snapshot *s) {
@@ -287,6 +319,24 @@ static void append_commits(sl_buffer *out, const struct snapshot_node *node) {
     }
 }
 
+/* Inputs that have been full for long enough to be felt, and what that has cost. */
+static void append_buffers(sl_buffer *out, const struct snapshot_node *node) {
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        const struct snapshot_input *input = &node->inputs[i];
+        if (input->full_us >= FULL_WORTH_TELLING_US) {
+            (void)sl_buffer_printf(out, "\n      buffer of %s (", input->name);
+            number_bytes(out, input->buffer_limit_bytes);
+            (void)sl_buffer_append_text(out, " on each lane) full for ");
+            number_duration(out, input->full_us);
+        }
+        if (input->dropped_rows > 0) {
+            (void)sl_buffer_printf(out, "\n      dropped from %s, its buffer full: ", input->name);
+            number_count(out, input->dropped_rows);
+            (void)sl_buffer_append_text(out, " rows");
+        }
+    }
+}
+
 static bool ends_with(const char *text, const char *end) {
     size_t bytes = strlen(text);
     size_t end_bytes = strlen(end);
@@ -345,6 +395,7 @@ static void append_node(sl_buffer *out, const struct host_snapshot *s,
         number_duration(out, node->cpu_us);
         (void)sl_buffer_append_text(out, " in the plugin on the lanes");
     }
+    append_buffers(out, node);
     append_metrics(out, node);
     if (node->state == HOST_NODE_FAILED) {
         append_failure(out, log, node->failure);

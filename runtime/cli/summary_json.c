@@ -14,6 +14,24 @@ static const char *state_name(enum host_node_state state) {
     return names[state];
 }
 
+static void write_buffer(struct json_out *out, const struct snapshot_input *input) {
+    json_out_key(out, "buffer");
+    json_out_object(out);
+    json_out_member_integer(out, "bytes", input->buffer_bytes);
+    json_out_member_integer(out, "limit_bytes", input->buffer_limit_bytes);
+    json_out_member_integer(out, "rows", input->waiting_rows);
+    json_out_member_integer(out, "oldest_us", input->oldest_us);
+    json_out_member_integer(out, "full_us", input->full_us);
+    json_out_member_bool(out, "is_full", input->is_full != 0);
+    json_out_key(out, "holds_back");
+    json_out_array(out);
+    for (size_t i = 0; i < input->n_holds_back; i++) {
+        json_out_string(out, input->holds_back[i]);
+    }
+    json_out_end_array(out);
+    json_out_end_object(out);
+}
+
 static void write_inputs(struct json_out *out, const struct snapshot_node *node) {
     json_out_key(out, "inputs");
     json_out_array(out);
@@ -22,6 +40,8 @@ static void write_inputs(struct json_out *out, const struct snapshot_node *node)
         json_out_member(out, "name", node->inputs[i].name);
         json_out_member_integer(out, "rows", node->inputs[i].rows);
         json_out_member_integer(out, "replayed_rows", node->inputs[i].replayed_rows);
+        json_out_member_integer(out, "dropped_rows", node->inputs[i].dropped_rows);
+        write_buffer(out, &node->inputs[i]);
         json_out_end_object(out);
     }
     json_out_end_array(out);

@@ -313,6 +313,24 @@ static void lane_flushed(sl_request *request, sl_error *error) {
     }
 }
 
+/* Results that nobody takes hold their node back: what a `block` edge behind it holds is full. */
+static bool results_wait(const struct host_node *node) {
+    for (uint32_t o = 0; (node->flags & SL_ROLE_OWNS_STREAMS) != 0 && o < node->opened->n_outputs;
+         o++) {
+        for (size_t i = 0; i < node->n_routes[o]; i++) {
+            const struct route *route = &node->routes[o][i];
+            bool blocks = route->to->spec->inputs[route->input].when_full == TOPOLOGY_BLOCK &&
+                          !atomic_load(&route->to->failed);
+            for (uint32_t lane = 0; blocks && lane < node->host->n_lanes; lane++) {
+                if (edge_is_noted_full(&route->to->tasks[lane].inputs[route->input])) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
 static void cycle_begin(struct cycle *cycle) {
     struct host_node *node = cycle_node(cycle);
     if (cycle->state != CYCLE_IDLE) {
@@ -324,7 +342,7 @@ static void cycle_begin(struct cycle *cycle) {
         return;
     }
     cycle->started_us = sl_monotonic_us();
-    if (cycle->held && cycle->waiters == NULL) {
+    if (cycle->waiters == NULL && (cycle->held || results_wait(node))) {
         wait_for_tick(cycle);
         return;
     }

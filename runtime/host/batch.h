@@ -14,6 +14,7 @@ struct batch {
     atomic_uint references;
     struct ArrowArray columns;
     int64_t read_us; /* when the oldest of its records was read, monotonic */
+    bool is_marker;  /* the range of rows that an edge has dropped */
 };
 
 /* A place in an edge's queue. */

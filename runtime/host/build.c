@@ -127,6 +127,7 @@ static sl_error *init_task(struct host_node *node, uint32_t lane, size_t first_e
         task->inputs[i].tail = &task->inputs[i].head;
         task->inputs[i].limit_bytes = (size_t)node->spec->inputs[i].buffer_bytes;
         task->inputs[i].index = first_edge + i;
+        task->inputs[i].spec = &node->spec->inputs[i];
     }
     return NULL;
 }

@@ -74,12 +74,26 @@ enum { DROPPED_REASONS_MAX = 16 };
 struct lane_edge {
     struct batch_link *head;
     struct batch_link **tail;
+    struct batch_link *markers; /* the run of dropped ranges at the tail; NULL: none */
     size_t queued_bytes;
+    int64_t queued_rows;
     size_t limit_bytes;
-    size_t index; /* of the topology's edges */
+    const struct topology_edge *spec;
+    size_t index;     /* of the topology's edges */
+    int64_t taken_us; /* when the oldest row was read that the task took since its last flush */
+    int64_t free_since_us; /* not full any more since */
+    int64_t debt_us;       /* time full, paid back by time that it was not; when it last changed */
+    int64_t logged_us;     /* the last word about dropped rows */
+    int64_t logged_rows;
+    /* for show */
     _Atomic int64_t rows;
     _Atomic int64_t replayed_rows;
-    _Atomic int64_t fill_bytes; /* queued + held, for show */
+    _Atomic int64_t dropped_rows;
+    _Atomic int64_t fill_bytes; /* queued + held */
+    _Atomic int64_t waiting_rows;
+    _Atomic int64_t oldest_us;     /* when the oldest waiting row was read; 0: none waits */
+    _Atomic int64_t full_since_us; /* 0: it is not */
+    _Atomic int64_t full_us;       /* in all, but for the present time */
 };
 
 /* Batches of one flush, for the latency from read to durable. */

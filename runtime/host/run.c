@@ -70,6 +70,7 @@ static void look_again(void *arg) {
         if (atomic_load(&task->object.node->failed)) {
             host_charge(lane->host, -(int64_t)task->held_bytes);
             task->held_bytes = 0;
+            edges_note_fill(task);
         }
     }
     lane_spin(lane);

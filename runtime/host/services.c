@@ -125,6 +125,7 @@ static void hold(sl_object *self, size_t bytes) {
     bool less = bytes < task->held_bytes;
     host_charge(self->host, (int64_t)bytes - (int64_t)task->held_bytes);
     task->held_bytes = bytes;
+    edges_note_fill(task);
     if (less) {
         lane_spin(task->lane);
     }

@@ -39,8 +39,16 @@ struct snapshot_input {
     const char *name;
     int64_t rows;               /* taken */
     int64_t replayed_rows;      /* withheld because the node had them already */
+    int64_t dropped_rows;       /* by when_full */
     int64_t buffer_bytes;       /* waiting and held, all lanes */
     int64_t buffer_limit_bytes; /* of one lane */
+    int64_t waiting_rows;
+    int64_t oldest_us; /* age of the oldest row that waits or is held and not flushed; -1: none */
+    int64_t full_us;   /* how long it has been full in all, on the lane where that was longest */
+    int is_full;       /* at present, on some lane */
+    const char *const *holds_back; /* sources, and nodes that own streams, that wait because it is
+                                      full */
+    size_t n_holds_back;
 };
 
 struct snapshot_node {

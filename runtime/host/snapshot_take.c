@@ -2,6 +2,7 @@
 #include "host/snapshot_take.h"
 
 #include "delivery/cycle.h"
+#include "delivery/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,24 +14,69 @@ static int64_t relaxed(const _Atomic int64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* One lane's part of an input. */
+static void add_edge(const struct lane_edge *edge, int64_t now, struct snapshot_input *input) {
+    input->rows += relaxed(&edge->rows);
+    input->replayed_rows += relaxed(&edge->replayed_rows);
+    input->dropped_rows += relaxed(&edge->dropped_rows);
+    input->buffer_bytes += relaxed(&edge->fill_bytes);
+    input->waiting_rows += relaxed(&edge->waiting_rows);
+    int64_t oldest = relaxed(&edge->oldest_us);
+    if (oldest != 0 && now - oldest > input->oldest_us) {
+        input->oldest_us = now - oldest;
+    }
+    int64_t since = relaxed(&edge->full_since_us);
+    int64_t full = relaxed(&edge->full_us) + (since != 0 ? now - since : 0);
+    input->full_us = full > input->full_us ? full : input->full_us;
+    input->is_full = input->is_full || since != 0;
+}
+
+/* Whose streams flow over a full edge. */
+static bool take_held_back(const struct host *host, size_t edge, struct snapshot_input *input) {
+    const char **names = calloc(host->n_nodes + 1, sizeof(const char *));
+    if (names == NULL) {
+        return false;
+    }
+    size_t n = 0;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        const char *name = stream->pub.source;
+        bool known = stream->state != STREAM_RUNNING || !stream->on_edge[edge];
+        for (size_t i = 0; i < n && !known; i++) {
+            known = names[i] == name;
+        }
+        if (!known) {
+            names[n++] = name;
+        }
+    }
+    input->holds_back = names;
+    input->n_holds_back = n;
+    return true;
+}
+
 static bool take_inputs(const struct host_node *node, struct snapshot_node *out) {
     struct snapshot_input *inputs = calloc(node->spec->n_inputs + 1, sizeof(*inputs));
     if (inputs == NULL) {
         return false;
     }
+    int64_t now = sl_monotonic_us();
+    bool whole = true;
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
         inputs[i].name = node->spec->inputs[i].name;
         inputs[i].buffer_limit_bytes = node->spec->inputs[i].buffer_bytes;
+        inputs[i].oldest_us = -1;
         for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
-            const struct lane_edge *edge = &node->tasks[lane].inputs[i];
-            inputs[i].rows += relaxed(&edge->rows);
-            inputs[i].replayed_rows += relaxed(&edge->replayed_rows);
-            inputs[i].buffer_bytes += relaxed(&edge->fill_bytes);
+            add_edge(&node->tasks[lane].inputs[i], now, &inputs[i]);
+        }
+        bool holds = inputs[i].is_full && !atomic_load(&node->failed) &&
+                     node->spec->inputs[i].when_full == TOPOLOGY_BLOCK;
+        if (holds && !take_held_back(node->host, node->tasks[0].inputs[i].index, &inputs[i])) {
+            whole = false;
         }
     }
     out->inputs = inputs;
     out->n_inputs = node->spec->n_inputs;
-    return true;
+    return whole;
 }
 
 static bool take_outputs(const struct host_node *node, struct snapshot_node *out) {
@@ -223,6 +269,9 @@ bool snapshot_take(struct host *host, struct host_snapshot *out) {
 void snapshot_free(struct host_snapshot *snapshot) {
     struct snapshot_node *nodes = (struct snapshot_node *)(uintptr_t)snapshot->nodes;
     for (size_t n = 0; nodes != NULL && n < snapshot->n_nodes; n++) {
+        for (size_t i = 0; i < nodes[n].n_inputs; i++) {
+            free((void *)(uintptr_t)nodes[n].inputs[i].holds_back);
+        }
         free((void *)(uintptr_t)nodes[n].inputs);
         free((void *)(uintptr_t)nodes[n].outputs);
         free((void *)(uintptr_t)nodes[n].dropped);

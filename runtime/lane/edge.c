@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* Time full is forgiven after four times as long without. */
+enum { FORGIVE = 4 };
+
 /* A node that has taken nothing since its last flush gets one batch, whatever the bound: it could
  * never go on otherwise. */
 bool edge_is_full(const struct lane_edge *edge, const struct lane_task *to) {
@@ -12,12 +15,53 @@ bool edge_is_full(const struct lane_edge *edge, const struct lane_task *to) {
            (edge->head != NULL || to->rows_since_flush > 0);
 }
 
-void edge_note_fill(struct lane_edge *edge, const struct lane_task *to) {
-    atomic_store_explicit(&edge->fill_bytes, (int64_t)(edge->queued_bytes + to->held_bytes),
-                          memory_order_relaxed);
+bool edge_drops(const struct lane_edge *edge) {
+    return edge->spec->when_full == TOPOLOGY_DROP_NEWEST ||
+           edge->spec->when_full == TOPOLOGY_DROP_OLDEST;
 }
 
-static bool edge_append(struct lane_edge *edge, struct batch *batch) {
+/* ---- what others see ---- */
+
+static void store(_Atomic int64_t *number, int64_t value) {
+    atomic_store_explicit(number, value, memory_order_relaxed);
+}
+
+static void note_full(struct lane_edge *edge, bool full) {
+    int64_t since = atomic_load_explicit(&edge->full_since_us, memory_order_relaxed);
+    if (full == (since != 0)) {
+        return;
+    }
+    int64_t now = sl_monotonic_us();
+    if (full) {
+        int64_t forgiven = (now - edge->free_since_us) / FORGIVE;
+        edge->debt_us = forgiven < edge->debt_us ? edge->debt_us - forgiven : 0;
+        store(&edge->full_since_us, now);
+    } else {
+        edge->debt_us += now - since;
+        edge->free_since_us = now;
+        store(&edge->full_us, atomic_load(&edge->full_us) + now - since);
+        store(&edge->full_since_us, 0);
+    }
+}
+
+void edge_note_fill(struct lane_edge *edge, const struct lane_task *to) {
+    bool holds = to->rows_since_flush > 0 && edge->taken_us != 0;
+    int64_t oldest = edge->head != NULL ? edge->head->batch->read_us : 0;
+    store(&edge->fill_bytes, (int64_t)(edge->queued_bytes + to->held_bytes));
+    store(&edge->waiting_rows, edge->queued_rows);
+    store(&edge->oldest_us, holds ? edge->taken_us : oldest);
+    note_full(edge, edge_is_full(edge, to));
+}
+
+void edges_note_fill(struct lane_task *task) {
+    for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
+        edge_note_fill(&task->inputs[i], task);
+    }
+}
+
+/* ---- the queue ---- */
+
+bool edge_append(struct lane_edge *edge, struct batch *batch) {
     struct batch_link *link = malloc(sizeof(*link));
     if (link == NULL) {
         return false;
@@ -26,7 +70,9 @@ static bool edge_append(struct lane_edge *edge, struct batch *batch) {
     link->batch = batch;
     *edge->tail = link;
     edge->tail = &link->next;
+    edge->markers = NULL;
     edge->queued_bytes += batch->pub.memory_bytes;
+    edge->queued_rows += batch->pub.rows;
     return true;
 }
 
@@ -42,6 +88,7 @@ bool edge_push_back(struct lane_edge *edge, struct batch *batch) {
     }
     edge->head = link;
     edge->queued_bytes += batch->pub.memory_bytes;
+    edge->queued_rows += batch->pub.rows;
     return true;
 }
 
@@ -54,8 +101,12 @@ struct batch *edge_pop(struct lane_edge *edge) {
     if (edge->head == NULL) {
         edge->tail = &edge->head;
     }
+    if (edge->markers == link) {
+        edge->markers = link->next;
+    }
     struct batch *batch = link->batch;
     edge->queued_bytes -= batch->pub.memory_bytes;
+    edge->queued_rows -= batch->pub.rows;
     free(link);
     return batch;
 }
@@ -67,25 +118,36 @@ void edge_clear(struct lane_edge *edge) {
     }
 }
 
+/* ---- routing ---- */
+
+/* Takes the batch. */
+static void push_on_edge(struct lane_task *task, struct lane_edge *edge, struct batch *batch) {
+    sl_error *error = NULL;
+    if (edge_drops(edge)) {
+        error = edge_append_or_drop(edge, task, batch);
+    } else if (!edge_append(edge, batch)) {
+        batch_release(&batch->pub);
+        error = sl_error_no_memory();
+    }
+    if (error != NULL) {
+        task_fail(task, error);
+        return;
+    }
+    edge_note_fill(edge, task);
+    if (task->object.node->has_cycle && edge_is_full(edge, task)) {
+        cycle_kick(&task->object.node->cycle);
+    }
+    task_ready(task);
+}
+
 void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struct batch *batch) {
     for (size_t i = 0; i < from->n_routes[output]; i++) {
         const struct route *route = &from->routes[output][i];
         struct lane_task *task = &route->to->tasks[lane->index];
-        struct lane_edge *edge = &task->inputs[route->input];
-        if (atomic_load_explicit(&route->to->failed, memory_order_relaxed)) {
-            continue;
+        if (!atomic_load_explicit(&route->to->failed, memory_order_relaxed)) {
+            batch_retain(&batch->pub);
+            push_on_edge(task, &task->inputs[route->input], batch);
         }
-        batch_retain(&batch->pub);
-        if (!edge_append(edge, batch)) {
-            batch_release(&batch->pub);
-            task_fail(task, sl_error_no_memory());
-            continue;
-        }
-        edge_note_fill(edge, task);
-        if (route->to->has_cycle && edge_is_full(edge, task)) {
-            cycle_kick(&route->to->cycle);
-        }
-        task_ready(task);
     }
     batch_release(&batch->pub);
 }

@@ -44,6 +44,8 @@ void lane_wake(struct stream *stream);
 /* ---- edge.c: queues between tasks ---- */
 
 bool edge_is_full(const struct lane_edge *edge, const struct lane_task *to);
+/* What happens to what does not fit: by the topology's when_full. */
+bool edge_drops(const struct lane_edge *edge);
 /* Hands a batch (a reference of the caller's, taken) to every reader of an output. On the lane. */
 void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struct batch *batch);
 /* The next batch of an edge, with its reference; NULL. */
@@ -52,8 +54,22 @@ struct batch *edge_pop(struct lane_edge *edge);
  * caller's. */
 bool edge_push_back(struct lane_edge *edge, struct batch *batch);
 void edge_clear(struct lane_edge *edge);
-/* Brings the fill that others see up to date. */
+/* Brings the fill that others see up to date, and since when it is full. */
 void edge_note_fill(struct lane_edge *edge, const struct lane_task *to);
+/* The same for every input of a task: what it holds has changed. */
+void edges_note_fill(struct lane_task *task);
+/* Whether it was full when its fill was last noted. Any thread. */
+static inline bool edge_is_noted_full(const struct lane_edge *edge) {
+    return atomic_load_explicit(&edge->full_since_us, memory_order_relaxed) != 0;
+}
+/* Appends a batch (taken). False when memory is short: it is then still the caller's. */
+bool edge_append(struct lane_edge *edge, struct batch *batch);
+
+/* ---- drop.c: edges that drop rows instead of holding anybody back ---- */
+
+/* Appends a batch (taken) to an edge that drops, without its rows when there is no room for them or
+ * at the cost of older ones. Errors: NO_MEMORY; the batch is taken all the same. */
+sl_error *edge_append_or_drop(struct lane_edge *edge, struct lane_task *to, struct batch *batch);
 
 /* ---- task.c: process, emit, flush ---- */
 

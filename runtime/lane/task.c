@@ -105,6 +105,9 @@ static void took(struct lane_task *task, struct lane_edge *edge, struct reader *
                  const struct batch *batch) {
     const sl_batch *pub = &batch->pub;
     atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
+    if (edge->taken_us == 0 && pub->rows > 0 && task->object.node->has_cycle) {
+        edge->taken_us = batch->read_us;
+    }
     task->rows_since_flush += pub->rows;
     task->retry = (struct retry){0};
     if (reader != NULL) {
@@ -210,7 +213,9 @@ static struct batch *withhold(struct lane_task *task, struct lane_edge *edge, st
 static void drop_inputs(struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         edge_clear(&task->inputs[i]);
+        task->inputs[i].taken_us = 0;
     }
+    edges_note_fill(task);
     after_step(task);
 }
 
@@ -226,7 +231,6 @@ void task_step(struct lane_task *task) {
     if (batch == NULL) {
         return;
     }
-    edge_note_fill(edge, task);
     struct stream *stream = stream_of(batch->pub.stream);
     struct reader *reader = stream->reader_by_edge[edge->index];
     if (!stream->attached) {
@@ -240,7 +244,9 @@ void task_step(struct lane_task *task) {
     if (batch == NULL) {
         task->retry = (struct retry){0};
     }
-    if (batch == NULL || take(task, input, reader, batch)) {
+    bool taken = batch == NULL || take(task, input, reader, batch);
+    edge_note_fill(edge, task);
+    if (taken) {
         after_step(task);
     }
 }
@@ -348,6 +354,14 @@ static void hand_over_samples(struct lane_task *task) {
     task->taken = emptied;
 }
 
+/* What was taken is on its way: the inputs have room for what comes. */
+static void forget_taken(struct lane_task *task) {
+    for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
+        task->inputs[i].taken_us = 0;
+    }
+    edges_note_fill(task);
+}
+
 void task_flush(void *arg) {
     struct lane_task *task = arg;
     struct host_node *node = task->object.node;
@@ -367,6 +381,7 @@ void task_flush(void *arg) {
         }
         hand_over_samples(task);
         task->rows_since_flush = 0;
+        forget_taken(task);
         lane_spin(task->lane); /* an input that counted as full takes a batch again */
     }
     task->piece = NULL;

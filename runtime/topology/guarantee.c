@@ -68,6 +68,10 @@ static const char *reason(struct arena *arena, const struct topology_node *node,
                         plugin);
 }
 
+static bool drops(const struct topology_edge *edge) {
+    return edge->when_full == TOPOLOGY_DROP_NEWEST || edge->when_full == TOPOLOGY_DROP_OLDEST;
+}
+
 static void consider(const struct topology_node *node, sl_guarantee *weakest,
                      const struct topology_node **culprit) {
     sl_guarantee own = delivery_of_node(node);
@@ -82,18 +86,25 @@ static void add_path(struct walk *w, const struct topology_node *sink) {
     const struct topology_edge *first = w->edges[w->depth - 1];
     sl_guarantee weakest = SL_EXACTLY_ONCE;
     const struct topology_node *culprit = sink;
+    const struct topology_edge *dropping = NULL;
     sl_buffer text = SL_BUFFER_INIT;
     for (size_t i = w->depth; i-- > 0;) {
         consider(&nodes[w->edges[i]->from], &weakest, &culprit);
+        dropping = drops(w->edges[i]) ? w->edges[i] : dropping;
         (void)sl_buffer_printf(&text, "%s → ", w->edges[i]->name);
     }
     consider(sink, &weakest, &culprit);
     (void)sl_buffer_append_text(&text, sink->name);
+    const char *why =
+        dropping == NULL
+            ? reason(w->arena, culprit, weakest)
+            : arena_printf(w->arena, "\"%s\" drops rows when its buffer is full: %s",
+                           nodes[dropping->to].name, topology_when_full_names[dropping->when_full]);
     struct delivery_path path = {.text = arena_take(w->arena, &text),
                                  .source = &nodes[first->from],
                                  .sink = sink,
-                                 .guarantee = weakest,
-                                 .why = reason(w->arena, culprit, weakest)};
+                                 .guarantee = dropping == NULL ? weakest : SL_AT_MOST_ONCE,
+                                 .why = why};
     if (path.text != NULL && path.why != NULL) {
         w->paths[w->n++] = path;
     }

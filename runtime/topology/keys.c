@@ -8,10 +8,13 @@
 
 const char *const topology_later_keys[] = {"admin", "stores", NULL};
 
-const char *const topology_later_when_full[] = {"detach", "drop_newest", "drop_oldest", NULL};
+const char *const topology_later_when_full[] = {"detach", NULL};
 
-/* Indexes are enum topology_when_full's. */
-static const char *const when_full_names[] = {[TOPOLOGY_BLOCK] = "block", NULL};
+const char *const topology_when_full_names[] = {[TOPOLOGY_BLOCK] = "block",
+                                                [TOPOLOGY_DETACH] = "detach",
+                                                [TOPOLOGY_DROP_NEWEST] = "drop_newest",
+                                                [TOPOLOGY_DROP_OLDEST] = "drop_oldest",
+                                                NULL};
 
 /* Indexes are enum topology_tolerance's. */
 static const char *const tolerance_names[] = {
@@ -32,7 +35,7 @@ static const char *const tolerance_names[] = {
 #define WHEN_FULL_KEY(owner, default_value)                                                        \
     {                                                                                              \
         .name = "when_full", .type = SL_OPTION_ENUM, .offset = offsetof(owner, when_full),         \
-        .default_text = default_value, .enum_names = when_full_names,                              \
+        .default_text = default_value, .enum_names = topology_when_full_names,                     \
         .doc = "what happens when an input's buffer is full"                                       \
     }
 #define JSON_KEY(key, owner, field, flag, text)                                                    \

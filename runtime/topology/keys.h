@@ -67,5 +67,7 @@ const char *topology_kind_key(enum topology_kind kind);
  * NULL-ended. */
 extern const char *const topology_later_keys[];
 extern const char *const topology_later_when_full[];
+/* By enum topology_when_full. NULL-ended. */
+extern const char *const topology_when_full_names[];
 
 #endif /* TOPOLOGY_KEYS_H */

@@ -111,7 +111,9 @@ void loader_check_when_full(struct loader *loader, const struct json_value *obje
         is_one_of(value->text, topology_later_when_full)) {
         topology_fault_add(
             loader->faults, value->place, json_path_member(loader->arena, path, "when_full"),
-            "\"%s\" is not available in this version; allowed is \"block\"", value->shown);
+            "\"%s\" is not available in this version; allowed is \"block\", \"drop_newest\" or "
+            "\"drop_oldest\"",
+            value->shown);
         value->broken = true;
     }
 }

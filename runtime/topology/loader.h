@@ -83,4 +83,7 @@ void loader_read_sections(struct loader *loader);
 void loader_wire(struct loader *loader);
 bool loader_finish(struct loader *loader);
 
+/* when_full.c: refuses a "when_full" that cannot hold for its input. */
+void loader_check_edges(struct loader *loader);
+
 #endif /* TOPOLOGY_LOADER_H */

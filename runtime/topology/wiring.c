@@ -372,6 +372,9 @@ void loader_wire(struct loader *loader) {
         warn_lost_rejects(loader);
     }
     check_state(loader);
+    if (topology_faults_errors(loader->faults) == 0) {
+        loader_check_edges(loader); /* whether a path is exactly-once is known for good ones only */
+    }
 }
 
 /* Indexes of drafts so that each comes after those that it reads, else in the file's order. */

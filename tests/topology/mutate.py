@@ -342,7 +342,7 @@ def unset_variable(rng, tree):
 
 def later_feature(rng, tree):
     holder, key, path = rng.choice([p for p in walk(tree) if p[1] == "inputs"])
-    holder["when_full"] = rng.choice(["detach", "drop_newest", "drop_oldest"])
+    holder["when_full"] = "detach"
     return Mutation("later feature", dump(tree), member(parent_of(path), "when_full"))
 
 

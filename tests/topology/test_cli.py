@@ -132,7 +132,6 @@ def test_schema_takes_what_is_valid(schema, name):
         "unknown-top-key", "unknown-node-key", "unknown-option", "unknown-nested-option",
         "missing-plugin-key", "missing-inputs", "missing-required-option", "type-integer",
         "type-enum", "type-duration-text", "type-size", "type-bool", "range-integer",
-        "plugin-missing", "node-name", "no-nodes", "when-full", "option-beside-config",
     ],
 )  # fmt: skip
 def test_schema_refuses_what_is_faulty(schema, name):

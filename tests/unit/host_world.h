@@ -854,10 +854,17 @@ static void assert_each_once(void) {
 }
 
 static int64_t path_bytes;
+static int64_t dropped_rows[NODES_MAX]; /* of the last run, by full buffers */
 
 static void progress(void *arg, const struct host_snapshot *snapshot, bool last) {
     (void)arg;
     path_bytes = last ? snapshot->path_bytes : path_bytes;
+    for (size_t n = 0; last && n < snapshot->n_nodes; n++) {
+        dropped_rows[n] = 0;
+        for (size_t i = 0; i < snapshot->nodes[n].n_inputs; i++) {
+            dropped_rows[n] += snapshot->nodes[n].inputs[i].dropped_rows;
+        }
+    }
 }
 
 static sl_error *run(void) {

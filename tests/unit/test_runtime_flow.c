@@ -249,6 +249,40 @@ START_TEST(test_what_replays_sees_everything_from_the_beginning_of_a_stream) {
 }
 END_TEST
 
+static int64_t rows_seen(size_t node) {
+    int64_t rows = 0;
+    for (int p = 0; p < PARTITIONS; p++) {
+        for (int64_t o = 0; o < behaviours[0].rows; o++) {
+            ck_assert_int_le(disk.seen[node][0][p][o], 1);
+            rows += disk.seen[node][0][p][o];
+        }
+    }
+    return rows;
+}
+
+/* Two slow sinks drop what does not fit; what they have and what they dropped add up, and their
+ * positions are at the end. */
+START_TEST(test_what_full_buffers_drop_is_counted) {
+    build(&blocking_sink_role);
+    behaviours[1].filter = 0;
+    behaviours[0].revocations = 3;
+    behaviours[0].batch = 20;
+    for (size_t n = 2; n < topology.n_nodes; n += 2) {
+        edges[n][0].when_full = _i == 0 ? TOPOLOGY_DROP_NEWEST : TOPOLOGY_DROP_OLDEST;
+        edges[n][0].buffer_bytes = 4000;
+        behaviours[n].flush = BY_TIMER;
+        behaviours[n].one_in_pauses = 3;
+    }
+    assert_runs();
+    int64_t emitted = PARTITIONS * behaviours[0].rows;
+    ck_assert_int_eq(rows_seen(2) + dropped_rows[2], emitted);
+    ck_assert_int_eq(rows_seen(4) + dropped_rows[4], emitted);
+    ck_assert_int_gt(dropped_rows[2], 0);
+    assert_runs();
+    ck_assert_int_eq(dropped_rows[2] + dropped_rows[4], 0);
+}
+END_TEST
+
 /* ---- random ---- */
 
 static uint64_t state;
@@ -396,6 +430,7 @@ int main(void) {
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
     tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
+    tcase_add_loop_test(flow, test_what_full_buffers_drop_is_counted, 0, 2);
     suite_add_tcase(suite, flow);
     TCase *random = tcase_create("random");
     tcase_set_timeout(random, 600);

@@ -17,7 +17,7 @@
 
 #define MAX_BUCKETS 4096
 #define GRAIN 32 /* buckets are allocated in such steps */
-#define FEW 32u
+#define FEW 128u
 #define FIRST_FEW 8u
 #define BUCKET_LIMIT 40000
 
@@ -41,10 +41,16 @@ static int32_t floor_to_grain(int32_t bucket) {
     return bucket - (rest < 0 ? rest + GRAIN : rest);
 }
 
-/* Makes the buckets [from, to] exist; none in use is below `from`. */
+/* Makes the buckets [from, to] exist; none in use is below `from`. What grows, grows by half of
+ * what there was, so that values that spread out bit by bit move the counts a few times only. */
 static bool store_cover(dd_store *store, int32_t from, int32_t to) {
-    if (store->capacity > 0 && from >= store->first && to < store->first + store->capacity) {
-        return true;
+    int32_t slack = store->capacity / 2;
+    if (store->capacity > 0) {
+        if (from >= store->first && to < store->first + store->capacity) {
+            return true;
+        }
+        from -= from < store->first ? slack : 0;
+        to += to >= store->first + store->capacity ? slack : 0;
     }
     int32_t first = floor_to_grain(from);
     int32_t capacity = floor_to_grain(to) + GRAIN - first;
@@ -66,18 +72,28 @@ static bool store_cover(dd_store *store, int32_t from, int32_t to) {
 
 typedef enum few_result { FEW_ADDED, FEW_FULL, FEW_NO_MEMORY } few_result;
 
+static bool few_reserve(dd_store *store, uint32_t n) {
+    uint32_t capacity = store->few_capacity == 0 ? FIRST_FEW : store->few_capacity;
+    while (capacity < n) {
+        capacity *= 2;
+    }
+    if (capacity > store->few_capacity) {
+        dd_pair *grown = realloc(store->few, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return false;
+        }
+        store->few = grown;
+        store->few_capacity = capacity;
+    }
+    return true;
+}
+
 static few_result few_insert(dd_store *store, uint32_t at, int32_t bucket, uint32_t count) {
     if (store->n_few == FEW) {
         return FEW_FULL;
     }
-    if (store->n_few == store->few_capacity) {
-        uint32_t capacity = store->few_capacity == 0 ? FIRST_FEW : store->few_capacity * 2;
-        dd_pair *grown = realloc(store->few, capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return FEW_NO_MEMORY;
-        }
-        store->few = grown;
-        store->few_capacity = capacity;
+    if (!few_reserve(store, store->n_few + 1)) {
+        return FEW_NO_MEMORY;
     }
     memmove(store->few + at + 1, store->few + at, (store->n_few - at) * sizeof(*store->few));
     store->few[at] = (dd_pair){bucket, count};
@@ -85,24 +101,70 @@ static few_result few_insert(dd_store *store, uint32_t at, int32_t bucket, uint3
     return FEW_ADDED;
 }
 
+/* The place of the first pair whose bucket is not below `bucket`. */
+static uint32_t few_find(const dd_store *store, int32_t bucket) {
+    uint32_t at = 0;
+    uint32_t n = store->n_few;
+    while (n > 0) {
+        uint32_t half = (n + 1) / 2;
+        at += store->few[at + half - 1].bucket < bucket ? half : 0;
+        n -= half;
+    }
+    return at;
+}
+
 static few_result few_add(dd_store *store, int32_t bucket, uint64_t count) {
-    uint32_t at = store->n_few;
-    if (at > 0 && (bucket - store->few[0].bucket >= MAX_BUCKETS ||
-                   store->few[at - 1].bucket - bucket >= MAX_BUCKETS)) {
+    uint32_t n = store->n_few;
+    if (n > 0 && (bucket - store->few[0].bucket >= MAX_BUCKETS ||
+                  store->few[n - 1].bucket - bucket >= MAX_BUCKETS)) {
         return FEW_FULL; /* what has to be folded is the counts' business */
     }
-    while (at > 0 && store->few[at - 1].bucket > bucket) {
-        at--;
-    }
-    bool known = at > 0 && store->few[at - 1].bucket == bucket;
-    if (count > UINT32_MAX - (known ? store->few[at - 1].count : 0)) {
+    uint32_t at = few_find(store, bucket);
+    bool known = at < n && store->few[at].bucket == bucket;
+    if (count > UINT32_MAX - (known ? store->few[at].count : 0)) {
         return FEW_FULL;
     }
     if (known) {
-        store->few[at - 1].count += (uint32_t)count;
+        store->few[at].count += (uint32_t)count;
         return FEW_ADDED;
     }
     return few_insert(store, at, bucket, (uint32_t)count);
+}
+
+/* Adds pairs to pairs in one pass. FEW_FULL: nothing is done, they are too many or too far apart.
+ */
+static few_result few_merge(dd_store *store, const dd_store *other) {
+    dd_pair merged[2 * FEW];
+    const dd_pair *a = store->few, *b = other->few;
+    const dd_pair *a_end = a + store->n_few, *b_end = b + other->n_few;
+    if (b_end[-1].bucket - a->bucket >= MAX_BUCKETS ||
+        a_end[-1].bucket - b->bucket >= MAX_BUCKETS) {
+        return FEW_FULL;
+    }
+    uint32_t n = 0;
+    while (a < a_end && b < b_end) {
+        bool from_a = a->bucket <= b->bucket;
+        bool from_b = b->bucket <= a->bucket;
+        uint64_t count = (from_a ? a->count : 0) + (uint64_t)(from_b ? b->count : 0);
+        if (count > UINT32_MAX) {
+            return FEW_FULL;
+        }
+        merged[n++] = (dd_pair){from_a ? a->bucket : b->bucket, (uint32_t)count};
+        a += from_a;
+        b += from_b;
+    }
+    uint32_t rest_a = (uint32_t)(a_end - a), rest_b = (uint32_t)(b_end - b);
+    memcpy(merged + n, rest_a > 0 ? a : b, (rest_a + rest_b) * sizeof(*merged));
+    n += rest_a + rest_b;
+    if (n > FEW) {
+        return FEW_FULL;
+    }
+    if (!few_reserve(store, n)) {
+        return FEW_NO_MEMORY;
+    }
+    memcpy(store->few, merged, n * sizeof(*merged));
+    store->n_few = n;
+    return FEW_ADDED;
 }
 
 /* From pairs to counts. */
@@ -195,6 +257,12 @@ bool dd_sketch_add(dd_sketch *sketch, double value) {
 }
 
 static bool store_merge(dd_store *store, const dd_store *other) {
+    if (store->n_few > 0 && other->n_few > 0) {
+        few_result result = few_merge(store, other);
+        if (result != FEW_FULL) {
+            return result == FEW_ADDED;
+        }
+    }
     bool good = true;
     for (uint32_t i = other->n_few; i > 0 && good; i--) {
         good = store_add(store, other->few[i - 1].bucket, other->few[i - 1].count);

@@ -52,32 +52,41 @@ size_t sl_window_table_groups(const sl_window_table *table) {
     return groups;
 }
 
-/* Memory outside the pane's blocks, extrapolated from some rows: exact for small panes. */
-static size_t extra_bytes(const sl_window_plan *plan, const pane *in) {
-    size_t step = in->rows_used / SAMPLED_ROWS + 1;
+/* Memory of the table's rows outside of blocks, extrapolated from one in so many of them: exact
+ * for small tables. */
+static size_t extra_bytes(const sl_window_table *table, size_t rows) {
+    const sl_window_plan *plan = table->plan;
+    size_t step = rows / SAMPLED_ROWS + 1;
     size_t bytes = 0;
-    for (size_t r = 0; r < in->rows_used; r += step) {
-        for (size_t a = 0; a < plan->n_accumulators && !in->rows[r]->dead; a++) {
-            bytes += accumulator_extra_bytes(&plan->accumulators[a], plan->columns,
-                                             row_state(in->rows[r]));
+    size_t r = 0;
+    for (size_t i = 0; i < table->n_panes; i++) {
+        const pane *in = table->panes[i];
+        for (; r < in->rows_used; r += step) {
+            for (size_t a = 0; a < plan->n_accumulators && !in->rows[r]->dead; a++) {
+                bytes += accumulator_extra_bytes(&plan->accumulators[a], plan->columns,
+                                                 row_state(in->rows[r]));
+            }
         }
+        r -= in->rows_used;
     }
     return bytes * step;
 }
 
 size_t sl_window_table_bytes(const sl_window_table *table) {
     size_t bytes = sizeof(*table);
+    size_t rows = 0;
     for (size_t i = 0; i < table->n_panes; i++) {
         const pane *at = table->panes[i];
         bytes += sizeof(*at) + at->block_bytes + at->n_slots * sizeof(slot) +
-                 at->rows_capacity * sizeof(table_row *) + extra_bytes(table->plan, at);
+                 at->rows_capacity * sizeof(table_row *);
+        rows += at->rows_used;
     }
-    return bytes;
+    return bytes + extra_bytes(table, rows);
 }
 
 /* ---- panes ---- */
 
-static bool insert_pane(sl_window_table *table, size_t index, int64_t start_us) {
+static bool insert_pane(sl_window_table *table, size_t index, pane *added) {
     if (table->n_panes == table->panes_capacity) {
         size_t capacity = table->panes_capacity == 0 ? 8 : table->panes_capacity * 2;
         pane **panes = realloc(table->panes, capacity * sizeof(pane *));
@@ -87,11 +96,6 @@ static bool insert_pane(sl_window_table *table, size_t index, int64_t start_us) 
         table->panes = panes;
         table->panes_capacity = capacity;
     }
-    pane *added = calloc(1, sizeof(*added));
-    if (added == NULL) {
-        return false;
-    }
-    added->start_us = start_us;
     memmove(table->panes + index + 1, table->panes + index,
             (table->n_panes - index) * sizeof(pane *));
     table->panes[index] = added;
@@ -99,11 +103,8 @@ static bool insert_pane(sl_window_table *table, size_t index, int64_t start_us) 
     return true;
 }
 
-bool pane_get(sl_window_table *table, int64_t start_us, pane **out) {
-    if (table->last != NULL && table->last->start_us == start_us) {
-        *out = table->last;
-        return true;
-    }
+/* The place of the window's pane; false: where it belongs. */
+static bool find_pane(const sl_window_table *table, int64_t start_us, size_t *index) {
     size_t low = 0;
     size_t high = table->n_panes;
     while (low < high) {
@@ -114,11 +115,28 @@ bool pane_get(sl_window_table *table, int64_t start_us, pane **out) {
             high = middle;
         }
     }
-    if ((low == table->n_panes || table->panes[low]->start_us != start_us) &&
-        !insert_pane(table, low, start_us)) {
-        return false;
+    *index = low;
+    return low < table->n_panes && table->panes[low]->start_us == start_us;
+}
+
+bool pane_get(sl_window_table *table, int64_t start_us, pane **out) {
+    if (table->last != NULL && table->last->start_us == start_us) {
+        *out = table->last;
+        return true;
     }
-    table->last = table->panes[low];
+    size_t index;
+    if (!find_pane(table, start_us, &index)) {
+        pane *added = calloc(1, sizeof(*added));
+        if (added == NULL) {
+            return false;
+        }
+        added->start_us = start_us;
+        if (!insert_pane(table, index, added)) {
+            free(added);
+            return false;
+        }
+    }
+    table->last = table->panes[index];
     *out = table->last;
     return true;
 }
@@ -200,39 +218,60 @@ static void set_order(update *u, const sl_window_origin *origin) {
                                 .topic_hash = (uint32_t)XXH3_64bits(origin->topic, bytes)};
 }
 
+/* memcpy without a call for what group columns mostly hold. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t bytes) {
+    if (bytes > 16) {
+        memcpy(to, from, bytes);
+    } else if (bytes >= 8) {
+        uint64_t ends[2];
+        memcpy(&ends[0], from, 8);
+        memcpy(&ends[1], from + bytes - 8, 8);
+        memcpy(to, &ends[0], 8);
+        memcpy(to + bytes - 8, &ends[1], 8);
+    } else {
+        for (size_t i = 0; i < bytes; i++) {
+            to[i] = from[i];
+        }
+    }
+}
+
+/* Appends the group column's value of the row. */
+static inline bool append_key(sl_buffer *key, const column_view *view, int64_t row) {
+    size_t bytes = 0;
+    const uint8_t *data = NULL;
+    bool null = view_is_null(view, row);
+    bool text = view->class == VALUE_BYTES && !null;
+    if (text) {
+        data = view_bytes(view, row, &bytes);
+    }
+    if (!sl_buffer_reserve(key, 1 + sizeof(sl_i128) + bytes)) {
+        return false;
+    }
+    uint8_t *to = key->data + key->bytes;
+    *to++ = !null;
+    if (text) {
+        uint32_t length = (uint32_t)bytes;
+        memcpy(to, &length, sizeof(length));
+        copy_short(to + sizeof(length), data, bytes);
+        to += sizeof(length) + bytes;
+    } else if (!null && view->class == VALUE_WIDE) {
+        sl_i128 wide = view_wide(view, row);
+        memcpy(to, &wide, sizeof(wide));
+        to += sizeof(wide);
+    } else if (!null) {
+        memcpy(to, &view->ints[row], sizeof(view->ints[row]));
+        to += sizeof(view->ints[row]);
+    }
+    key->bytes = (size_t)(to - key->data);
+    return true;
+}
+
 static bool build_key(update *u, int64_t row) {
     sl_buffer *key = &u->table->key;
     sl_buffer_clear(key);
     for (size_t i = 0; i < u->plan->n_groups; i++) {
-        const column_view *view = &u->groups[i];
-        if (view_is_null(view, row)) {
-            sl_buffer_append_byte(key, 0);
-            continue;
-        }
-        size_t bytes;
-        const uint8_t *data;
-        switch (view->class) {
-        case VALUE_BYTES: {
-            data = view_bytes(view, row, &bytes);
-            uint32_t length = (uint32_t)bytes;
-            if (!sl_buffer_reserve(key, bytes + 5)) {
-                return false;
-            }
-            sl_buffer_append_byte(key, 1);
-            sl_buffer_append(key, &length, sizeof(length));
-            sl_buffer_append(key, data, bytes);
-            break;
-        }
-        case VALUE_WIDE: {
-            sl_i128 wide = view_wide(view, row);
-            sl_buffer_append_byte(key, 1);
-            sl_buffer_append(key, &wide, sizeof(wide));
-            break;
-        }
-        default:
-            sl_buffer_append_byte(key, 1);
-            sl_buffer_append(key, &view->ints[row], sizeof(view->ints[row]));
-            break;
+        if (!append_key(key, &u->groups[i], row)) {
+            return false;
         }
     }
     return sl_buffer_reserve(key, 1); /* data is there, also for a key without columns */
@@ -365,7 +404,8 @@ sl_error *sl_window_table_update(sl_window_table *table, sl_window_clock *clock,
 
 /* ---- merging ---- */
 
-static bool merge_row(sl_window_table *table, pane *in, const table_row *other) {
+/* Takes the state of `other`, a row of a pane that is about to go. */
+static bool merge_row(sl_window_table *table, pane *in, table_row *other) {
     const sl_window_plan *plan = table->plan;
     table_row *row;
     if (plan->kind == SL_WINDOW_SESSION) {
@@ -378,6 +418,10 @@ static bool merge_row(sl_window_table *table, pane *in, const table_row *other) 
             if (row == NULL || !pane_add_key(in, row)) {
                 return false;
             }
+            memcpy(row_state(row), row_state(other), plan->state_bytes);
+            other->dead = true; /* what its state owns has another owner */
+            row_changed(in, row);
+            return true;
         }
     }
     if (row == NULL || !row_merge(plan, row, row_state(other))) {
@@ -387,18 +431,36 @@ static bool merge_row(sl_window_table *table, pane *in, const table_row *other) 
     return true;
 }
 
-sl_error *sl_window_table_merge(sl_window_table *table, const sl_window_table *other) {
-    for (size_t i = 0; i < other->n_panes; i++) {
-        const pane *from = other->panes[i];
-        pane *in;
-        if (!pane_get(table, from->start_us, &in)) {
-            return sl_error_no_memory();
-        }
-        for (size_t r = 0; r < from->rows_used; r++) {
-            if (!from->rows[r]->dead && !merge_row(table, in, from->rows[r])) {
-                return sl_error_no_memory();
+/* Merges `from` into the table's pane of its window, or makes it that. */
+static bool merge_pane(sl_window_table *table, pane *from) {
+    size_t index;
+    if (!find_pane(table, from->start_us, &index)) {
+        for (size_t r = 0; from->n_changed < from->n_rows && r < from->rows_used; r++) {
+            if (!from->rows[r]->dead) {
+                row_changed(from, from->rows[r]);
             }
         }
+        return insert_pane(table, index, from);
     }
-    return NULL;
+    pane *in = table->panes[index];
+    for (size_t r = 0; r < from->rows_used; r++) {
+        if (!from->rows[r]->dead && !merge_row(table, in, from->rows[r])) {
+            return false;
+        }
+    }
+    pane_free(table->plan, from);
+    return true;
+}
+
+sl_error *sl_window_table_merge(sl_window_table *table, sl_window_table *other) {
+    size_t n = 0;
+    while (n < other->n_panes && merge_pane(table, other->panes[n])) {
+        n++;
+    }
+    other->last = NULL;
+    if (n > 0) {
+        other->n_panes -= n;
+        memmove(other->panes, other->panes + n, other->n_panes * sizeof(pane *));
+    }
+    return other->n_panes == 0 ? NULL : sl_error_no_memory();
 }

@@ -149,9 +149,9 @@ sl_error *sl_window_table_update(sl_window_table *table, sl_window_clock *clock,
                                  const sl_window_origin *origin, const struct ArrowArray *batch,
                                  sl_window_outcome *outcome);
 
-/* Adds what `other` (of the same plan) holds; it stays as it is. On failure (NO_MEMORY) `table` is
- * good for nothing but freeing. */
-sl_error *sl_window_table_merge(sl_window_table *table, const sl_window_table *other);
+/* Moves what `other` (of the same plan) holds into `table`; it is empty afterwards. On failure
+ * (NO_MEMORY) both are good for nothing but freeing. */
+sl_error *sl_window_table_merge(sl_window_table *table, sl_window_table *other);
 
 /*
  * Appends the table to `out`: a versioned format that carries the plan's fingerprint, described in

@@ -258,8 +258,8 @@ END_TEST
 /* Sketches of few buckets, which become sketches of many. */
 START_TEST(small_quantiles_merge_in_any_order) {
     random_state = 16;
-    for (size_t n = 1; n < 120; n++) {
-        double values[120];
+    for (size_t n = 1; n < 400; n++) {
+        double values[400];
         for (size_t i = 0; i < n; i++) {
             values[i] = n % 3 == 0   ? random_finite()
                         : n % 3 == 1 ? (double)(random_u64() % 1000) - 300
@@ -272,8 +272,8 @@ END_TEST
 
 START_TEST(small_quantiles_keep_their_error) {
     random_state = 17;
-    for (size_t n = 1; n < 120; n++) {
-        double values[120];
+    for (size_t n = 1; n < 400; n++) {
+        double values[400];
         dd_sketch sketch = {0};
         for (size_t i = 0; i < n; i++) {
             values[i] = (double)(random_u64() % 100000) - 20000;

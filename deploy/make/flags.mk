@@ -7,12 +7,13 @@ CXXFLAGS += -std=c++17 -Wall -Wextra -Werror $(OPT) $(SANITIZE) -fPIC -fvisibili
 LDFLAGS  += $(SANITIZE)
 
 # Libraries of ours in link order (users before what they use), and the system libraries that each needs.
-LIBS            := delta parquet json window store columns base
+LIBS            := delta parquet json window store http columns base
 LIBS_plugin     := delta parquet json window columns base
 SYS_parquet     := -lzstd -lsnappy -llz4 -lz
 SYS_json        := -lpcre2-8
 SYS_columns     := -lxxhash
-SYS_store       :=
+SYS_store       := -lexpat -lcrypto
+SYS_http        := -lcurl -lcjson
 SYS_delta       :=
 SYS_window      :=
 SYS_base        := -lpthread -lm

@@ -8,4 +8,7 @@
  * root), copied. */
 sl_error *sl_folder_open(const char *root, bool read_only, sl_store **out);
 
+/* A container, or a folder of one, of Azure Blob Storage (azure.h). Copies `url` and the SAS. */
+sl_error *sl_azure_open(const char *url, const sl_store_options *options, sl_store **out);
+
 #endif /* SL_STORE_IMPLEMENTATIONS_H */

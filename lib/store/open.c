@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/azure.h"
 #include "store/folder.h"
 #include "store/implementations.h"
 
@@ -94,7 +95,32 @@ static sl_error *absolute(const char *url, sl_buffer *path) {
     return path->failed ? sl_error_no_memory() : NULL;
 }
 
+bool sl_store_is_remote(const char *url) {
+    return sl_azure_is_url(url);
+}
+
+sl_error *sl_store_check_url(const char *url) {
+    if (sl_azure_is_url(url)) {
+        azure_place place;
+        sl_error *error = sl_azure_place_parse(url, &place);
+        if (error == NULL) {
+            sl_azure_place_free(&place);
+        }
+        return error;
+    }
+    sl_store_options read_only = {.read_only = true};
+    sl_store *store = NULL;
+    sl_error *error = sl_store_open(url, &read_only, &store);
+    if (error == NULL) {
+        store->ops->close(store);
+    }
+    return error;
+}
+
 sl_error *sl_store_open(const char *url, const sl_store_options *options, sl_store **out) {
+    if (sl_azure_is_url(url)) {
+        return sl_azure_open(url, options, out);
+    }
     sl_buffer path = SL_BUFFER_INIT;
     sl_error *error = NULL;
     size_t scheme = scheme_length(url);
@@ -104,8 +130,8 @@ sl_error *sl_store_open(const char *url, const sl_store_options *options, sl_sto
         error = file_url_path(url, &path);
     } else if (scheme != 0) {
         error = sl_error_new(SL_ERROR_CONFIG,
-                             "%s: there is no store for \"%.*s:\"; allowed are file:///folder and "
-                             "plain paths",
+                             "%s: there is no store for \"%.*s:\"; allowed are file:///folder, "
+                             "plain paths, and abfss:// and https:// of Azure",
                              url, (int)scheme, url);
     } else {
         sl_buffer_append_text(&path, url);

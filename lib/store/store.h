@@ -1,10 +1,12 @@
 /*
- * store: implementations of the interface sluice/store.h. A POSIX folder for what is real, a store
- * in memory that fails on demand for tests. The host and tests open stores; plugins and lib/delta
- * only know the interface.
+ * store: implementations of the interface sluice/store.h. A POSIX folder, a container of Azure Blob
+ * Storage (ADLS Gen2), and a store in memory that fails on demand for tests. The host and tests
+ * open stores; plugins and lib/delta only know the interface.
  */
 #ifndef SL_STORE_STORE_H
 #define SL_STORE_STORE_H
+
+#include "http/http.h"
 
 #include <stdbool.h>
 
@@ -13,14 +15,29 @@
 
 typedef struct sl_store_options {
     bool read_only; /* every change is refused (FATAL): for validation and inspection */
+    /* Azure only. The client and the authorization must outlive the store. */
+    sl_http *http;
+    sl_http_auth *auth; /* NULL: none, or a SAS */
+    const char *sas;    /* a shared access signature, "sv=...&sig=..."; NULL: none */
 } sl_store_options;
 
 /*
- * Opens the store that `url` names: "file:///folder" (percent-encoded) or a plain path. Does no
- * I/O: the folder is made by the first write. `options` may be NULL. On success *out is the
- * caller's (out->ops->close). Errors: CONFIG (not a URL of a kind we have), NO_MEMORY.
+ * Opens the store that `url` names: "file:///folder" (percent-encoded), a plain path, or a URL of
+ * Azure (azure_place.c has the forms). Does no I/O: a folder is made by the first write, a
+ * container must exist. `options` may be NULL. On success *out is the caller's (out->ops->close).
+ * Errors: CONFIG (not a URL of a kind we have), NO_MEMORY.
  */
 sl_error *sl_store_open(const char *url, const sl_store_options *options, sl_store **out);
+
+/* CONFIG unless sl_store_open knows what to do with the URL, whatever its options. No I/O. */
+sl_error *sl_store_check_url(const char *url);
+/* Whether it is a URL of Azure: one that needs http, and authorization. */
+bool sl_store_is_remote(const char *url);
+/*
+ * SharedKey authorization for the account that `url` names; `key` is base64. End it by
+ * sl_http_auth_close. Errors: CONFIG, NO_MEMORY.
+ */
+sl_error *sl_store_shared_key_auth(const char *url, const char *key, sl_http_auth **out);
 
 /* CONFIG unless `path` is one that sluice/store.h allows; `url` is for the message. */
 sl_error *sl_store_check_path(const char *url, const char *path);

@@ -1,18 +1,20 @@
 /* Services for `validate` (see validate_services.h). */
 #include "cli/validate_services.h"
 
+#include "host/network.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/store.h"
-
 /* What stands behind a plugin's sl_object here. */
 struct checked_node {
+    struct validate_host *host;
     sl_store *state;
     sl_buffer notes; /* each with a 0 byte behind it */
 };
 
 struct validate_host {
+    struct network *network;
     size_t n;
     struct checked_node nodes[];
 };
@@ -26,22 +28,24 @@ static sl_error *not_now(void) {
                         "the configuration is only checked: nothing runs before `start`");
 }
 
-static sl_error *open_read_only(const char *url, sl_store **out) {
-    sl_store_options options = {.read_only = true};
-    return sl_store_open(url, &options, out);
-}
-
 sl_error *validate_host_new(const struct topology *topology, struct validate_host **out) {
     struct validate_host *host =
         calloc(1, sizeof(*host) + topology->n_nodes * sizeof(host->nodes[0]));
     if (host == NULL) {
         return sl_error_no_memory();
     }
+    sl_error *error = network_new(topology, NULL, NULL, &host->network);
+    if (error != NULL) {
+        free(host);
+        return error;
+    }
     host->n = topology->n_nodes;
     for (size_t i = 0; i < host->n; i++) {
-        sl_error *error = topology->state_url == NULL
-                              ? NULL
-                              : open_read_only(topology->state_url, &host->nodes[i].state);
+        host->nodes[i].host = host;
+        if (topology->state_url != NULL) {
+            error =
+                network_store_open(host->network, topology->state_url, true, &host->nodes[i].state);
+        }
         if (error != NULL) {
             validate_host_free(host);
             return error;
@@ -57,6 +61,9 @@ void validate_host_free(struct validate_host *host) {
             host->nodes[i].state->ops->close(host->nodes[i].state);
         }
         sl_buffer_free(&host->nodes[i].notes);
+    }
+    if (host != NULL) {
+        network_free(host->network);
     }
     free(host);
 }
@@ -160,8 +167,7 @@ static void service_all_assigned(sl_object *node) {
 }
 
 static sl_error *service_store_open(sl_object *self, const char *url, sl_store **out) {
-    (void)self;
-    return open_read_only(url, out);
+    return network_store_open(node_of(self)->host->network, url, true, out);
 }
 
 static sl_store *service_state_store(sl_object *self) {

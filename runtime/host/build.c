@@ -5,12 +5,11 @@
 #include "delivery/cycle.h"
 #include "delivery/keeper.h"
 #include "delivery/stream.h"
+#include "host/network.h"
 #include "lane/rejects.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "store/store.h"
 
 static sl_error *open_state_store(struct host *host, struct host_node *node) {
     if (host->topology->state_url == NULL) {
@@ -19,8 +18,9 @@ static sl_error *open_state_store(struct host *host, struct host_node *node) {
     sl_buffer url = SL_BUFFER_INIT;
     sl_buffer_printf(&url, "%s/nodes/%s", host->topology->state_url, node->spec->name);
     const char *text = sl_buffer_text(&url);
-    sl_error *error =
-        text == NULL ? sl_error_no_memory() : sl_store_open(text, NULL, &node->state_store);
+    sl_error *error = text == NULL
+                          ? sl_error_no_memory()
+                          : network_store_open(host->network, text, false, &node->state_store);
     sl_buffer_free(&url);
     return error;
 }
@@ -155,6 +155,10 @@ static sl_error *build_graph(struct host *host) {
     return NULL;
 }
 
+static void log_network(void *arg, bool warning, const char *text) {
+    host_log(arg, warning ? SL_LOG_WARN : SL_LOG_DEBUG, NULL, "%s", text);
+}
+
 sl_error *host_build(struct host *host) {
     const struct topology *topology = host->topology;
     sl_error *error = loop_init(&host->control, "control");
@@ -167,6 +171,9 @@ sl_error *host_build(struct host *host) {
     host->first_output = calloc(topology->n_nodes + 1, sizeof(size_t));
     if (host->lanes == NULL || host->nodes == NULL || host->first_output == NULL) {
         error = sl_error_no_memory();
+    }
+    if (error == NULL) {
+        error = network_new(topology, log_network, host, &host->network);
     }
     for (uint32_t i = 0; i < lanes && error == NULL; i++) {
         error = lane_init(&host->lanes[i], host, i);
@@ -273,6 +280,7 @@ void host_free(struct host *host) {
     if (host->graph != NULL) {
         graph_close(host->graph);
     }
+    network_free(host->network);
     free(host->streams);
     free(host->nodes);
     free(host->lanes);

@@ -15,6 +15,7 @@ struct host {
     struct lane *lanes;
     uint32_t n_lanes;
     struct graph *graph;
+    struct network *network; /* the way out: stores and HTTP */
     struct host_node *nodes; /* by the topology's index */
     size_t n_nodes;          /* made so far: all once built */
     size_t n_edges;

@@ -3,6 +3,7 @@
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
 #include "host/batch.h"
+#include "host/network.h"
 #include "host/run.h"
 #include "lane/lane.h"
 #include "lane/rejects.h"
@@ -247,8 +248,7 @@ static void all_assigned(sl_object *self) {
 /* ---- I/O ---- */
 
 static sl_error *store_open(sl_object *self, const char *url, sl_store **out) {
-    (void)self;
-    return sl_store_open(url, NULL, out);
+    return network_store_open(self->host->network, url, false, out);
 }
 
 static sl_store *state_store(sl_object *self) {

@@ -6,7 +6,7 @@
 #define MS 1000.0
 #define HOUR (3600.0 * 1000000)
 
-const char *const topology_later_keys[] = {"admin", "stores", NULL};
+const char *const topology_later_keys[] = {"admin", NULL};
 
 const char *const topology_later_when_full[] = {"detach", NULL};
 
@@ -99,6 +99,13 @@ const sl_option topology_top_keys[] = {
                  "time between commits of a sink or a stateful transform"),
     BUFFER_KEY(struct top_keys, "32MiB", "bound of the memory that waits on one input"),
     WHEN_FULL_KEY(struct top_keys, "block"),
+    {.name = "http.ca",
+     .type = SL_OPTION_PATH,
+     .offset = offsetof(struct top_keys, http_ca_file),
+     .doc = "file with the certificates of authorities that https:// trusts; the system's when "
+            "absent"},
+    JSON_KEY("stores", struct top_keys, stores, 0,
+             "how remote locations are authorized, an object by the beginning of their URLs"),
     ERROR_KEYS(struct top_keys),
     JSON_KEY("sources", struct top_keys, sources, SL_OPTION_REQUIRED, "an object of named sources"),
     JSON_KEY("transforms", struct top_keys, transforms, 0, "an object of named transforms"),

@@ -29,8 +29,10 @@ struct top_keys {
     int64_t commit_interval_us;
     int64_t buffer_bytes;
     int32_t when_full;
+    const char *http_ca_file;
     struct error_keys errors;
     /* what the loader reads from the document itself */
+    const char *stores;
     const char *sources;
     const char *transforms;
     const char *sinks;

@@ -230,6 +230,7 @@ static void fill_top(const struct loader *loader) {
     topology->retry_timeout_us = top->retry_timeout_us;
     topology->revoke_timeout_us = top->revoke_timeout_us;
     topology->memory_max_bytes = top->memory_max_bytes;
+    topology->http_ca_file = top->http_ca_file;
 }
 
 /* ---- the steps ---- */
@@ -313,6 +314,7 @@ static sl_error *read_document(struct loader *loader, const char *text, size_t b
         return sl_error_no_memory();
     }
     loader_read_sections(loader);
+    loader_read_stores(loader);
     loader_wire(loader);
     return NULL;
 }

@@ -1,6 +1,7 @@
 /*
  * One load of a topology in progress, shared by the loader's parts: load.c (the order of things and
- * the top), set.c (--set), nodes.c (nodes and sections), wiring.c (inputs, cycles, order).
+ * the top), set.c (--set), stores.c, nodes.c (nodes and sections), wiring.c (inputs, cycles,
+ * order).
  */
 #ifndef TOPOLOGY_LOADER_H
 #define TOPOLOGY_LOADER_H
@@ -78,6 +79,9 @@ const struct plugin *loader_section(struct loader *loader, const char *name, boo
 /* nodes.c: the drafts from the document, then the sections. False when memory is short. */
 bool loader_read_nodes(struct loader *loader);
 void loader_read_sections(struct loader *loader);
+
+/* stores.c: the entries of "stores". */
+void loader_read_stores(struct loader *loader);
 
 /* wiring.c: edges of the drafts, cycles, counts; and the order, when there is no fault. */
 void loader_wire(struct loader *loader);

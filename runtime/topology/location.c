@@ -75,11 +75,9 @@ static const char *file_url_path(const char *url) {
     return *rest == '/' ? rest : NULL;
 }
 
-/* What lib/store says about the URL; it opens without any I/O. */
+/* What lib/store says about the URL. */
 static bool is_known_store(struct arena *arena, const char *url, const char **why) {
-    sl_store_options read_only = {.read_only = true};
-    sl_store *store = NULL;
-    sl_error *error = sl_store_open(url, &read_only, &store);
+    sl_error *error = sl_store_check_url(url);
     if (sl_error_is(error, SL_ERROR_NO_MEMORY)) {
         arena->failed = true;
         return false;
@@ -89,7 +87,6 @@ static bool is_known_store(struct arena *arena, const char *url, const char **wh
         sl_error_free(error);
         return false;
     }
-    store->ops->close(store);
     return true;
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "sluice/http.h"
 #include "sluice/plugin.h"
 
 enum topology_kind { TOPOLOGY_SOURCE, TOPOLOGY_TRANSFORM, TOPOLOGY_SINK };
@@ -27,6 +28,30 @@ enum topology_when_full {
     TOPOLOGY_DROP_OLDEST
 };
 
+enum topology_auth {
+    TOPOLOGY_AUTH_DEFAULT,
+    TOPOLOGY_AUTH_NONE,
+    TOPOLOGY_AUTH_SHARED_KEY,
+    TOPOLOGY_AUTH_SAS,
+    TOPOLOGY_AUTH_CLIENT_SECRET,
+    TOPOLOGY_AUTH_WORKLOAD_IDENTITY,
+    TOPOLOGY_AUTH_MANAGED_IDENTITY
+};
+
+/* An entry of "stores": how the URLs that begin with `url` are authorized. */
+struct topology_store {
+    const char *url;
+    enum topology_auth auth;
+    sl_credential_kind credential; /* of those that are tokens; else NONE */
+    const char *key;
+    const char *sas;
+    const char *tenant;
+    const char *client_id;
+    const char *client_secret;
+    const char *token_file;
+    const char *authority;
+    const char *identity_endpoint;
+};
 /* What a node does with a record that is at fault. */
 enum topology_tolerance { TOPOLOGY_TOLERATE_NONE, TOPOLOGY_TOLERATE_ALL };
 
@@ -71,6 +96,9 @@ struct topology {
     int64_t retry_timeout_us;
     int64_t revoke_timeout_us;
     int64_t memory_max_bytes;    /* 0: no bound */
+    const char *http_ca_file;    /* of authorities' certificates; NULL: the system's */
+    const struct topology_store *stores;
+    size_t n_stores;
     struct topology_node *nodes; /* in topological order: every node after those that it reads */
     size_t n_nodes;
 };

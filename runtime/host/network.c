@@ -1,0 +1,203 @@
+/* The way out: see network.h. */
+#include "host/network.h"
+
+#include "host/http_loop.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* What an entry of "stores" pays with, made when it is needed first. */
+struct payer {
+    bool made;
+    sl_http_auth *auth;
+};
+
+struct network {
+    const struct topology *topology;
+    void (*log)(void *arg, bool warning, const char *text);
+    void *log_arg;
+    pthread_mutex_t lock; /* of what follows, until the thread runs and the payer is made */
+    bool running;
+    struct loop loop;
+    sl_http *http;
+    struct payer unnamed;  /* for URLs that no entry fits */
+    struct payer payers[]; /* by entry */
+};
+
+sl_error *network_new(const struct topology *topology,
+                      void (*log)(void *arg, bool warning, const char *text), void *log_arg,
+                      struct network **out) {
+    struct network *network =
+        calloc(1, sizeof(*network) + topology->n_stores * sizeof(network->payers[0]));
+    if (network == NULL) {
+        return sl_error_no_memory();
+    }
+    network->topology = topology;
+    network->log = log;
+    network->log_arg = log_arg;
+    pthread_mutex_init(&network->lock, NULL);
+    *out = network;
+    return NULL;
+}
+
+static void close_client(void *arg) {
+    struct network *network = arg;
+    sl_http_close(network->http);
+}
+
+void network_free(struct network *network) {
+    if (network == NULL) {
+        return;
+    }
+    if (network->running) {
+        struct loop_message message = {0};
+        loop_post(&network->loop, &message, close_client, network);
+        loop_stop(&network->loop);
+        loop_close(&network->loop);
+    }
+    sl_http_auth_close(network->unnamed.auth);
+    for (size_t i = 0; i < network->topology->n_stores; i++) {
+        sl_http_auth_close(network->payers[i].auth);
+    }
+    pthread_mutex_destroy(&network->lock);
+    free(network);
+}
+
+/* Under the lock. */
+static sl_error *start(struct network *network) {
+    sl_error *error = loop_init(&network->loop, "network");
+    if (error != NULL) {
+        return error;
+    }
+    sl_http_loop loop = http_loop(&network->loop);
+    sl_http_options options = {.user_agent = "sluice/" SL_VERSION,
+                               .ca_file = network->topology->http_ca_file,
+                               .log = network->log,
+                               .arg = network->log_arg};
+    error = sl_http_open(&loop, &options, &network->http);
+    if (error == NULL) {
+        error = loop_start(&network->loop);
+        if (error != NULL) {
+            sl_http_close(network->http);
+        }
+    }
+    if (error != NULL) {
+        loop_close(&network->loop);
+        return error;
+    }
+    network->running = true;
+    return NULL;
+}
+
+sl_error *network_http(struct network *network, sl_http **out) {
+    pthread_mutex_lock(&network->lock);
+    sl_error *error = network->running ? NULL : start(network);
+    pthread_mutex_unlock(&network->lock);
+    if (error == NULL) {
+        *out = network->http;
+    }
+    return error;
+}
+
+/* ---- stores ---- */
+
+/* The entry with the longest prefix of the URL that ends where a part of it ends. */
+static size_t entry_for(const struct topology *topology, const char *url) {
+    size_t found = topology->n_stores;
+    size_t longest = 0;
+    for (size_t i = 0; i < topology->n_stores; i++) {
+        const char *prefix = topology->stores[i].url;
+        size_t bytes = strlen(prefix);
+        bool fits = strncmp(url, prefix, bytes) == 0 &&
+                    (prefix[bytes - 1] == '/' || url[bytes] == '/' || url[bytes] == 0);
+        /* "…/folder/" names "…/folder", too */
+        fits = fits || (strlen(url) == bytes - 1 && strncmp(url, prefix, bytes - 1) == 0 &&
+                        prefix[bytes - 1] == '/');
+        if (fits && bytes > longest) {
+            found = i;
+            longest = bytes;
+        }
+    }
+    return found;
+}
+
+/* A token may be read by everybody on its way unless the way is encrypted or does not leave the
+ * machine. */
+static bool is_private(const char *url) {
+    return strncmp(url, "http://", 7) != 0 || strncmp(url, "http://127.", 11) == 0 ||
+           strncmp(url, "http://localhost", 16) == 0 || strncmp(url, "http://[::1]", 12) == 0;
+}
+
+static sl_error *make_token(const char *url, const struct topology_store *entry,
+                            sl_http_auth **out) {
+    const sl_credential credential = {
+        .struct_bytes = sizeof(credential),
+        .kind = (uint32_t)entry->credential,
+        .scope = "https://storage.azure.com/.default",
+        .tenant = entry->tenant,
+        .client = entry->client_id,
+        .secret = entry->client_secret,
+        .token_file = entry->token_file,
+        .authority = entry->authority,
+        .identity_endpoint = entry->identity_endpoint,
+    };
+    sl_error *error = sl_http_token_auth(&credential, out);
+    return error == NULL ? NULL : sl_error_wrap(error, "the credential of %s", url);
+}
+
+static sl_error *check_private(const char *url, const struct topology_store *entry) {
+    if (entry->credential == SL_CREDENTIAL_NONE || is_private(url)) {
+        return NULL;
+    }
+    return sl_error_new(SL_ERROR_CONFIG,
+                        "%s: a token would travel unencrypted; use https:// or abfss://, or say "
+                        "\"auth\": \"none\" or \"shared-key\" in \"stores\"",
+                        url);
+}
+
+static sl_error *make_auth(const char *url, const struct topology_store *entry,
+                           sl_http_auth **out) {
+    switch (entry->auth) {
+    case TOPOLOGY_AUTH_NONE:
+    case TOPOLOGY_AUTH_SAS:
+        return NULL;
+    case TOPOLOGY_AUTH_SHARED_KEY:
+        return sl_store_shared_key_auth(url, entry->key, out);
+    default:
+        return make_token(url, entry, out);
+    }
+}
+
+sl_error *network_store_open(struct network *network, const char *url, bool read_only,
+                             sl_store **out) {
+    sl_store_options options = {.read_only = read_only};
+    if (!sl_store_is_remote(url)) {
+        return sl_store_open(url, &options, out);
+    }
+    sl_error *error = network_http(network, &options.http);
+    if (error != NULL) {
+        return error;
+    }
+    static const struct topology_store unnamed = {.auth = TOPOLOGY_AUTH_DEFAULT,
+                                                  .credential = SL_CREDENTIAL_DEFAULT};
+    size_t i = entry_for(network->topology, url);
+    bool named = i < network->topology->n_stores;
+    const struct topology_store *entry = named ? &network->topology->stores[i] : &unnamed;
+    struct payer *payer = named ? &network->payers[i] : &network->unnamed;
+    error = check_private(url, entry);
+    if (error != NULL) {
+        return error;
+    }
+    pthread_mutex_lock(&network->lock);
+    if (!payer->made) {
+        error = make_auth(named ? entry->url : url, entry, &payer->auth);
+        payer->made = error == NULL;
+    }
+    pthread_mutex_unlock(&network->lock);
+    if (error != NULL) {
+        return error;
+    }
+    options.auth = payer->auth;
+    options.sas = entry->auth == TOPOLOGY_AUTH_SAS ? entry->sas : NULL;
+    return sl_store_open(url, &options, out);
+}

@@ -1,0 +1,94 @@
+/*
+ * HTTP as a plugin sees it: one request, one response, and the credential that pays for it. The
+ * host sends (connections, limits, proxies, retries and tokens are its own); a plugin reaches it by
+ * services->http, the host's own parts by lib/http.
+ *
+ * No message, log line or metric holds a header's value, a body, or what follows '?' in a URL:
+ * signatures and tokens travel there.
+ */
+#ifndef SLUICE_HTTP_H
+#define SLUICE_HTTP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Adds the authorization to each attempt of a request; made from an sl_credential. */
+typedef struct sl_http_auth sl_http_auth;
+
+typedef struct sl_http_header {
+    const char *name;
+    const char *value;
+} sl_http_header;
+
+typedef struct sl_http_request {
+    uint32_t struct_bytes;
+    uint32_t timeout_ms; /* of one attempt; 0: the client's */
+    const char *method;
+    const char *url; /* http:// or https://, percent-encoded */
+    const sl_http_header *headers;
+    size_t n_headers;
+    const void *body; /* borrowed until the request is done; NULL when body_bytes is 0 */
+    size_t body_bytes;
+    /*
+     * Attempts in all; 0: as many as the client's retry time allows. Tried again are attempts
+     * without a whole answer, and answers 408, 429, 500, 502, 503 and 504.
+     */
+    uint32_t max_attempts;
+    uint32_t reserved;
+    size_t max_response_bytes; /* of the body; 0: 64 MiB. A longer one is an error. */
+    sl_http_auth *auth;        /* NULL: none; kept by its owner until the request is done */
+} sl_http_request;
+
+/* Any status that came, 4xx and 5xx included, is a response and no error. */
+typedef struct sl_http_response {
+    uint32_t struct_bytes;
+    int32_t status;
+    const char *headers; /* "name: value\n" for each, names in lower case; ends with 0 */
+    const uint8_t *body;
+    size_t body_bytes;
+    uint32_t attempts;
+    /* An earlier attempt of this request was sent and got no answer, or one of 5xx: the server may
+     * have acted on it. */
+    uint32_t unclear;
+} sl_http_response;
+
+/*
+ * Who asks. Tokens are fetched once for all users of an sl_http_auth, early enough before they end,
+ * and anew after a 401.
+ */
+typedef enum sl_credential_kind {
+    SL_CREDENTIAL_NONE,
+    SL_CREDENTIAL_CLIENT_SECRET,     /* OAuth 2.0 client credentials with a secret */
+    SL_CREDENTIAL_WORKLOAD_IDENTITY, /* the same with a federated token as the assertion */
+    SL_CREDENTIAL_MANAGED_IDENTITY,  /* the machine's own, by IMDS or App Service */
+    SL_CREDENTIAL_DEFAULT            /* the first of the three that the environment provides for */
+} sl_credential_kind;
+
+/*
+ * Strings may be NULL where the environment has them, by the names of Azure's own libraries:
+ * AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE,
+ * AZURE_AUTHORITY_HOST, AZURE_POD_IDENTITY_AUTHORITY_HOST, IDENTITY_ENDPOINT, IDENTITY_HEADER.
+ */
+typedef struct sl_credential {
+    uint32_t struct_bytes;
+    uint32_t kind;          /* sl_credential_kind */
+    const char *scope;      /* "https://storage.azure.com/.default"; required unless NONE */
+    const char *tenant;     /* of the directory */
+    const char *client;     /* of the application; a managed identity: of a user-assigned one */
+    const char *secret;     /* CLIENT_SECRET */
+    const char *token_file; /* WORKLOAD_IDENTITY; read again for each token */
+    const char *authority;  /* "https://login.microsoftonline.com/" */
+    const char *identity_endpoint; /* MANAGED_IDENTITY: "http://169.254.169.254/" */
+} sl_credential;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SLUICE_HTTP_H */

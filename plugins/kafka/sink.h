@@ -53,7 +53,9 @@ struct sink_topic {
 /* How rows of one input become records. */
 struct sink_input {
     const struct ArrowSchema *schema;
+    const char *name;
     bool raw;
+    bool rejects; /* they become dead letters */
     int64_t key_path[SINK_MAX_PATH];
     size_t key_depth; /* 0: no key */
     int64_t topic_path[SINK_MAX_PATH];

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "columns/raw.h"
+#include "columns/rejects.h"
 
 #define LOOK_UP_LIMIT_MS 15000
 #define LOOK_UP_TRIES 20
@@ -41,12 +42,16 @@ static sl_error *resolve_topic_column(const struct kafka_sink_config *config,
 
 static sl_error *open_input(const struct kafka_sink_config *config, const sl_input *from,
                             struct sink_input *input) {
-    *input = (struct sink_input){.schema = from->schema, .raw = sl_raw_is(from->schema)};
+    size_t bytes;
+    *input = (struct sink_input){.schema = from->schema,
+                                 .name = from->name,
+                                 .raw = sl_raw_is(from->schema),
+                                 .rejects = sl_rejects_of(from->schema, &bytes) != NULL};
     sl_error *error = NULL;
-    if (config->key != NULL && input->raw) {
+    if (config->key != NULL && (input->raw || input->rejects)) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "key is \"%s\", but the input \"%s\" has raw records, which keep "
-                            "their own keys; leave the option out",
+                            "key is \"%s\", but the input \"%s\" has raw or rejected records, "
+                            "which keep their own keys; leave the option out",
                             config->key, from->name);
     }
     if (config->key != NULL) {

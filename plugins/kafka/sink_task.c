@@ -8,6 +8,7 @@
  * counted apart, in the other generation, so that process can go on meanwhile.
  */
 #include "sink.h"
+#include "sink_dead_letter.h"
 #include "wakeup.h"
 
 #include <stdlib.h>
@@ -77,17 +78,15 @@ struct record {
     rd_kafka_headers_t *headers;
 };
 
-static rd_kafka_headers_t *headers_at(const struct ArrowArray *column, int64_t row) {
-    if (sl_array_is_null(column, row)) {
-        return NULL;
-    }
+/* The row's headers with room for `more`; NULL: there are none, and none to come. */
+static rd_kafka_headers_t *headers_at(const struct ArrowArray *column, int64_t row, size_t more) {
     const int32_t *offsets = column->buffers[1];
     int32_t first = offsets[row];
-    int32_t end = offsets[row + 1];
-    if (first == end) {
+    int32_t end = sl_array_is_null(column, row) ? first : offsets[row + 1];
+    if (first == end && more == 0) {
         return NULL;
     }
-    rd_kafka_headers_t *headers = rd_kafka_headers_new((size_t)(end - first));
+    rd_kafka_headers_t *headers = rd_kafka_headers_new((size_t)(end - first) + more);
     for (int32_t i = first; i < end; i++) {
         struct bytes name = bytes_at(column->children[0]->children[0], i);
         struct bytes value = bytes_at(column->children[0]->children[1], i);
@@ -102,7 +101,24 @@ static void take_raw(const sl_batch *batch, int64_t row, struct record *record) 
     record->key = bytes_at(columns[SL_RAW_KEY], row);
     record->value = bytes_at(columns[SL_RAW_VALUE], row);
     record->timestamp_ms = ((const int64_t *)columns[SL_RAW_TIMESTAMP]->buffers[1])[row] / 1000;
-    record->headers = headers_at(columns[SL_RAW_HEADERS], row);
+    record->headers = headers_at(columns[SL_RAW_HEADERS], row, 0);
+}
+
+/* A dead letter: the record as it was, and why it is here. */
+static bool take_reject(const sl_batch *batch, const struct sink_input *input, int64_t row,
+                        struct record *record) {
+    struct ArrowArray *const *columns = batch->columns->children;
+    const struct ArrowArray *time = columns[SL_REJECT_TIMESTAMP];
+    record->key = bytes_at(columns[SL_REJECT_KEY], row);
+    record->value = bytes_at(columns[SL_REJECT_VALUE], row);
+    record->timestamp_ms =
+        sl_array_is_null(time, row) ? 0 : ((const int64_t *)time->buffers[1])[row] / 1000;
+    record->headers = headers_at(columns[SL_REJECT_HEADERS], row, DEAD_LETTER_HEADERS);
+    if (dead_letter_headers(record->headers, input->name, batch, row)) {
+        return true;
+    }
+    rd_kafka_headers_destroy(record->headers);
+    return false;
 }
 
 static bool take_key(sl_task *task, const struct sink_input *input, int64_t row,
@@ -214,7 +230,8 @@ static enum outcome hand_row(sl_task *task, int64_t row, int64_t *bytes, sl_erro
     }
     if (input->raw) {
         take_raw(task->batch, row, &record);
-    } else if (!take_row(task, input, row, &record)) {
+    } else if (!(input->rejects ? take_reject(task->batch, input, row, &record)
+                                : take_row(task, input, row, &record))) {
         *error = sl_error_no_memory();
         return BROKEN;
     }

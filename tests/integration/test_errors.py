@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.support import sluice
+from tests.support.events import START_MS
 
 PLUGINS = sluice.BINARY.parent / "tests" / "plugins"
 RECORDS = 1000
@@ -28,8 +29,8 @@ def run(tmp_path):
             "pipeline": "p",
             "state": "state",
             "lanes": 1,
-            **top,
             "sources": {"lines": {"plugin": "file", "config": {"path": "in/*.jsonl"}}},
+            **top,
             "transforms": {
                 "silver": {
                     "plugin": "silver-validate",
@@ -156,3 +157,71 @@ def test_a_plugin_of_the_sdk_alone_has_an_output_of_rejects(run):
     assert [row["offset"] for row in rejected] == list(range(0, RECORDS * LINE_BYTES, 100 * LINE_BYTES))
     assert rejected[0]["reason"] == "picked" and rejected[0]["detail"] == "not to my taste"
     assert len(read_lines(run.folder / "kept.jsonl")) == RECORDS - RECORDS // 100
+
+
+def test_dead_letters_are_the_records_with_connects_headers(broker, new_topic, run):
+    given, dead = new_topic(2), new_topic(1)
+    records = [
+        {
+            "partition": i % 2,
+            "key": b"k%d" % i,
+            "value": b'{"id":"no"}' if i < 4 else None if i == 4 else b'{"id":%d}' % i,
+            "timestamp": START_MS + i,
+            "headers": [("trace", b"t%d" % i)] if i != 2 else [],
+        }
+        for i in range(20)
+    ]
+    broker.produce(given, records)
+    letters = {"plugin": "kafka", "inputs": ["silver.rejects"], "config": {"topic": dead}}
+    kafka = {"bootstrap.servers": broker.bootstrap, "security.protocol": "plaintext"}
+    sources = {"lines": {"plugin": "kafka", "config": {"topics": [given]}}}
+    done = run(sinks={"letters": letters}, sources=sources, kafka=kafka)
+    assert done.exit_code == 0, done.failed_because()
+    found = {message.key(): message for message in read_topic(broker, dead)}
+    assert sorted(found) == [record["key"] for record in records[:5]]
+    for i, record in enumerate(records[:5]):
+        message = found[record["key"]]
+        assert (message.value(), message.timestamp()[1]) == (record["value"], record["timestamp"])
+        n = len(record["headers"])
+        headers = message.headers()
+        assert headers[:n] == record["headers"]
+        errors = {name.removeprefix("__connect.errors."): text for name, text in headers[n:]}
+        assert errors.pop("task.id") == b"0"
+        reason, text = (
+            (b"type", b'$.id: found "no", allowed type: integer')
+            if i < 4
+            else (b"null_value", b"$: the record has no value")
+        )
+        assert errors == {
+            "topic": given.encode(),
+            "partition": b"%d" % (i % 2),
+            "offset": b"%d" % (i // 2),
+            "connector.name": b"silver",
+            "stage": b"TRANSFORMATION",
+            "class.name": b"silver-validate",
+            "exception.class.name": reason,
+            "exception.message": text,
+            "exception.stacktrace": reason + b": " + text,
+        }
+
+
+def read_topic(broker, topic):
+    """All messages that the topic's one partition holds now."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker.bootstrap,
+            "group.id": "dead-letters",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+    )
+    messages = []
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        while (message := consumer.poll(30)) is not None and message.error() is None:
+            messages.append(message)
+    finally:
+        consumer.close()
+    return messages

@@ -117,6 +117,12 @@ static void node_drop_piece(sl_node *node, void *piece) {
     outer(node)->inner->node->drop_piece(outer(node)->inside, piece);
 }
 
+static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    if (outer(node)->inner->node->drop_handle != NULL) {
+        outer(node)->inner->node->drop_handle(outer(node)->inside, stream, handle);
+    }
+}
+
 static void node_drained(sl_node *node) {
     if (outer(node)->inner->node->drained != NULL) {
         outer(node)->inner->node->drained(outer(node)->inside);
@@ -139,4 +145,5 @@ const sl_node_ops bronze_node_ops = {
     .drop_piece = node_drop_piece,
     .drained = node_drained,
     .close = node_close,
+    .drop_handle = node_drop_handle,
 };

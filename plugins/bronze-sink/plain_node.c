@@ -383,6 +383,12 @@ static void node_drop_piece(sl_node *node, void *piece) {
     plain_piece_free(piece);
 }
 
+static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    (void)node;
+    (void)stream;
+    plain_replays_free(handle);
+}
+
 const sl_node_ops plain_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -392,6 +398,7 @@ const sl_node_ops plain_node_ops = {
     .commit = node_commit,
     .drop_piece = node_drop_piece,
     .close = node_close,
+    .drop_handle = node_drop_handle,
 };
 
 const struct bronze_inner bronze_plain = {

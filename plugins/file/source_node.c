@@ -238,6 +238,12 @@ static void node_close(sl_node *node) {
     free(node);
 }
 
+static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    (void)node;
+    (void)stream;
+    source_file_free(handle);
+}
+
 const sl_node_ops file_source_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -246,4 +252,5 @@ const sl_node_ops file_source_node_ops = {
     .resolve = node_resolve,
     .resume = node_resume,
     .close = node_close,
+    .drop_handle = node_drop_handle,
 };

@@ -442,6 +442,12 @@ static void node_drop_piece(sl_node *node, void *piece) {
     gold_piece_free(piece);
 }
 
+static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    (void)node;
+    (void)stream;
+    free(handle);
+}
+
 const sl_node_ops gold_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -454,4 +460,5 @@ const sl_node_ops gold_node_ops = {
     .drop_piece = node_drop_piece,
     .acknowledge = outbox_acknowledge,
     .close = node_close,
+    .drop_handle = node_drop_handle,
 };

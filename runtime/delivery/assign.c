@@ -66,7 +66,8 @@ static void step_recover(struct assignment *a) {
     a->step = step_resolve;
     for (size_t n = 0; n < host->topology->n_nodes; n++) {
         struct host_node *node = &host->nodes[n];
-        if (!node->has_cycle || (node->keeper == NULL && node->ops->recover == NULL)) {
+        if (!node->has_cycle || atomic_load(&node->failed) ||
+            (node->keeper == NULL && node->ops->recover == NULL)) {
             continue;
         }
         struct call *call = gather(a, CALL_RECOVER, node, any_reader);
@@ -77,12 +78,19 @@ static void step_recover(struct assignment *a) {
     assignment_go_on(a);
 }
 
+/* Some reader has no position, or there is no reader. Those that have failed do not count. */
 static bool needs_start(const struct stream *stream) {
-    bool needs = stream->n_readers == 0;
+    bool any = false;
     for (size_t r = 0; r < stream->n_readers; r++) {
-        needs = needs || stream->readers[r].stored == SL_OFFSET_NONE;
+        const struct reader *reader = &stream->readers[r];
+        if (!atomic_load(&reader->node->failed)) {
+            any = true;
+            if (reader->stored == SL_OFFSET_NONE) {
+                return true;
+            }
+        }
     }
-    return needs;
+    return !any;
 }
 
 static void step_resolve(struct assignment *a) {
@@ -124,6 +132,9 @@ static sl_error *place(struct stream *stream) {
         struct reader *reader = &stream->readers[r];
         reader->position = reader->stored == SL_OFFSET_NONE ? start : reader->stored;
         reader->covered = reader->position;
+        if (atomic_load(&reader->node->failed)) {
+            continue; /* reading need not begin for it */
+        }
         smallest = reader->position < smallest ? reader->position : smallest;
         stream->cuts[stream->n_cuts++] = reader->position;
     }
@@ -146,7 +157,8 @@ static void step_place(struct assignment *a) {
     }
     for (size_t n = 0; n < host->topology->n_nodes && a->error == NULL; n++) {
         struct host_node *node = &host->nodes[n];
-        if (!node->has_cycle || (node->keeper == NULL && node->ops->commit == NULL)) {
+        if (!node->has_cycle || atomic_load(&node->failed) ||
+            (node->keeper == NULL && node->ops->commit == NULL)) {
             continue;
         }
         struct call *call = gather(a, CALL_STORE_START, node, start_must_be_kept);
@@ -169,7 +181,7 @@ static void step_resume_readers(struct assignment *a) {
         struct stream *stream = a->streams[s];
         for (size_t r = 0; r < stream->n_readers; r++) {
             struct reader *reader = &stream->readers[r];
-            if (reader->node->ops->resume == NULL) {
+            if (reader->node->ops->resume == NULL || atomic_load(&reader->node->failed)) {
                 continue;
             }
             struct call *call = call_new(a, CALL_RESUME, reader->node);
@@ -209,6 +221,7 @@ static void step_attach(struct assignment *a) {
     a->step = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0 ? step_resume_owner : step_running;
     a->outstanding = (unsigned)a->n_streams;
     for (size_t s = 0; s < a->n_streams; s++) {
+        a->streams[s]->state = STREAM_ATTACHING;
         attach_stream(a->streams[s], assignment_answered, a);
     }
     assignment_go_on(a);

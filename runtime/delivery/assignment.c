@@ -23,6 +23,7 @@ struct assignment *assignment_new(struct host_node *owner, size_t n,
     a->host = owner->host;
     a->owner = owner;
     a->step = step;
+    a->asked_us = sl_monotonic_us();
     return a;
 }
 
@@ -34,9 +35,53 @@ void assignment_free(struct assignment *a) {
     free(a);
 }
 
+struct dropped_handle {
+    struct host_node *node;
+    struct stream *stream;
+    void *handle;
+};
+
+static void drop_on_node(void *arg) {
+    struct dropped_handle *dropped = arg;
+    struct host_node *node = dropped->node;
+    struct object_clock clock = object_enter(&node->object);
+    node->ops->drop_handle(node->opened->node, &dropped->stream->pub, dropped->handle);
+    object_leave(&node->object, clock);
+    free(dropped);
+}
+
+/* Without memory to tell the node it stays, as does all else of a process that has none. */
+static void drop_handle(struct host_node *node, struct stream *stream, void **handle) {
+    struct dropped_handle *dropped =
+        *handle == NULL || node->ops->drop_handle == NULL ? NULL : calloc(1, sizeof(*dropped));
+    if (dropped == NULL) {
+        return;
+    }
+    *dropped = (struct dropped_handle){node, stream, *handle};
+    *handle = NULL;
+    sl_error *error = loop_post_new(node->object.loop, drop_on_node, dropped);
+    if (error != NULL) {
+        sl_error_free(error);
+        free(dropped);
+    }
+}
+
+/* Those that no task has taken. */
+static void drop_handles(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        struct stream *stream = a->streams[i];
+        drop_handle(stream->owner, stream, &stream->handle);
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            drop_handle(stream->readers[r].node, stream, &stream->readers[r].handle);
+        }
+    }
+}
+
 void assignment_end(struct assignment *a) {
     struct host *host = a->host;
     let_cycles_go(host);
+    uv_timer_stop(&host->deadline);
+    drop_handles(a);
     host->assignments = a->next;
     assignment_free(a);
     assignment_continue(host);
@@ -49,6 +94,28 @@ void assignment_forget_stream(struct stream *stream) {
     if (!stream->ended_seen) {
         stream->owner->open_streams--;
     }
+}
+
+void assignment_assign_again(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        struct stream *stream = a->streams[i];
+        if (stream->leaving) {
+            continue; /* its owner has asked for it meanwhile */
+        }
+        const sl_stream_name name = {stream->topic, stream->pub.partition};
+        sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
+        if (error != NULL) {
+            host_node_failed(stream->owner, error);
+        }
+    }
+}
+
+static void step_put_off(struct assignment *a) {
+    for (size_t i = 0; i < a->n_streams; i++) {
+        assignment_forget_stream(a->streams[i]);
+    }
+    assignment_assign_again(a);
+    assignment_end(a);
 }
 
 static void step_failed(struct assignment *a) {
@@ -74,7 +141,7 @@ static bool leave_attached(struct assignment *a,
                            void (*leave)(struct stream *, attach_done, void *)) {
     bool any = false;
     for (size_t i = 0; i < a->n_streams; i++) {
-        if (a->streams[i]->first_attached != SIZE_MAX) {
+        if (a->streams[i]->entered) {
             any = true;
             a->outstanding++;
             leave(a->streams[i], assignment_answered, a);
@@ -84,10 +151,33 @@ static bool leave_attached(struct assignment *a,
 }
 
 static void step_detach_failed(struct assignment *a) {
+    uv_timer_stop(&a->host->deadline);
     a->step = step_failed;
     leave_attached(a, detach_stream);
     assignment_go_on(a);
 }
+
+/* ---- revoke.timeout: half of it for what waits on the way, all of it for the commit ---- */
+
+static void deadline_passes(uv_timer_t *timer) {
+    struct host *host = timer->data;
+    struct assignment *a = host->assignments;
+    if (!a->late) {
+        a->late = true;
+        attach_stop_waiting(host);
+        assignment_start_deadline(a);
+    } else {
+        assignment_commit_no_longer(a);
+    }
+}
+
+void assignment_start_deadline(struct assignment *a) {
+    int64_t limit = a->host->topology->revoke_timeout_us / (a->late ? 1 : 2);
+    int64_t left = a->asked_us + limit - sl_monotonic_us();
+    uv_timer_start(&a->host->deadline, deadline_passes, left > 0 ? (uint64_t)left / 1000 : 0, 0);
+}
+
+/* ---- steps, and their failure ---- */
 
 /* What was read already of its attached streams is committed before they are detached: pieces hold
  * it among other rows. */
@@ -100,6 +190,8 @@ static void assignment_fail(struct assignment *a) {
         host_node_failed(a->owner, error);
     }
     a->after_commit = step_detach_failed;
+    a->asked_us = sl_monotonic_us();
+    assignment_start_deadline(a);
     a->step = leave_attached(a, stop_stream) ? assignment_commit : step_failed;
     assignment_go_on(a);
 }
@@ -110,9 +202,21 @@ void assignment_go_on(struct assignment *a) {
     }
     if (a->error != NULL) {
         assignment_fail(a);
-        return;
+    } else if (a->put_off) {
+        a->put_off = false;
+        step_put_off(a);
+    } else {
+        a->step(a);
     }
-    a->step(a);
+}
+
+bool assignment_holds_up(const struct assignment *a) {
+    for (const struct assignment *b = a->next; b != NULL; b = b->next) {
+        if (b->leaves) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void assignment_queue(struct assignment *a) {
@@ -123,6 +227,8 @@ void assignment_queue(struct assignment *a) {
     *tail = a;
     if (a->host->assignments == a) {
         assignment_continue(a->host);
+    } else if (a->leaves && a->host->started) {
+        host_hurry(a->host); /* what it waits for may wait for its next try */
     }
 }
 
@@ -132,6 +238,9 @@ void assignment_continue(struct host *host) {
         return;
     }
     a->running = true;
+    if (a->leaves) {
+        assignment_start_deadline(a);
+    }
     assignment_go_on(a);
 }
 

@@ -50,6 +50,10 @@ struct assignment {
     void (*after_commit)(struct assignment *a);  /* NULL: detach, as a revocation does */
     void (*step)(struct assignment *assignment); /* when nothing is outstanding */
     bool running;
+    bool leaves; /* a revocation or a recovery */
+    int64_t asked_us;
+    bool late;    /* revoke.timeout has passed since */
+    bool put_off; /* a call failed while a revocation waits: its streams are assigned again later */
     /* revocation; its streams may have several owners */
     bool again; /* they are assigned anew afterwards */
     bool lost;
@@ -67,10 +71,16 @@ struct assignment *assignment_new(struct host_node *owner, size_t n,
 void assignment_free(struct assignment *a);
 /* It gets its turn when those before it have ended. */
 void assignment_queue(struct assignment *a);
+/* A revocation or a recovery waits behind it. */
+bool assignment_holds_up(const struct assignment *a);
+/* From now on it waits for its nodes until revoke.timeout has passed since it was asked for. */
+void assignment_start_deadline(struct assignment *a);
 /* Begins the next step, or fails, once nothing is outstanding. */
 void assignment_go_on(struct assignment *a);
 /* The last step: frees it, and lets the next one begin. */
 void assignment_end(struct assignment *a);
+/* Its streams, forgotten by now, get their turn once more, behind what waits. */
+void assignment_assign_again(struct assignment *a);
 /* The stream is gone for good: what is said of it from now on is not heard. */
 void assignment_forget_stream(struct stream *stream);
 /* An answer of attach.h's functions. */
@@ -88,5 +98,7 @@ void calls_free(struct assignment *a);
 
 /* Every node that reads one of the streams commits what it has of them; then a->after_commit. */
 void assignment_commit(struct assignment *a);
+/* Those of its nodes that have not committed by now do not hold it up any longer. */
+void assignment_commit_no_longer(struct assignment *a);
 
 #endif /* DELIVERY_ASSIGNMENT_STEPS_H */

@@ -26,8 +26,9 @@ static void ask_lane(struct stream *stream, void (*run)(void *), attach_done don
 
 /* ---- attaching ---- */
 
+/* The task takes the handle, if it takes any. */
 static sl_error *attach_task(struct stream *stream, struct lane_task *task, uint32_t input,
-                             struct reader *reader, void *handle) {
+                             struct reader *reader, void **handle) {
     const struct host_node *node = task->object.node;
     if (node->task_ops->attach == NULL) {
         return NULL;
@@ -36,7 +37,10 @@ static sl_error *attach_task(struct stream *stream, struct lane_task *task, uint
                            .input = input,
                            .offset = stream->offset,
                            .position = reader != NULL ? reader->stored : SL_OFFSET_NONE,
-                           .handle = handle};
+                           .handle = handle != NULL ? *handle : NULL};
+    if (handle != NULL) {
+        *handle = NULL;
+    }
     struct object_clock clock = object_enter(&task->object);
     sl_error *error = node->task_ops->attach(task->plugin, &stream->pub, &how);
     object_leave(&task->object, clock);
@@ -49,29 +53,38 @@ static void set_covered_outputs(struct stream *stream) {
     }
 }
 
+/* A task that cannot take the stream fails its node; the others go on. */
+static void attach_edge(struct stream *stream, size_t i) {
+    struct lane_task *task = stream->edge_tasks[i];
+    struct reader *reader = stream->reader_by_edge[stream->edges[i]->index];
+    uint32_t input = (uint32_t)(stream->edges[i] - task->inputs);
+    if (atomic_load(&task->object.node->failed)) {
+        return;
+    }
+    sl_error *error = reader != NULL ? task_add_reader(task, reader) : NULL;
+    if (error == NULL) {
+        error = attach_task(stream, task, input, reader, reader != NULL ? &reader->handle : NULL);
+        stream->told[i] = error == NULL;
+    }
+    if (error != NULL) {
+        task_fail(task, sl_error_wrap(error, "attaching %s partition %d", stream->topic,
+                                      (int)stream->pub.partition));
+    }
+}
+
 static void attach_on_lane(void *arg) {
     struct stream *stream = arg;
     sl_error *error = NULL;
     set_covered_outputs(stream);
-    stream->first_attached = stream->n_edges;
+    stream->entered = true;
     /* edges are in topological order: from the last to the first, readers are ready before writers
      */
-    for (size_t i = stream->n_edges; i-- > 0 && error == NULL;) {
-        struct lane_task *task = stream->edge_tasks[i];
-        struct reader *reader = stream->reader_by_edge[stream->edges[i]->index];
-        uint32_t input = (uint32_t)(stream->edges[i] - task->inputs);
-        if (reader != NULL) {
-            error = task_add_reader(task, reader);
-        }
-        if (error == NULL) {
-            void *handle = reader != NULL ? reader->handle : NULL;
-            error = attach_task(stream, task, input, reader, handle);
-        }
-        stream->first_attached = error == NULL ? i : stream->first_attached;
+    for (size_t i = stream->n_edges; i-- > 0;) {
+        attach_edge(stream, i);
     }
-    if (error == NULL && stream->owner->spec->kind == TOPOLOGY_SOURCE) {
+    if (stream->owner->spec->kind == TOPOLOGY_SOURCE) {
         struct lane_task *source = &stream->owner->tasks[stream->lane->index];
-        error = attach_task(stream, source, 0, NULL, stream->handle);
+        error = attach_task(stream, source, 0, NULL, &stream->handle);
         if (error == NULL) {
             stream->source = source;
             error = lane_add_stream(stream->lane, stream);
@@ -106,16 +119,30 @@ static void stop_on_lane(void *arg) {
     lane_spin(stream->lane);
 }
 
-void attach_look_at_stopping(struct lane *lane) {
+static void answer_stopped(struct lane *lane, bool all) {
     struct stream **at = &lane->stopping;
     while (*at != NULL) {
         struct stream *stream = *at;
-        if (path_is_empty(stream)) {
+        if (all || path_is_empty(stream)) {
             *at = stream->next_stopping;
             answer_control(stream, NULL);
         } else {
             at = &stream->next_stopping;
         }
+    }
+}
+
+void attach_look_at_stopping(struct lane *lane) {
+    answer_stopped(lane, false);
+}
+
+static void stop_waiting(void *arg) {
+    answer_stopped(arg, true);
+}
+
+void attach_stop_waiting(struct host *host) {
+    for (uint32_t i = 0; i < host->n_lanes; i++) {
+        sl_error_free(loop_post_new(&host->lanes[i].loop, stop_waiting, &host->lanes[i]));
     }
 }
 
@@ -173,7 +200,8 @@ static void detach_on_lane(void *arg) {
         if (reader != NULL) {
             task_remove_reader(stream->edge_tasks[i], reader);
         }
-        if (i >= stream->first_attached) {
+        if (stream->told[i]) {
+            stream->told[i] = false;
             detach_task(stream, stream->edge_tasks[i]);
         }
     }

@@ -15,6 +15,9 @@ void attach_stream(struct stream *stream, attach_done done, void *arg);
 void stop_stream(struct stream *stream, attach_done done, void *arg);
 /* Answers for the streams whose queues have run empty. On the lane, after each turn. */
 void attach_look_at_stopping(struct lane *lane);
+/* Streams that are being stopped have stopped, whatever still waits on their paths: it is dropped
+ * when they detach. Control loop. */
+void attach_stop_waiting(struct host *host);
 /* Every task on its path forgets it; batches that still wait are dropped; the nodes are told
  * (node.suspend). Never fails. */
 void detach_stream(struct stream *stream, attach_done done, void *arg);

@@ -33,6 +33,29 @@ struct call *call_new(struct assignment *a, enum call_kind kind, struct host_nod
 
 static void call_again(void *arg);
 
+/* A revocation may not wait for what fails now and is tried again: this assignment begins anew
+ * behind it, as long as no lane knows of it. */
+static bool must_make_way(const struct assignment *a, const sl_error *error) {
+    bool entered = false;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        entered = entered || a->streams[i]->entered;
+    }
+    return sl_error_is(error, SL_ERROR_RETRIABLE) && !entered && assignment_holds_up(a);
+}
+
+/* A reader's failure is its own; without the owner there is nothing to read. In a run that ends
+ * neither is a failure. */
+static void call_failed(struct call *call, sl_error *error) {
+    struct assignment *a = call->assignment;
+    if (call->node != a->owner && !a->host->draining) {
+        host_node_failed(call->node, error);
+    } else if (a->error == NULL) {
+        a->error = error;
+    } else {
+        sl_error_free(error);
+    }
+}
+
 static void call_finished(sl_request *request, sl_error *error) {
     static const char *const steps[] = {[CALL_RECOVER] = "asking for positions",
                                         [CALL_RESOLVE] = "asking for the start",
@@ -40,17 +63,14 @@ static void call_finished(sl_request *request, sl_error *error) {
                                         [CALL_RESUME] = "resuming"};
     struct call *call = (struct call *)(void *)((char *)request - offsetof(struct call, request));
     struct assignment *a = call->assignment;
-    if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,
-                                        steps[call->kind], error, call_again, call)) {
+    if (error != NULL && must_make_way(a, error)) {
+        a->put_off = true;
+        sl_error_free(error);
+    } else if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,
+                                               steps[call->kind], error, call_again, call)) {
         return;
-    }
-    if (error != NULL) {
-        error = sl_error_wrap(error, "node %s", call->node->spec->name);
-        if (a->error == NULL) {
-            a->error = error;
-        } else {
-            sl_error_free(error);
-        }
+    } else if (error != NULL) {
+        call_failed(call, sl_error_wrap(error, "%s", steps[call->kind]));
     } else if (call->kind == CALL_RECOVER) {
         for (size_t i = 0; i < call->n; i++) {
             call->readers[i]->stored = call->positions[i].from;

@@ -1,5 +1,5 @@
-/* The commit cycle: IDLE → FLUSHING → COMMITTING → IDLE, with BACKOFF when a step may succeed
- * later. See cycle.h. */
+/* The commit cycle: IDLE → FLUSHING → COMMITTING → IDLE, with pauses (…_AGAIN) where a step may
+ * succeed later. See cycle.h. */
 #include "delivery/cycle.h"
 
 #include "delivery/assignment.h"
@@ -21,6 +21,16 @@ static struct host_node *cycle_node(struct cycle *cycle) {
 
 static void cycle_begin(struct cycle *cycle);
 static void cycle_commit(struct cycle *cycle);
+static void flush_again(uv_timer_t *timer);
+static void commit_again(uv_timer_t *timer);
+static void give_up(struct cycle *cycle, sl_error *error);
+static bool node_has_failed(struct cycle *cycle);
+
+/* A flush or commit is under way, or waits to be tried again. */
+static bool cycle_is_busy(const struct cycle *cycle) {
+    return cycle->state == CYCLE_FLUSHING || cycle->state == CYCLE_COMMITTING ||
+           cycle->state == CYCLE_FLUSH_AGAIN || cycle->state == CYCLE_COMMIT_AGAIN;
+}
 
 /* ---- latency ---- */
 
@@ -97,8 +107,49 @@ static void tell_waiters(struct cycle *cycle) {
     }
 }
 
+static bool is_read_by(const struct stream *stream, const struct host_node *node) {
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        if (stream->readers[r].node == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void cycle_forgive(struct cycle *cycle) {
+    const struct host_node *node = cycle_node(cycle);
+    if (!cycle->discard || cycle->recover || cycle_is_busy(cycle)) {
+        return;
+    }
+    for (size_t s = 0; s < node->host->n_streams; s++) {
+        const struct stream *stream = node->host->streams[s];
+        if (stream_is_attached(stream) && is_read_by(stream, node)) {
+            return;
+        }
+    }
+    cycle->discard = false;
+}
+
+/* What was abandoned has come to its end: now that nothing of it is under way, the streams are
+ * recovered. */
+static sl_error *recover_abandoned(struct cycle *cycle) {
+    cycle->recover = false;
+    if (node_has_failed(cycle) || assignment_recover(cycle_node(cycle))) {
+        return NULL;
+    }
+    return sl_error_new(SL_ERROR_FATAL,
+                        "what it read was not committed within revoke.timeout, and the run ends "
+                        "before it can be read again; the next run does that");
+}
+
 static void cycle_end(struct cycle *cycle) {
     cycle->state = CYCLE_IDLE;
+    sl_error *error = cycle->recover ? recover_abandoned(cycle) : NULL;
+    if (error != NULL) {
+        give_up(cycle, error);
+        return;
+    }
+    cycle_forgive(cycle);
     if (cycle->again) {
         cycle->again = false;
         cycle_begin(cycle);
@@ -127,15 +178,17 @@ static bool node_has_failed(struct cycle *cycle) {
 
 /* True when the step is to be tried again (the error is then freed); else the caller fails the
  * cycle. */
-static bool try_again(struct cycle *cycle, sl_error *error, const char *step, uv_timer_cb again) {
+static bool try_again(struct cycle *cycle, sl_error *error, enum cycle_state wait) {
+    bool flush = wait == CYCLE_FLUSH_AGAIN;
     struct host_node *node = cycle_node(cycle);
     if (!retry_allowed(node->host, &cycle->retry, error)) {
         return false;
     }
-    uint64_t pause_ms = retry_pause_ms(node->host, &cycle->retry, node->spec->name, step, error);
+    uint64_t pause_ms = retry_pause_ms(node->host, &cycle->retry, node->spec->name,
+                                       flush ? "flush" : "commit", error);
     cycle->retries++;
-    cycle->state = CYCLE_BACKOFF;
-    uv_timer_start(&cycle->timer, again, pause_ms, 0);
+    cycle->state = wait;
+    uv_timer_start(&cycle->timer, flush ? flush_again : commit_again, pause_ms, 0);
     return true;
 }
 
@@ -175,7 +228,8 @@ static void send_to_drop(struct host_node *node, void *const *pieces, size_t n) 
     }
 }
 
-/* What was flushed and not committed is void: its pieces, and what they cover. */
+/* What was flushed and not committed is void: its pieces, what they cover, and what a flush that
+ * would be tried again still hands over. */
 static void drop_pieces(struct cycle *cycle) {
     struct host_node *node = cycle_node(cycle);
     send_to_drop(node, cycle->pieces, cycle->n_pieces);
@@ -191,7 +245,7 @@ static void drop_pieces(struct cycle *cycle) {
         }
     }
     for (uint32_t i = 0; node->tasks != NULL && i < node->host->n_lanes; i++) {
-        node->tasks[i].flush_again = false;
+        node->tasks[i].flush_void = node->tasks[i].flush_again;
     }
 }
 
@@ -212,6 +266,7 @@ static bool recover(struct cycle *cycle, sl_error *error) {
     sl_error_free(error);
     cycle->conflicts++;
     cycle->discard = true;
+    cycle->recover = false;
     drop_pieces(cycle);
     cycle_end(cycle);
     return true;
@@ -246,6 +301,10 @@ static bool commit_is_due(struct cycle *cycle) {
 static void flush_again(uv_timer_t *timer) {
     struct cycle *cycle = timer->data;
     struct host_node *node = cycle_node(cycle);
+    if (node_has_failed(cycle)) {
+        give_up(cycle, NULL);
+        return;
+    }
     cycle->state = CYCLE_FLUSHING;
     for (uint32_t i = 0; i < node->host->n_lanes; i++) {
         struct lane_task *task = &node->tasks[i];
@@ -256,29 +315,42 @@ static void flush_again(uv_timer_t *timer) {
     }
 }
 
+/* What a flush's error asks for; the larger goes first. */
+enum flush_severity { FLUSH_FINE, FLUSH_AGAIN, FLUSH_LOST, FLUSH_FATAL };
+
+static enum flush_severity flush_severity(const sl_error *error) {
+    if (error == NULL) {
+        return FLUSH_FINE;
+    }
+    if (sl_error_is(error, SL_ERROR_RETRIABLE)) {
+        return FLUSH_AGAIN;
+    }
+    return sl_error_is(error, SL_ERROR_CONFLICT) ? FLUSH_LOST : FLUSH_FATAL;
+}
+
 static void all_flushed(struct cycle *cycle) {
     if (node_has_failed(cycle)) {
         give_up(cycle, NULL);
         return;
     }
-    if (cycle->discard && sl_error_is(cycle->flush_error, SL_ERROR_CONFLICT)) {
+    if (cycle->discard && flush_severity(cycle->flush_error) < FLUSH_FATAL) {
         sl_error_free(cycle->flush_error); /* the recovery that it asks for is under way */
         cycle->flush_error = NULL;
     }
     if (cycle->flush_error != NULL) {
         sl_error *error = cycle->flush_error;
         cycle->flush_error = NULL;
-        if (!recover(cycle, error) && !try_again(cycle, error, "flush", flush_again)) {
+        if (!recover(cycle, error) && !try_again(cycle, error, CYCLE_FLUSH_AGAIN)) {
             give_up(cycle, error);
         }
         return;
     }
-    cycle->retry = (struct retry){0};
     if (cycle->discard) {
         drop_pieces(cycle);
         cycle_end(cycle);
         return;
     }
+    cycle->retry = (struct retry){0};
     if (commit_is_due(cycle)) {
         cycle_commit(cycle);
     } else {
@@ -286,28 +358,53 @@ static void all_flushed(struct cycle *cycle) {
     }
 }
 
-static void lane_flushed(sl_request *request, sl_error *error) {
-    struct lane_task *task =
-        (struct lane_task *)(void *)((char *)request - offsetof(struct lane_task, flush));
-    struct cycle *cycle = &task->object.node->cycle;
-    task->flush_again = error != NULL;
-    if (error != NULL && cycle->flush_error == NULL) {
+/* The worst of the lanes' errors decides. */
+static void note_flush_error(struct cycle *cycle, sl_error *error) {
+    if (flush_severity(error) > flush_severity(cycle->flush_error)) {
+        sl_error_free(cycle->flush_error);
         cycle->flush_error = error;
     } else {
         sl_error_free(error);
     }
-    if (!task->flush_again) {
-        for (size_t i = 0; i < task->n_flushed_to; i++) {
-            task->flushed_to[i].reader->pending = task->flushed_to[i].to;
-        }
-        take_samples(cycle, &task->flushed);
-        cycle->rows = cycle->rows || task->flushed_rows;
-        if (task->piece != NULL && !keep_piece(cycle, task->piece)) {
-            send_to_drop(task->object.node, &task->piece, 1);
-            cycle->flush_error = sl_error_new(SL_ERROR_FATAL, "out of memory in a flush");
-        }
-        task->piece = NULL;
+}
+
+/* Takes the piece of a flush and what it covers. */
+static void take_flushed(struct cycle *cycle, struct lane_task *task) {
+    for (size_t i = 0; i < task->n_flushed_to; i++) {
+        task->flushed_to[i].reader->pending = task->flushed_to[i].to;
     }
+    take_samples(cycle, &task->flushed);
+    cycle->rows = cycle->rows || task->flushed_rows;
+    if (task->piece != NULL && !keep_piece(cycle, task->piece)) {
+        send_to_drop(task->object.node, &task->piece, 1);
+        note_flush_error(cycle, sl_error_new(SL_ERROR_FATAL, "out of memory in a flush"));
+    }
+}
+
+/* What was to be tried again has been recovered meanwhile: it is dropped, and what was taken since
+ * is flushed at once. */
+static void drop_flushed(struct cycle *cycle, struct lane_task *task) {
+    if (task->piece != NULL) {
+        send_to_drop(task->object.node, &task->piece, 1);
+    }
+    task->flush_void = false;
+    atomic_store(&cycle->dirty, true);
+    cycle->again = true;
+}
+
+static void lane_flushed(sl_request *request, sl_error *error) {
+    struct lane_task *task =
+        (struct lane_task *)(void *)((char *)request - offsetof(struct lane_task, flush));
+    struct cycle *cycle = &task->object.node->cycle;
+    task->flush_again = sl_error_is(error, SL_ERROR_RETRIABLE);
+    if (error != NULL) {
+        note_flush_error(cycle, error);
+    } else if (task->flush_void) {
+        drop_flushed(cycle, task);
+    } else {
+        take_flushed(cycle, task);
+    }
+    task->piece = NULL;
     if (--cycle->flushing == 0) {
         all_flushed(cycle);
     }
@@ -417,12 +514,14 @@ static void committed(struct cycle *cycle) {
     cycle_end(cycle);
 }
 
+static void send_commit(struct cycle *cycle);
+
 static void commit_again(uv_timer_t *timer) {
     struct cycle *cycle = timer->data;
     if (node_has_failed(cycle)) {
         give_up(cycle, NULL);
     } else {
-        cycle_commit(cycle);
+        send_commit(cycle);
     }
 }
 
@@ -431,7 +530,7 @@ static void kept(sl_request *request, sl_error *error) {
         (struct cycle *)(void *)((char *)request - offsetof(struct cycle, request));
     if (error == NULL) {
         committed(cycle);
-    } else if (!recover(cycle, error) && !try_again(cycle, error, "commit", commit_again)) {
+    } else if (!recover(cycle, error) && !try_again(cycle, error, CYCLE_COMMIT_AGAIN)) {
         give_up(cycle, error);
     }
 }
@@ -444,7 +543,8 @@ static void node_committed(sl_request *request, sl_error *error) {
         kept(request, error);
         return;
     }
-    cycle->n_pieces = 0; /* the node has them: what may be repeated now is only the keeping */
+    /* the node has them: what may be repeated now is only the keeping */
+    cycle->n_pieces = cycle->commit.n_pieces = 0;
     request->finish = kept;
     keeper_store(node->keeper, cycle->positions, cycle->n_committing, request);
 }
@@ -461,8 +561,16 @@ static void call_commit(void *arg) {
     object_leave(&node->object, clock);
 }
 
-static void cycle_commit(struct cycle *cycle) {
+/* The same commit each time, whatever becomes of the streams meanwhile. */
+static void send_commit(struct cycle *cycle) {
     struct host_node *node = cycle_node(cycle);
+    cycle->state = CYCLE_COMMITTING;
+    cycle->request.home = &node->host->control;
+    cycle->request.finish = node_committed;
+    loop_post(node->object.loop, &cycle->call, call_commit, cycle);
+}
+
+static void cycle_commit(struct cycle *cycle) {
     if (!collect_positions(cycle)) {
         give_up(cycle, sl_error_no_memory());
         return;
@@ -471,16 +579,13 @@ static void cycle_commit(struct cycle *cycle) {
         cycle_end(cycle);
         return;
     }
-    cycle->state = CYCLE_COMMITTING;
     cycle->commit = (sl_commit){.struct_bytes = sizeof(cycle->commit),
                                 .flags = cycle->last && !cycle->again ? SL_COMMIT_LAST : 0,
                                 .positions = cycle->positions,
                                 .n_positions = cycle->n_committing,
                                 .pieces = cycle->pieces,
                                 .n_pieces = cycle->n_pieces};
-    cycle->request.home = &node->host->control;
-    cycle->request.finish = node_committed;
-    loop_post(node->object.loop, &cycle->call, call_commit, cycle);
+    send_commit(cycle);
 }
 
 /* ---- the outside ---- */
@@ -527,6 +632,34 @@ void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter) {
         /* What the cycle under way has flushed may be too little: one more follows it. */
         cycle->again = true;
     }
+}
+
+static bool leave(struct cycle *cycle, const struct cycle_waiter *waiter) {
+    struct cycle_waiter **at = &cycle->waiters;
+    while (*at != NULL && *at != waiter) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL) {
+        return false;
+    }
+    *at = waiter->next;
+    return true;
+}
+
+bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter) {
+    if (!leave(cycle, waiter)) {
+        return false;
+    }
+    cycle->held = cycle->held || waiter->hold;
+    cycle->again = cycle->again && cycle->waiters != NULL;
+    cycle->recover = cycle->recover || !cycle->discard;
+    cycle->discard = true;
+    if (cycle->state == CYCLE_FLUSH_AGAIN) {
+        uv_timer_stop(&cycle->timer);
+        drop_pieces(cycle);
+        cycle_end(cycle);
+    }
+    return true;
 }
 
 void cycle_stop(struct cycle *cycle) {

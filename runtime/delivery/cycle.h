@@ -24,6 +24,16 @@ void cycle_kick(struct cycle *cycle);
  * at once when the node has failed. `last`: nothing follows. The waiter is the caller's until then.
  */
 void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter);
+/*
+ * The waiter, if it still waits (else false), is told no more and is the caller's again. What the
+ * node has not committed by now is void, but for a commit that is under way: that goes on, and is
+ * valid if nobody else has moved the positions. As soon as nothing is under way the node's streams
+ * are recovered.
+ */
+bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter);
+/* A node that throws away what it could not commit starts afresh if none of its streams is attached
+ * and nothing is under way. */
+void cycle_forgive(struct cycle *cycle);
 /* Stops ticking and drops the pieces in hand. */
 void cycle_stop(struct cycle *cycle);
 void cycle_free(struct cycle *cycle);

@@ -7,51 +7,15 @@
 
 #include <stdlib.h>
 
-/* To be asked while no stream is on its way from one state to the other. */
-static bool is_attached(const struct stream *stream) {
-    return stream->state == STREAM_RUNNING || stream->state == STREAM_REVOKING;
-}
-
-/* A node that has thrown away what it could not commit starts afresh once none of its streams is
- * attached. */
-static void forgive(struct host_node *node) {
-    const struct host *host = node->host;
-    for (size_t s = 0; s < host->n_streams; s++) {
-        const struct stream *stream = host->streams[s];
-        for (size_t r = 0; r < stream->n_readers; r++) {
-            if (stream->readers[r].node == node && is_attached(stream)) {
-                return;
-            }
-        }
-    }
-    node->cycle.discard = false;
-}
-
-static void assign_again(struct assignment *a) {
-    for (size_t i = 0; i < a->n_streams; i++) {
-        struct stream *stream = a->streams[i];
-        if (stream->leaving) {
-            continue; /* its owner has asked for it meanwhile */
-        }
-        const sl_stream_name name = {stream->topic, stream->pub.partition};
-        sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
-        if (error != NULL) {
-            host_node_failed(stream->owner, error);
-        }
-    }
-}
-
 static void step_revoked(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         assignment_forget_stream(a->streams[i]);
     }
     for (size_t n = 0; n < a->host->n_nodes; n++) {
-        if (a->host->nodes[n].cycle.discard) {
-            forgive(&a->host->nodes[n]);
-        }
+        cycle_forgive(&a->host->nodes[n].cycle);
     }
     if (a->again) {
-        assign_again(a);
+        assignment_assign_again(a);
     } else {
         sl_error *error = loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg);
         if (error != NULL) {
@@ -62,6 +26,7 @@ static void step_revoked(struct assignment *a) {
 }
 
 static void step_detach(struct assignment *a) {
+    uv_timer_stop(&a->host->deadline);
     a->step = step_revoked;
     a->outstanding = (unsigned)a->n_streams;
     for (size_t i = 0; i < a->n_streams; i++) {
@@ -90,6 +55,7 @@ void assignment_commit(struct assignment *a) {
         return;
     }
     a->outstanding = 1; /* waiters may answer at once */
+    assignment_start_deadline(a);
     for (size_t n = 0; n < host->topology->n_nodes; n++) {
         bool reads = false;
         for (size_t i = 0; i < a->n_streams; i++) {
@@ -138,6 +104,7 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
     if (a == NULL) {
         return sl_error_no_memory();
     }
+    a->leaves = true;
     a->lost = lost;
     a->revoked = revoked;
     a->revoked_arg = arg;
@@ -172,26 +139,48 @@ static void step_gather(struct assignment *a) {
     }
     a->streams = streams;
     for (size_t s = 0; s < host->n_streams; s++) {
-        if (reads(a->owner, host->streams[s]) && is_attached(host->streams[s])) {
+        if (reads(a->owner, host->streams[s]) && stream_is_attached(host->streams[s])) {
             a->streams[a->n_streams++] = host->streams[s];
         }
     }
     step_stop(a);
 }
 
-bool assignment_recover(struct host_node *node) {
-    struct host *host = node->host;
+/* Its streams can be taken away and come back. */
+static bool can_recover(const struct host_node *node) {
+    const struct host *host = node->host;
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
         if (reads(node, stream) && (stream->owner->drain != DRAIN_OPEN || host->draining)) {
             return false;
         }
     }
-    struct assignment *a = assignment_new(node, 0, step_gather);
+    return true;
+}
+
+bool assignment_recover(struct host_node *node) {
+    struct assignment *a = can_recover(node) ? assignment_new(node, 0, step_gather) : NULL;
     if (a == NULL) {
         return false;
     }
-    a->again = true;
+    a->again = a->leaves = true;
     assignment_queue(a);
     return true;
+}
+
+/* A node that could not be recovered afterwards is waited for: the run ends. */
+void assignment_commit_no_longer(struct assignment *a) {
+    struct host *host = a->host;
+    for (size_t n = 0; a->waiters != NULL && n < host->n_nodes; n++) {
+        struct host_node *node = &host->nodes[n];
+        if (!can_recover(node) || !cycle_abandon(&node->cycle, &a->waiters[n])) {
+            continue;
+        }
+        host_log(
+            host, SL_LOG_WARN, node->spec->name,
+            "revoke.timeout has passed: what is not committed of the partitions that are taken "
+            "away is dropped, and read again by whoever has them next");
+        a->outstanding--;
+    }
+    assignment_go_on(a);
 }

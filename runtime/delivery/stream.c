@@ -61,7 +61,9 @@ static sl_error *collect(struct stream *stream) {
     stream->readers = calloc(stream->n_readers + 1, sizeof(*stream->readers));
     stream->edges = calloc(stream->n_edges + 1, sizeof(struct lane_edge *));
     stream->edge_tasks = calloc(stream->n_edges + 1, sizeof(struct lane_task *));
-    if (stream->readers == NULL || stream->edges == NULL || stream->edge_tasks == NULL) {
+    stream->told = calloc(stream->n_edges + 1, sizeof(bool));
+    if (stream->readers == NULL || stream->edges == NULL || stream->edge_tasks == NULL ||
+        stream->told == NULL) {
         return sl_error_no_memory();
     }
     size_t edge = 0;
@@ -110,7 +112,6 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     stream->output = output;
     stream->lane = &host->lanes[spread % host->n_lanes];
     stream->acknowledged = SL_OFFSET_NONE;
-    stream->first_attached = SIZE_MAX;
     stream->topic = strdup(topic);
     stream->on_edge = calloc(host->n_edges + 1, sizeof(bool));
     stream->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));
@@ -148,6 +149,7 @@ void stream_free(struct stream *stream) {
     free(stream->on_edge);
     free(stream->edges);
     free(stream->edge_tasks);
+    free(stream->told);
     free(stream->emitted_to);
     free(stream->cuts);
     free(stream->topic);

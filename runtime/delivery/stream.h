@@ -7,14 +7,20 @@
 
 #include "host/object.h"
 
-enum stream_state { STREAM_ASSIGNED, STREAM_RUNNING, STREAM_REVOKING, STREAM_DETACHED };
+enum stream_state {
+    STREAM_ASSIGNED,
+    STREAM_ATTACHING, /* lanes may have rows of it from here on */
+    STREAM_RUNNING,
+    STREAM_REVOKING,
+    STREAM_DETACHED
+};
 
 struct reader {
     struct stream *stream;
     struct host_node *node;
     uint32_t input;
     char *key;    /* durable name of the position */
-    void *handle; /* of node.resume, on its way to the task */
+    void *handle; /* of node.resume, on its way to the task; taken from here on the lane */
     /* control loop */
     int64_t stored;  /* durable: SL_OFFSET_NONE or the next offset that the node needs */
     int64_t pending; /* flushed, not committed yet; SL_OFFSET_NONE: nothing */
@@ -41,9 +47,10 @@ struct stream {
     struct lane_edge **edges; /* on its lane, where backpressure is felt */
     struct lane_task **edge_tasks;
     size_t n_edges;
-    size_t first_attached; /* edges from here on know the stream */
-    int64_t *emitted_to;   /* by output of the topology */
-    int64_t *cuts;         /* ascending positions at which batches are cut */
+    bool *told;          /* by place in edge_tasks: the task knows the stream */
+    bool entered;        /* its lane has begun to attach it */
+    int64_t *emitted_to; /* by output of the topology */
+    int64_t *cuts;       /* ascending positions at which batches are cut */
     size_t n_cuts;
     size_t next_cut;
     struct stream *next_stopping; /* of the lane's list */
@@ -63,6 +70,12 @@ struct stream {
     void *then_arg;
     sl_error *then_error;
 };
+
+/* Lanes may have rows of it. Control loop. */
+static inline bool stream_is_attached(const struct stream *stream) {
+    return stream->state == STREAM_ATTACHING || stream->state == STREAM_RUNNING ||
+           stream->state == STREAM_REVOKING;
+}
 
 static inline struct stream *stream_of(const sl_stream *pub) {
     return (struct stream *)(uintptr_t)pub;

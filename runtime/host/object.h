@@ -148,6 +148,7 @@ struct lane_task {
     bool flushed_rows;              /* the flush covers rows, not only offsets */
     bool flush_last;                /* the clean stop's: only once the inputs have run empty */
     bool flush_again;               /* the one before failed and is tried again */
+    bool flush_void;                /* ... but what it hands over has been recovered since */
     bool flush_when_empty;          /* asked for, waiting for the inputs */
     struct latency_samples taken;   /* since the last flush */
     struct latency_samples flushed; /* of the flush under way; the control loop takes them */
@@ -155,7 +156,14 @@ struct lane_task {
     bool drain_asked;
 };
 
-enum cycle_state { CYCLE_IDLE, CYCLE_FLUSHING, CYCLE_COMMITTING, CYCLE_BACKOFF, CYCLE_STOPPED };
+enum cycle_state {
+    CYCLE_IDLE,
+    CYCLE_FLUSHING,
+    CYCLE_FLUSH_AGAIN, /* waits for the flush's next try */
+    CYCLE_COMMITTING,
+    CYCLE_COMMIT_AGAIN,
+    CYCLE_STOPPED
+};
 
 enum { LATENCY_BUCKETS = 256 };
 
@@ -176,8 +184,9 @@ struct cycle {
     bool kick;           /* begin again at once after the cycle under way */
     bool last;           /* the clean stop's cycle */
     bool again;          /* one more cycle after the one under way, whatever the interval */
-    bool discard; /* a position was lost to somebody else: nothing is committed until the streams
-                     are recovered */
+    bool discard; /* a position was lost to somebody else, or a revocation did not wait: nothing is
+                     committed until the streams are recovered */
+    bool recover; /* they are to be, once nothing is under way */
     bool held;    /* streams are being detached: what is flushed now could not be covered later */
     uint32_t conflicts;
     sl_error *flush_error;

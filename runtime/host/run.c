@@ -444,6 +444,14 @@ static void all_detached(void *arg) {
     }
 }
 
+static void close_handles(struct host *host) {
+    uv_close((uv_handle_t *)&host->sigterm, NULL);
+    uv_close((uv_handle_t *)&host->sigint, NULL);
+    uv_close((uv_handle_t *)&host->shutdown, NULL);
+    uv_close((uv_handle_t *)&host->deadline, NULL);
+    uv_close((uv_handle_t *)&host->progress, NULL);
+}
+
 static void host_close(struct host *host) {
     host->finished = true;
     host_forget_laters(host);
@@ -451,10 +459,7 @@ static void host_close(struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
         cycle_stop(&host->nodes[n].cycle);
     }
-    uv_close((uv_handle_t *)&host->sigterm, NULL);
-    uv_close((uv_handle_t *)&host->sigint, NULL);
-    uv_close((uv_handle_t *)&host->shutdown, NULL);
-    uv_close((uv_handle_t *)&host->progress, NULL);
+    close_handles(host);
     assignment_detach_all(host, all_detached, host);
 }
 
@@ -492,8 +497,10 @@ static void listen_to_signals(struct host *host) {
     uv_signal_init(uv, &host->sigterm);
     uv_signal_init(uv, &host->sigint);
     uv_timer_init(uv, &host->shutdown);
+    uv_timer_init(uv, &host->deadline);
     uv_timer_init(uv, &host->progress);
     host->sigterm.data = host->sigint.data = host->shutdown.data = host->progress.data = host;
+    host->deadline.data = host;
     uv_signal_start(&host->sigterm, signalled, SIGTERM);
     uv_signal_start(&host->sigint, signalled, SIGINT);
     if (host->options->progress_interval_ms > 0) {
@@ -520,10 +527,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
         loop_run(&host.control);
         error = host.error;
     } else {
-        uv_close((uv_handle_t *)&host.sigterm, NULL);
-        uv_close((uv_handle_t *)&host.sigint, NULL);
-        uv_close((uv_handle_t *)&host.shutdown, NULL);
-        uv_close((uv_handle_t *)&host.progress, NULL);
+        close_handles(&host);
     }
     host_free(&host);
     return error;

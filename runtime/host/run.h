@@ -35,6 +35,7 @@ struct host {
     uv_signal_t sigterm;
     uv_signal_t sigint;
     uv_timer_t shutdown;
+    uv_timer_t deadline; /* of the revocation under way */
     uv_timer_t progress;
     int64_t started_us;
     struct later *laters;         /* what waits to be tried again */

@@ -25,6 +25,10 @@ enum { KEYS_MAX = 512, KEY_BYTES = 160, OUTBOX_MAX = 4 * SOURCES_MAX * PARTITION
 
 enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
 
+/* What a sink does not do while streams of the first source still are to leave: take a batch,
+ * flush, commit, answer a commit. */
+enum gate { GATE_NONE, GATE_PROCESS, GATE_FLUSH, GATE_COMMIT, GATE_ANSWER, GATES };
+
 /* What a node does besides its work. Numbers count down: so many times. */
 struct behaviour {
     size_t index; /* of the node */
@@ -36,18 +40,23 @@ struct behaviour {
     int one_in_empty; /* source: a poll finds nothing, a timer wakes */
     int one_in_retries;
     enum slowness flush;
+    enum gate gate;
     atomic_int failing_flushes;
     atomic_int failing_commits;
     atomic_int conflicts; /* commits that lose a race */
     bool applied;         /* ... although they were applied, as after an unclear answer */
     atomic_int failing_resumes;
     atomic_int failing_attaches; /* for good */
+    bool unrecoverable;          /* positions cannot be asked for */
+    bool unresumable;            /* the last stream cannot be resumed */
     atomic_int revocations;
     bool lost;
     atomic_int fatal_flush;  /* fails for good when it comes to 0 from above */
     atomic_int commits_left; /* then it fails for good; negative: never */
     atomic_int signal_after; /* polls until SIGTERM; 0: never */
 };
+
+static atomic_int handles; /* of resume, that nobody has freed yet */
 
 static const sl_services *services;
 static struct behaviour behaviours[NODES_MAX];
@@ -106,6 +115,9 @@ struct sl_node {
     /* owner of streams */
     const sl_stream *own;
     int64_t emitted;
+    /* commit that is answered late */
+    const sl_commit *commit;
+    sl_request *request;
 };
 
 struct row {
@@ -177,13 +189,20 @@ static sl_error *world_schema(sl_node *node, uint32_t output, struct ArrowSchema
 }
 
 static void world_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
-    (void)node;
+    if (node->does->unrecoverable) {
+        services->done(request, services->error_new(SL_ERROR_FATAL, "has lost its positions"));
+        return;
+    }
     pthread_mutex_lock(&disk.lock);
     for (size_t i = 0; i < n; i++) {
         positions[i].from = *stored(positions[i].key);
     }
     pthread_mutex_unlock(&disk.lock);
     services->done(request, NULL);
+}
+
+static bool gate_is_closed(const struct behaviour *does, enum gate gate) {
+    return does->gate == gate && atomic_load(&behaviours[0].revocations) > 0;
 }
 
 static sl_error *world_task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
@@ -321,7 +340,17 @@ static void source_resolve(sl_node *node, const sl_stream *stream, int64_t *offs
                    take_one(&node->does->failing_resumes) ? retriable("not known yet") : NULL);
 }
 
+static void drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    (void)node;
+    (void)stream;
+    atomic_fetch_sub(&handles, 1);
+    free(handle);
+}
+
 static sl_error *world_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
+    if (how->handle != NULL) {
+        drop_handle(NULL, stream, how->handle);
+    }
     if (atomic_load(&task->does->failing_attaches) > 0 && stream->partition == 2 &&
         take_one(&task->does->failing_attaches)) {
         return services->error_new(SL_ERROR_FATAL, "attaches no more");
@@ -400,7 +429,7 @@ static void go_on(void *arg) {
 
 /* What the host owes, then perhaps a pause or a failure that passes. */
 static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
-    if (one_in(task, task->does->one_in_retries)) {
+    if (gate_is_closed(task->does, GATE_PROCESS) || one_in(task, task->does->one_in_retries)) {
         return retriable("process: not now");
     }
     if (task->timer == NULL && one_in(task, task->does->one_in_pauses)) {
@@ -478,7 +507,7 @@ static void check_covered(const sl_commit *commit, const struct row *row) {
 }
 
 static sl_error *failing_commit(struct behaviour *does) {
-    if (take_one(&does->failing_commits)) {
+    if (gate_is_closed(does, GATE_COMMIT) || take_one(&does->failing_commits)) {
         return retriable("commit: not now");
     }
     int left = atomic_load(&does->commits_left);
@@ -594,7 +623,7 @@ static void collect_detach(sl_task *task, const sl_stream *stream) {
 static void hand_over(sl_task *task) {
     sl_request *request = task->request;
     task->request = NULL;
-    if (take_one(&task->does->failing_flushes)) {
+    if (gate_is_closed(task->does, GATE_FLUSH) || take_one(&task->does->failing_flushes)) {
         services->done(request, retriable("flush: not now"));
         return;
     }
@@ -648,7 +677,27 @@ static void see(size_t node, int64_t id) {
     disk.seen[node][id >> 48][id >> 32 & 0xff][id & UINT32_MAX]++;
 }
 
+static void look_at_gate(void *arg) {
+    sl_node *node = arg;
+    if (gate_is_closed(node->does, GATE_ANSWER)) {
+        return;
+    }
+    services->timer_stop(node->timer);
+    node->timer = NULL;
+    pthread_mutex_lock(&disk.lock);
+    sl_error *error = commit_pieces(node, node->commit, see);
+    pthread_mutex_unlock(&disk.lock);
+    services->done(node->request, error);
+}
+
 static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    if (gate_is_closed(node->does, GATE_ANSWER)) {
+        node->commit = commit;
+        node->request = request;
+        ck_assert_ptr_null(
+            services->timer_start(node->self, 1, 1, look_at_gate, node, &node->timer));
+        return;
+    }
     pthread_mutex_lock(&disk.lock);
     sl_error *error = commit_pieces(node, commit, see);
     pthread_mutex_unlock(&disk.lock);
@@ -657,11 +706,18 @@ static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *requ
 
 static void sink_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                         void **handle, sl_request *request) {
-    (void)stream;
-    (void)handle;
     ck_assert(position == SL_OFFSET_NONE || offset <= position);
-    services->done(request,
-                   take_one(&node->does->failing_resumes) ? retriable("not resumed yet") : NULL);
+    if (take_one(&node->does->failing_resumes)) {
+        services->done(request, retriable("not resumed yet"));
+        return;
+    }
+    if (node->does->unresumable && stream->partition == PARTITIONS - 1) {
+        services->done(request, services->error_new(SL_ERROR_FATAL, "resumes no more"));
+        return;
+    }
+    *handle = calloc(1, 1);
+    atomic_fetch_add(&handles, 1);
+    services->done(request, NULL);
 }
 
 static const sl_node_ops sink_node = {.struct_bytes = sizeof(sl_node_ops),
@@ -670,7 +726,8 @@ static const sl_node_ops sink_node = {.struct_bytes = sizeof(sl_node_ops),
                                       .resume = sink_resume,
                                       .commit = sink_commit,
                                       .drop_piece = world_drop,
-                                      .close = world_close};
+                                      .close = world_close,
+                                      .drop_handle = drop_handle};
 static const sl_task_ops sink_task = {.struct_bytes = sizeof(sl_task_ops),
                                       .open = world_task_open,
                                       .attach = world_attach,
@@ -833,22 +890,27 @@ static int expected_out(size_t node, uint32_t output, int64_t id) {
     return rejected == (output == 1) ? times : 0;
 }
 
-/* Every sink has every row as often as there are ways to it. */
+/* The sink has every row as often as there are ways to it. */
+static void assert_has_each_once(size_t n) {
+    for (size_t s = 0; s < SOURCES_MAX; s++) {
+        for (int p = 0; nodes[s].kind == TOPOLOGY_SOURCE && p < PARTITIONS; p++) {
+            for (int64_t o = 0; o < behaviours[s].rows; o++) {
+                int expected = 0;
+                for (size_t i = 0; i < nodes[n].n_inputs; i++) {
+                    expected += expected_out(edges[n][i].from, edges[n][i].output, row_id(s, p, o));
+                }
+                ck_assert_msg(disk.seen[n][s][p][o] == expected,
+                              "n%zu has partition %d offset %d of n%zu %d times, not %d", n, p,
+                              (int)o, s, disk.seen[n][s][p][o], expected);
+            }
+        }
+    }
+}
+
 static void assert_each_once(void) {
     for (size_t n = 0; n < topology.n_nodes; n++) {
-        for (size_t s = 0; s < SOURCES_MAX && nodes[n].kind == TOPOLOGY_SINK; s++) {
-            for (int p = 0; nodes[s].kind == TOPOLOGY_SOURCE && p < PARTITIONS; p++) {
-                for (int64_t o = 0; o < behaviours[s].rows; o++) {
-                    int expected = 0;
-                    for (size_t i = 0; i < nodes[n].n_inputs; i++) {
-                        expected +=
-                            expected_out(edges[n][i].from, edges[n][i].output, row_id(s, p, o));
-                    }
-                    ck_assert_msg(disk.seen[n][s][p][o] == expected,
-                                  "n%zu has partition %d offset %d of n%zu %d times, not %d", n, p,
-                                  (int)o, s, disk.seen[n][s][p][o], expected);
-                }
-            }
+        if (nodes[n].kind == TOPOLOGY_SINK) {
+            assert_has_each_once(n);
         }
     }
 }
@@ -870,7 +932,9 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
 static sl_error *run(void) {
     const struct host_options options = {
         .until_end = true, .progress = progress, .progress_interval_ms = 3};
-    return host_run(&topology, &options);
+    sl_error *error = host_run(&topology, &options);
+    ck_assert_int_eq(atomic_load(&handles), 0);
+    return error;
 }
 
 static void assert_runs(void) {

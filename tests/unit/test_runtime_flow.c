@@ -100,6 +100,19 @@ START_TEST(test_lost_races_while_streams_leave) {
 }
 END_TEST
 
+/* A sink that gets on only once most of the revocations are through cannot hold them up: what it
+ * has not committed is dropped, and read again. */
+START_TEST(test_a_revocation_waits_no_longer_than_its_timeout) {
+    build(&blocking_sink_role);
+    topology.revoke_timeout_us = 20000;
+    behaviours[0].batch = 7;
+    behaviours[0].one_in_empty = 5;
+    behaviours[0].revocations = 6;
+    behaviours[2 + _i % 3].gate = (enum gate)(1 + _i % (GATES - 1));
+    assert_goes_on();
+}
+END_TEST
+
 START_TEST(test_nodes_pause) {
     build(&blocking_sink_role);
     for (size_t i = 1; i < topology.n_nodes; i++) {
@@ -152,11 +165,43 @@ START_TEST(test_a_node_that_fails_while_paused_holds_nothing_up) {
 }
 END_TEST
 
-START_TEST(test_a_stream_that_does_not_attach_fails_its_source_alone) {
+START_TEST(test_a_stream_that_does_not_attach_fails_who_refused_it_alone) {
     build(&sink_role);
     topology.lanes = 1 + (uint32_t)_i;
     behaviours[_i % 2 == 0 ? 0 : 4].failing_attaches = 1;
     assert_fails("attaches no more");
+    if (_i % 2 == 1) {
+        assert_has_each_once(2);
+        assert_has_each_once(3);
+    }
+    assert_goes_on();
+}
+END_TEST
+
+/* What the others have loaded for its streams finds its way back. */
+START_TEST(test_a_reader_that_cannot_begin_fails_alone) {
+    build(&blocking_sink_role);
+    behaviours[2].unrecoverable = _i == 0;
+    behaviours[2].unresumable = _i == 1;
+    assert_fails(_i == 0 ? "has lost its positions" : "resumes no more");
+    assert_has_each_once(3);
+    assert_has_each_once(4);
+    behaviours[2].unrecoverable = behaviours[2].unresumable = false;
+    assert_goes_on();
+}
+END_TEST
+
+START_TEST(test_what_was_resumed_for_a_source_that_cannot_begin_is_freed) {
+    build(&blocking_sink_role);
+    sl_node_ops ops = source_node;
+    sl_role role = source_role;
+    ops.resume = sink_resume;
+    ops.drop_handle = drop_handle;
+    role.node = &ops;
+    nodes[0].role = &role;
+    behaviours[0].unresumable = true;
+    assert_fails("resumes no more");
+    nodes[0].role = &source_role;
     assert_goes_on();
 }
 END_TEST
@@ -332,6 +377,7 @@ static void random_topology(void) {
     world_reset();
     topology.lanes = (uint32_t)(1 + below(4));
     topology.memory_max_bytes = below(4) == 0 ? 5000 + below(20000) : 0;
+    topology.revoke_timeout_us = below(3) == 0 ? below(10000) : 60000000;
     int n_sources = 1 + below(SOURCES_MAX);
     for (int i = 0; i < n_sources; i++) {
         struct behaviour *does = add_node(TOPOLOGY_SOURCE, &source_role);
@@ -420,11 +466,14 @@ int main(void) {
     tcase_add_test(flow, test_a_signal_ends_a_run_cleanly);
     tcase_add_loop_test(flow, test_a_signal_while_streams_leave, 0, 2);
     tcase_add_loop_test(flow, test_lost_races_while_streams_leave, 0, 2);
+    tcase_add_loop_test(flow, test_a_revocation_waits_no_longer_than_its_timeout, 0, 12);
     tcase_add_test(flow, test_nodes_pause);
     tcase_add_loop_test(flow, test_flushes_fail_and_pass, 0, 3);
     tcase_add_loop_test(flow, test_a_flush_fails_for_good, 0, 3);
     tcase_add_test(flow, test_a_node_that_fails_while_paused_holds_nothing_up);
-    tcase_add_loop_test(flow, test_a_stream_that_does_not_attach_fails_its_source_alone, 0, 4);
+    tcase_add_loop_test(flow, test_a_stream_that_does_not_attach_fails_who_refused_it_alone, 0, 4);
+    tcase_add_loop_test(flow, test_a_reader_that_cannot_begin_fails_alone, 0, 2);
+    tcase_add_test(flow, test_what_was_resumed_for_a_source_that_cannot_begin_is_freed);
     tcase_add_test(flow, test_starts_fail_and_pass);
     tcase_add_loop_test(flow, test_a_task_that_does_not_open_leaves_nothing, 0, 2);
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);

@@ -155,7 +155,8 @@ typedef struct sl_node_ops {
     /*
      * Reading of `stream` begins at `offset`; `position` is the node's own (SL_OFFSET_NONE: none,
      * and for a source). Sources seek; stateful nodes load what they need to go on from there.
-     * *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it. A node
+     * *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it, or to
+     * drop_handle. A node
      * with SL_ROLE_OWNS_STREAMS gets this call for its own streams that have readers as well: it
      * must then emit from `offset` on.
      */
@@ -196,6 +197,10 @@ typedef struct sl_node_ops {
        deduplication is not durable, say); NULL: all of them. SL_ROLE_BLOCKING may not be taken
        away. May be called without open having been. */
     uint32_t (*flags)(const void *config);
+
+    /* Frees what resume left in *handle and no task will get: the stream was given up before it was
+     * attached. NULL: nothing to do. Since ABI 1.1. */
+    void (*drop_handle)(sl_node *node, const sl_stream *stream, void *handle);
 } sl_node_ops;
 
 typedef struct sl_attach {

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
 # A real Apache Kafka broker (KRaft, one node) on free ports of 127.0.0.1, for tests and trials.
 #
-#   kafka.sh start DIR [--set KEY=VALUE]... [--heap SIZE]
+#   kafka.sh start DIR [--set KEY=VALUE]... [--heap SIZE] [--secure]
 #                           starts a broker whose data is in DIR and waits until it is ready. One
 #                           that runs there already is left as it is; a stopped one goes on with
-#                           its data, and on its old ports where nobody else has taken them
+#                           its data, and on its old ports where nobody else has taken them.
+#                           --secure: with further listeners for TLS, mutual TLS and SASL over TLS
 #   kafka.sh stop DIR       stops it and waits until it is gone
 #   kafka.sh kill DIR       kills it at once, as a power cut would
 #   kafka.sh status DIR     prints DIR/env and exits 0 while it runs, 1 otherwise
 #   kafka.sh topic DIR NAME PARTITIONS [KEY=VALUE]...
 #                           creates a topic
+#   kafka.sh token DIR SUBJECT SECONDS
+#                           prints a token for SASL OAUTHBEARER (--secure)
 #   kafka.sh fetch          only downloads the jars
 #
 # DIR/env then holds BOOTSTRAP=127.0.0.1:PORT and PID=N; the broker's log is DIR/broker.log.
-# KEY is any broker property, for example --set message.max.bytes=67108864.
+# KEY is any broker property, for example --set message.max.bytes=67108864. With --secure there are
+# also BOOTSTRAP_TLS, BOOTSTRAP_MTLS, BOOTSTRAP_SASL and SECRETS, a folder (see kafka/secure.sh).
 . "$(dirname "$0")/common.sh"
+. "$dev_dir/kafka/secure.sh"
 
 kafka_version="$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$dev_dir/kafka/pom.xml")"
 libs_dir="$deps_dir/kafka-$kafka_version"
@@ -22,7 +27,7 @@ ready_line="Kafka Server started"
 start_limit_s="${SLUICE_KAFKA_START_LIMIT:-120}"
 stop_limit_s=30
 
-usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,22s/^# \{0,1\}//p' "$0"; }
 
 fetch_jars() {
   [ -e "$libs_dir/.complete" ] && return 0
@@ -39,22 +44,24 @@ kafka_java() { # HEAP LOG_LEVEL DIR CLASS ARGS...
   exec java -Xmx"$heap" -Xms"$heap" -XX:+UseG1GC -Djava.awt.headless=true \
     -Dsluice.log.level="$level" \
     -Dlog4j2.configurationFile="$dev_dir/kafka/log4j2.properties" \
-    -Djava.io.tmpdir="$dir/tmp" -cp "$libs_dir/*" "$@"
+    -Djava.io.tmpdir="$dir/tmp" \
+    -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls="file://$dir/secrets/jwks.json" -cp "$libs_dir/*" "$@"
 }
 
 # Properties of --set come last: in a properties file the last one of a name holds.
-write_properties() { # DIR CLIENT_PORT CONTROLLER_PORT PROPERTY...
-  local dir="$1" client="$2" controller="$3"
-  shift 3
+write_properties() { # DIR CLIENT_PORT CONTROLLER_PORT SECURE_LISTENERS PROPERTY...
+  local dir="$1" client="$2" controller="$3" secure="$4"
+  shift 4
   {
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=CLIENT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=CLIENT://127.0.0.1:$client
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$controller$secure
+advertised.listeners=CLIENT://127.0.0.1:$client$secure
+listener.security.protocol.map=\
+  CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,SASL:SASL_SSL
 inter.broker.listener.name=CLIENT
 log.dirs=$dir/data
 auto.create.topics.enable=false
@@ -70,6 +77,7 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=1000
 PROPERTIES
+    [ -z "$secure" ] || secure_properties "$dir"
     [ "$#" = 0 ] || printf '%s\n' "$@"
   } >"$dir/server.properties"
 }
@@ -79,9 +87,11 @@ new_cluster_id() {
 }
 
 format_storage() { # DIR
+  local scram=()
   [ -e "$1/data/meta.properties" ] && return 0
+  [ ! -d "$1/secrets" ] || mapfile -t scram < <(scram_options "$1")
   (kafka_java 256m info "$1" kafka.tools.StorageTool format -t "$(new_cluster_id)" \
-    -c "$1/server.properties") >"$1/format.log" 2>&1 || {
+    -c "$1/server.properties" ${scram[@]+"${scram[@]}"}) >"$1/format.log" 2>&1 || {
     show_log "$1/format.log"
     die "the storage folder could not be formatted"
   }
@@ -91,11 +101,12 @@ is_ready() { grep -qF "$ready_line" "$1/broker.log"; }
 
 # One try at starting. 3: the ports were taken between picking and binding them.
 start_once() { # DIR HEAP PROPERTY...
-  local dir="$1" heap="$2" ports pid
+  local dir="$1" heap="$2" ports pid secure=
   shift 2
   # A broker that comes back has to be found where its clients left it.
-  read -r -a ports < <(cat "$dir/ports" 2>/dev/null || free_ports 2)
-  write_properties "$dir" "${ports[@]}" "$@"
+  read -r -a ports < <(cat "$dir/ports" 2>/dev/null || free_ports 5)
+  [ ! -d "$dir/secrets" ] || secure="$(secure_listeners "${ports[@]:2}")"
+  write_properties "$dir" "${ports[@]:0:2}" "$secure" "$@"
   format_storage "$dir"
   : >"$dir/broker.log"
   (kafka_java "$heap" info "$dir" kafka.Kafka "$dir/server.properties") \
@@ -103,6 +114,7 @@ start_once() { # DIR HEAP PROPERTY...
   pid=$!
   if wait_until "$pid" "$start_limit_s" is_ready "$dir"; then
     printf 'BOOTSTRAP=127.0.0.1:%s\nPID=%s\n' "${ports[0]}" "$pid" >"$dir/env.new"
+    [ -z "$secure" ] || secure_env "$dir" "${ports[@]:2}" >>"$dir/env.new"
     mv "$dir/env.new" "$dir/env"
     echo "${ports[*]}" >"$dir/ports"
     say "ready on 127.0.0.1:${ports[0]} (pid $pid, data in $dir)"
@@ -115,8 +127,8 @@ start_once() { # DIR HEAP PROPERTY...
   die "the broker did not get ready within $start_limit_s s"
 }
 
-start() { # DIR [--set KEY=VALUE]... [--heap SIZE]
-  local dir heap=1g properties=() try status
+start() { # DIR [--set KEY=VALUE]... [--heap SIZE] [--secure]
+  local dir heap=1g properties=() try status secure=
   mkdir -p "$1/tmp"
   dir="$(cd "$1" && pwd)"
   shift
@@ -124,6 +136,7 @@ start() { # DIR [--set KEY=VALUE]... [--heap SIZE]
     case "$1" in
       --set) [[ "${2:-}" == ?*=* ]] || die "--set needs KEY=VALUE"; properties+=("$2"); shift 2 ;;
       --heap) [ -n "${2:-}" ] || die "--heap needs a size, for example 1g"; heap="$2"; shift 2 ;;
+      --secure) secure=1; shift ;;
       *) die "unknown argument \"$1\"" ;;
     esac
   done
@@ -133,6 +146,11 @@ start() { # DIR [--set KEY=VALUE]... [--heap SIZE]
   fi
   need_command java "Kafka"
   with_lock kafka fetch_jars
+  if [ -n "$secure" ]; then
+    [ -d "$dir/secrets" ] || [ ! -d "$dir/data" ] ||
+      die "$dir is a broker's that was first started without --secure"
+    make_secrets "$dir"
+  fi
   for try in 1 2 3; do
     status=0
     start_once "$dir" "$heap" ${properties[@]+"${properties[@]}"} || status=$?
@@ -169,7 +187,7 @@ main() {
   case "$verb" in
     -h | --help) usage; exit 0 ;;
     fetch) with_lock kafka fetch_jars; exit 0 ;;
-    start | stop | kill | status | topic) ;;
+    start | stop | kill | status | topic | token) ;;
     *) usage >&2; die "unknown command \"$verb\"" ;;
   esac
   [ -n "$dir" ] || die "$verb needs the broker's folder"
@@ -189,6 +207,11 @@ main() {
     topic)
       [ "$#" -ge 4 ] || die "topic needs DIR NAME PARTITIONS"
       create_topic "$dir" "${@:3}"
+      ;;
+    token)
+      [ "$#" = 4 ] || die "token needs DIR SUBJECT SECONDS"
+      [ -d "$dir/secrets" ] || die "the broker of $dir was not started with --secure"
+      make_token "$dir" "$3" "$4"
       ;;
   esac
 }

@@ -16,6 +16,7 @@ struct kafka_section {
     const char *ssl_key_pem;
     const char *ssl_keystore_password;
     const char *sasl_oauthbearer_config;
+    const char *token_file;
     sl_map properties;
 };
 

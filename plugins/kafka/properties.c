@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* Properties that sluice sets itself, since its delivery depends on them. */
 static const struct reserved {
@@ -29,6 +30,16 @@ static const struct reserved {
     {"delivery.report.only.error", "is set by sluice: every delivery is counted"},
     {"metadata.broker.list", "is written \"bootstrap.servers\" in the section \"kafka\""},
     {"bootstrap.servers", "belongs into the section \"kafka\""},
+    {"sasl.password", "is a secret: it belongs into the section \"kafka\", where it is not shown"},
+    {"ssl.key.password", "is a secret: it belongs into the section \"kafka\""},
+    {"ssl.key.pem", "is a secret: it belongs into the section \"kafka\""},
+    {"ssl.keystore.password", "is a secret: it belongs into the section \"kafka\""},
+    {"sasl.oauthbearer.config", "is a secret: it belongs into the section \"kafka\""},
+    {"sasl.oauthbearer.token.file", "belongs into the section \"kafka\""},
+    {"sasl.oauthbearer.method",
+     "is not supported: write \"sasl.oauthbearer.token.file\" into the section \"kafka\""},
+    {"sasl.oauthbearer.client.secret",
+     "is not supported: write \"sasl.oauthbearer.token.file\" into the section \"kafka\""},
     {"plugin.library.paths", "is not supported: librdkafka's own plugins would bypass sluice"},
 };
 
@@ -174,6 +185,49 @@ sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) {
     return error;
 }
 
+static const char *property_of(const struct kafka_section *section, const char *name) {
+    for (size_t i = 0; i < section->properties.count; i++) {
+        if (strcmp(section->properties.pairs[i].key, name) == 0) {
+            return section->properties.pairs[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* What librdkafka would say only much later, or not in the operator's words. */
+static sl_error *check_login(const struct kafka_section *section) {
+    const char *protocol = property_of(section, "security.protocol");
+    const char *mechanism = property_of(section, "sasl.mechanism");
+    mechanism = mechanism != NULL ? mechanism : property_of(section, "sasl.mechanisms");
+    bool sasl = protocol != NULL && strncasecmp(protocol, "sasl_", 5) == 0;
+    bool by_token = mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0;
+    if (sasl && mechanism == NULL) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the section \"kafka\" has \"security.protocol\": \"%s\" without "
+                            "\"sasl.mechanism\"; write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or "
+                            "OAUTHBEARER",
+                            protocol);
+    }
+    if (mechanism != NULL && !sasl) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the section \"kafka\" has \"sasl.mechanism\": \"%s\", but "
+                            "\"security.protocol\" is %s; write \"sasl_ssl\"",
+                            mechanism, protocol == NULL ? "plaintext" : protocol);
+    }
+    bool unsecured = property_of(section, "enable.sasl.oauthbearer.unsecure.jwt") != NULL;
+    if (by_token && section->token_file == NULL && !unsecured) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the section \"kafka\" has \"sasl.mechanism\": \"OAUTHBEARER\", but "
+                            "no \"sasl.oauthbearer.token.file\" to read tokens from");
+    }
+    if (section->token_file != NULL && !by_token) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the section \"kafka\" has \"sasl.oauthbearer.token.file\", which "
+                            "needs \"sasl.mechanism\": \"OAUTHBEARER\"");
+    }
+    return NULL;
+}
+
 sl_error *kafka_check_section(const struct kafka_section *section) {
     if (section == NULL || (section->bootstrap == NULL && !section->embedded)) {
         return sl_error_new(SL_ERROR_CONFIG,
@@ -187,5 +241,5 @@ sl_error *kafka_check_section(const struct kafka_section *section) {
                             "(\"%s\") and \"embedded\": true; write one of them",
                             section->bootstrap);
     }
-    return NULL;
+    return check_login(section);
 }

@@ -8,6 +8,7 @@
 
 #include "flow.h"
 #include "kafka.h"
+#include "link.h"
 #include "properties.h"
 
 #include <pthread.h>
@@ -69,7 +70,7 @@ struct sl_node {
     const struct kafka_section *section;
     uint32_t lanes;
     int validate_only;
-    const char *bootstrap;
+    struct kafka_link link;
     int has_broker;
     struct sink_input *inputs;
     size_t n_inputs;

@@ -11,7 +11,7 @@ static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message
     sl_buffer text = SL_BUFFER_INIT;
     sl_buffer_printf(&text, "a record was not delivered to topic \"%s\" partition %d at %s: %s",
                      message->rkt == NULL ? "" : rd_kafka_topic_name(message->rkt),
-                     (int)message->partition, node->bootstrap, rd_kafka_err2str(message->err));
+                     (int)message->partition, node->link.bootstrap, rd_kafka_err2str(message->err));
     size_t bytes = 0;
     bool whole = sl_buffer_append_byte(&text, 0);
     char *sentence = whole ? (char *)sl_buffer_take(&text, &bytes) : NULL;
@@ -107,11 +107,11 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
         sink_stop_feeding(node);
         node->services->fail(node->self,
                              sl_error_new(SL_ERROR_FATAL, "the producer for %s cannot go on: %s",
-                                          node->bootstrap, why));
+                                          node->link.bootstrap, why));
         return;
     }
-    node->services->log(node->self, SL_LOG_WARN, "%s: %s", node->bootstrap,
-                        rd_kafka_event_error_string(event));
+    kafka_link_hear(&node->link, node->producer, rd_kafka_event_error(event),
+                    rd_kafka_event_error_string(event));
 }
 
 void sink_serve(struct sl_node *node) {

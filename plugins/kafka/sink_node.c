@@ -117,6 +117,7 @@ static void free_node(struct sl_node *node) {
         embedded_release();
     }
     pthread_mutex_destroy(&node->mutex);
+    kafka_link_free(&node->link);
     free(node->failure);
     free(node->inputs);
     free(node);
@@ -159,6 +160,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->n_inputs = context->n_inputs;
     node->queue_fd = -1;
     pthread_mutex_init(&node->mutex, NULL);
+    kafka_link_init(&node->link, node->services, node->self, node->section);
     error = open_inputs(node, context);
     if (error != NULL) {
         free_node(node);
@@ -239,12 +241,6 @@ bool sink_has_room(struct sl_node *node, const struct sink_lane *lane) {
 
 /* ---- start ---- */
 
-static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
-    const struct sl_node *node = rd_kafka_opaque(client);
-    sl_log_level to = level <= 3 ? SL_LOG_ERROR : level <= 4 ? SL_LOG_WARN : SL_LOG_DEBUG;
-    node->services->log(node->self, to, "librdkafka: %s: %s", facility, text);
-}
-
 static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
     const struct kafka_sink_config *config = node->config;
     char linger[24];
@@ -266,7 +262,7 @@ static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
         {"partitioner", kafka_partitioners[config->partitioner]},
         {"sticky.partitioning.linger.ms", "10"},
     };
-    sl_error *error = kafka_conf_common(conf, node->section, node->bootstrap);
+    sl_error *error = NULL;
     for (size_t i = 0; i < SL_ARRAY_LENGTH(values) && error == NULL; i++) {
         error = kafka_conf_set(conf, values[i].name, values[i].value);
     }
@@ -274,35 +270,32 @@ static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
 }
 
 static sl_error *make_producer(struct sl_node *node) {
-    char why[400] = "";
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_opaque(conf, node);
-    rd_kafka_conf_set_log_cb(conf, on_log);
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
-    sl_error *error = set_producer(node, conf);
-    if (error == NULL) {
-        node->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
-        if (node->producer == NULL) {
-            error = sl_error_new(SL_ERROR_CONFIG, "librdkafka cannot make a producer: %s", why);
-        }
+    sl_error *error = NULL;
+    rd_kafka_conf_t *conf = kafka_link_conf(&node->link, &error);
+    if (error != NULL) {
+        return error;
     }
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    error = set_producer(node, conf);
     if (error != NULL) {
         rd_kafka_conf_destroy(conf);
+        return error;
     }
-    return error;
+    return kafka_link_client(&node->link, RD_KAFKA_PRODUCER, conf, &node->producer);
 }
 
 /* Asks once for the fixed topic. A broker that makes topics by itself needs a moment for it. */
-static rd_kafka_resp_err_t look_up(struct sl_node *node, rd_kafka_topic_t *handle) {
+static sl_error *look_up(struct sl_node *node, rd_kafka_topic_t *handle,
+                         rd_kafka_resp_err_t *code) {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code =
-        rd_kafka_metadata(node->producer, 0, handle, &metadata, LOOK_UP_LIMIT_MS);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        code = metadata->topic_cnt == 1 ? metadata->topics[0].err
-                                        : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    sl_error *error =
+        kafka_link_ask(&node->link, node->producer, false, handle, LOOK_UP_LIMIT_MS, &metadata);
+    if (error == NULL) {
+        *code = metadata->topic_cnt == 1 ? metadata->topics[0].err
+                                         : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         rd_kafka_metadata_destroy(metadata);
     }
-    return code;
+    return error;
 }
 
 static sl_error *check_topic(struct sl_node *node) {
@@ -312,22 +305,39 @@ static sl_error *check_topic(struct sl_node *node) {
     if (error != NULL) {
         return error;
     }
-    rd_kafka_resp_err_t code = look_up(node, topic->handle);
-    for (int i = 0; i < LOOK_UP_TRIES && (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-                                          code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    error = look_up(node, topic->handle, &code);
+    for (int i = 0; error == NULL && i < LOOK_UP_TRIES &&
+                    (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                     code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
          i++) {
         usleep(LOOK_UP_PAUSE_US);
-        code = look_up(node, topic->handle);
+        error = look_up(node, topic->handle, &code);
+    }
+    if (error != NULL) {
+        return error;
     }
     if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
         return sl_error_new(SL_ERROR_CONFIG,
                             "topic \"%s\" does not exist at %s, which does not make topics by "
                             "itself: create it first",
-                            node->config->topic, node->bootstrap);
+                            node->config->topic, node->link.bootstrap);
     }
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL
-                                              : kafka_error(code, "cannot ask %s for topic \"%s\"",
-                                                            node->bootstrap, node->config->topic);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? NULL
+               : kafka_error(code, "cannot ask %s for topic \"%s\"", node->link.bootstrap,
+                             node->config->topic);
+}
+
+/* With topic_column the topics are not known yet, but whether we are let in can be. */
+static sl_error *check_broker(struct sl_node *node) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    sl_error *error =
+        kafka_link_ask(&node->link, node->producer, false, NULL, LOOK_UP_LIMIT_MS, &metadata);
+    if (error == NULL) {
+        rd_kafka_metadata_destroy(metadata);
+    }
+    return error;
 }
 
 struct start_job {
@@ -339,16 +349,15 @@ struct start_job {
 static void start_run(void *arg) {
     struct start_job *job = arg;
     struct sl_node *node = job->node;
-    node->bootstrap = node->section->embedded ? node->bootstrap : node->section->bootstrap;
     if (node->section->embedded && !node->has_broker) {
-        job->error = embedded_acquire(&node->bootstrap);
+        job->error = embedded_acquire(&node->link.bootstrap);
         node->has_broker = job->error == NULL;
     }
     if (job->error == NULL) {
         job->error = make_producer(node);
     }
-    if (job->error == NULL && node->config->topic != NULL) {
-        job->error = check_topic(node);
+    if (job->error == NULL) {
+        job->error = node->config->topic != NULL ? check_topic(node) : check_broker(node);
     }
 }
 

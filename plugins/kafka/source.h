@@ -7,6 +7,7 @@
 
 #include "flow.h"
 #include "kafka.h"
+#include "link.h"
 #include "properties.h"
 
 #define SOURCE_QUERY_LIMIT_MS 15000
@@ -42,8 +43,8 @@ struct sl_node {
     int until_end;
     sl_metric *expected; /* rows that the run has still to read of what is resumed */
     int64_t start_timestamp_ms;
-    const char *bootstrap; /* in use */
-    int has_broker;        /* a share of the embedded broker */
+    struct kafka_link link;
+    int has_broker; /* a share of the embedded broker */
     rd_kafka_t *client;
     rd_kafka_queue_t *queue; /* rebalances and errors; messages come by the partitions' queues */
     int queue_fd;

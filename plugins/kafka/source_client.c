@@ -11,36 +11,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
-    const struct sl_node *node = rd_kafka_opaque(client);
-    sl_log_level to = level <= 3 ? SL_LOG_ERROR : level <= 4 ? SL_LOG_WARN : SL_LOG_DEBUG;
-    node->services->log(node->self, to, "librdkafka: %s: %s", facility, text);
-}
-
 /* A configuration with what every client of this node has; NULL with *error set. */
 static rd_kafka_conf_t *new_conf(struct sl_node *node, sl_error **error) {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_opaque(conf, node);
-    rd_kafka_conf_set_log_cb(conf, on_log);
-    *error = kafka_conf_common(conf, node->section, node->bootstrap);
-    if (*error == NULL) {
+    rd_kafka_conf_t *conf = kafka_link_conf(&node->link, error);
+    if (conf != NULL) {
         *error = kafka_conf_set_map(conf, &node->config->properties);
     }
-    if (*error != NULL) {
+    if (conf != NULL && *error != NULL) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }
     return conf;
-}
-
-static sl_error *new_client(rd_kafka_conf_t *conf, rd_kafka_t **out) {
-    char why[400] = "";
-    *out = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
-    if (*out == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return sl_error_new(SL_ERROR_CONFIG, "librdkafka cannot make a consumer: %s", why);
-    }
-    return NULL;
 }
 
 /* ---- topics ---- */
@@ -103,11 +84,11 @@ static sl_error *take_topics(struct sl_node *node, const struct rd_kafka_metadat
                 error = sl_error_new(SL_ERROR_CONFIG,
                                      "topic \"%s\" cannot be read from %s: %s; a run with "
                                      "--until-end needs every topic of \"topics\"",
-                                     topic->topic, node->bootstrap, why);
+                                     topic->topic, node->link.bootstrap, why);
             } else {
                 node->services->log(node->self, SL_LOG_WARN,
                                     "topic \"%s\" cannot be read from %s yet: %s", topic->topic,
-                                    node->bootstrap, why);
+                                    node->link.bootstrap, why);
             }
         }
     }
@@ -121,7 +102,8 @@ static sl_error *look_topics_up(struct sl_node *node) {
     rd_kafka_conf_t *conf = new_conf(node, &error);
     rd_kafka_t *scout = NULL;
     if (error == NULL) {
-        error = new_client(conf, &scout);
+        rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR);
+        error = kafka_link_client(&node->link, RD_KAFKA_CONSUMER, conf, &scout);
     }
     if (error != NULL) {
         return error;
@@ -132,11 +114,9 @@ static sl_error *look_topics_up(struct sl_node *node) {
         topics[i] = rd_kafka_topic_new(scout, names->items[i], NULL);
     }
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code =
-        rd_kafka_metadata(scout, names->count == 0, NULL, &metadata, SOURCE_QUERY_LIMIT_MS);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        error = kafka_error(code, "cannot ask %s for its topics", node->bootstrap);
-    } else {
+    error = kafka_link_ask(&node->link, scout, names->count == 0, NULL, SOURCE_QUERY_LIMIT_MS,
+                           &metadata);
+    if (error == NULL) {
         error = take_topics(node, metadata);
         rd_kafka_metadata_destroy(metadata);
     }
@@ -165,7 +145,7 @@ static void visit_embedded(void *arg, const char *topic, int64_t partitions) {
 static sl_error *start_embedded(struct sl_node *node) {
     sl_error *error = NULL;
     if (!node->has_broker) {
-        error = embedded_acquire(&node->bootstrap);
+        error = embedded_acquire(&node->link.bootstrap);
         node->has_broker = error == NULL;
     }
     for (size_t i = 0; i < node->config->topics.count && error == NULL; i++) {
@@ -285,7 +265,6 @@ static sl_error *set_consumer(struct sl_node *node, rd_kafka_conf_t *conf) {
 
 sl_error *source_connect(struct sl_node *node) {
     forget_topics(node);
-    node->bootstrap = node->section->embedded ? node->bootstrap : node->section->bootstrap;
     sl_error *error = node->section->embedded ? start_embedded(node) : look_topics_up(node);
     rd_kafka_conf_t *conf = error == NULL ? new_conf(node, &error) : NULL;
     if (error != NULL) {
@@ -302,7 +281,7 @@ sl_error *source_connect(struct sl_node *node) {
     size_t bytes = sizeof(kib);
     rd_kafka_conf_get(conf, "queued.max.messages.kbytes", kib, &bytes);
     node->prefetch_bytes = strtoll(kib, NULL, 10) * 1024;
-    error = new_client(conf, &node->client);
+    error = kafka_link_client(&node->link, RD_KAFKA_CONSUMER, conf, &node->client);
     if (error == NULL) {
         rd_kafka_poll_set_consumer(node->client);
     }
@@ -318,7 +297,7 @@ static sl_error *watermarks(struct sl_node *node, const char *topic, int32_t num
     return code == RD_KAFKA_RESP_ERR_NO_ERROR
                ? NULL
                : kafka_error(code, "cannot ask %s for the offsets of %s partition %d",
-                             node->bootstrap, topic, (int)number);
+                             node->link.bootstrap, topic, (int)number);
 }
 
 sl_error *source_find_end(struct sl_node *node, const char *topic, int32_t number, int64_t *out) {
@@ -338,7 +317,7 @@ static sl_error *find_timestamp(struct sl_node *node, const char *topic, int32_t
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_error(code, "cannot ask %s for the offset of a timestamp in %s partition %d",
-                           node->bootstrap, topic, (int)number);
+                           node->link.bootstrap, topic, (int)number);
     }
     *out = offset;
     /* No record is as young: begin at the end. */

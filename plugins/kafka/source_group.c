@@ -25,7 +25,7 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
     node->partitions = grown != NULL ? grown : node->partitions;
     struct source_partition *partition = calloc(1, sizeof(*partition));
     char *copy = strdup(topic);
-    const char *cluster = node->section->embedded ? "embedded" : node->bootstrap;
+    const char *cluster = node->section->embedded ? "embedded" : node->link.bootstrap;
     struct flow *flow = flow_get(cluster, topic);
     struct flow_reader *reader = flow == NULL ? NULL : flow_reader_new(flow, number);
     if (grown == NULL || partition == NULL || copy == NULL || reader == NULL) {
@@ -210,11 +210,10 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
                                : "";
         node->services->fail(
             node->self, sl_error_new(SL_ERROR_FATAL, "the consumer of %s cannot go on: %s (%s)%s",
-                                     node->bootstrap, why, rd_kafka_err2name(fatal), hint));
+                                     node->link.bootstrap, why, rd_kafka_err2name(fatal), hint));
         return;
     }
-    node->services->log(node->self, SL_LOG_WARN, "%s: %s", node->bootstrap,
-                        rd_kafka_event_error_string(event));
+    kafka_link_hear(&node->link, node->client, code, rd_kafka_event_error_string(event));
 }
 
 void source_serve(struct sl_node *node) {

@@ -86,6 +86,7 @@ static void free_node(struct sl_node *node) {
     if (node->has_broker) {
         embedded_release();
     }
+    kafka_link_free(&node->link);
     free((void *)node->partitions);
     free(node->topics);
     free(node);
@@ -117,9 +118,9 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
         .name = context->name,
         .until_end = (context->flags & SL_RUN_UNTIL_END) != 0,
         .start_timestamp_ms = timestamp_ms,
-        .bootstrap = section->bootstrap,
         .queue_fd = -1,
     };
+    kafka_link_init(&node->link, context->services, context->self, section);
     error = section->embedded ? announce_readers(node) : NULL;
     if (error != NULL) {
         free_node(node);

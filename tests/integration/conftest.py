@@ -44,6 +44,18 @@ def broker(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def own_broker(tmp_path_factory):
+    """A second broker, which tests may stop and break, with TLS and log-ins besides."""
+    pytest.importorskip("confluent_kafka")
+    for program in ("java", "openssl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} for a broker with TLS")
+    folder = tmp_path_factory.mktemp("own-broker")
+    with Kafka(folder, secure=True, group_min_session_timeout_ms=1000) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
 def new_topic(broker):
     """A function that makes a topic for a feed; its name."""
 

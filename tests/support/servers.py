@@ -21,9 +21,10 @@ DEV = ROOT / "deploy" / "dev"
 
 def _run(script, *arguments):
     command = ["bash", str(DEV / script), *map(str, arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stderr}")
+    return done.stdout
 
 
 def _read_env(folder):
@@ -44,19 +45,27 @@ def wait_for(condition, limit_s, what):
 
 
 class Kafka:
-    """A broker. `properties` are further broker properties. Restarting keeps port and data."""
+    """A broker. `properties` are further broker properties. Restarting keeps port and data.
 
-    def __init__(self, folder, **properties):
+    A `secure` one has further listeners: `tls`, `mtls` and `sasl` are their addresses, `secrets` is
+    the folder of certificates and passwords (deploy/dev/kafka/secure.sh)."""
+
+    def __init__(self, folder, secure=False, **properties):
         self.folder = Path(folder)
+        self.secure = secure
+        self.tls = self.mtls = self.sasl = self.secrets = None
         self.properties = {name.replace("_", "."): value for name, value in properties.items()}
         self.bootstrap = None
         self.pid = None
 
     def start(self):
         settings = [part for k, v in self.properties.items() for part in ("--set", f"{k}={v}")]
-        _run("kafka.sh", "start", self.folder, *settings)
+        _run("kafka.sh", "start", self.folder, *settings, *(["--secure"] if self.secure else []))
         env = _read_env(self.folder)
         self.bootstrap, self.pid = env["BOOTSTRAP"], int(env["PID"])
+        if self.secure:
+            self.tls, self.mtls = env["BOOTSTRAP_TLS"], env["BOOTSTRAP_MTLS"]
+            self.sasl, self.secrets = env["BOOTSTRAP_SASL"], Path(env["SECRETS"])
         return self
 
     def stop(self):
@@ -71,6 +80,10 @@ class Kafka:
 
     def __exit__(self, *_):
         self.stop()
+
+    def token(self, subject, seconds):
+        """A signed token for SASL OAUTHBEARER that is good for so long."""
+        return _run("kafka.sh", "token", self.folder, subject, seconds).strip()
 
     def _admin(self):
         from confluent_kafka.admin import AdminClient

@@ -1,0 +1,76 @@
+/*
+ * A node's link to its cluster: the configuration that all its clients share, making clients, and
+ * what they say of themselves. librdkafka tries for ever to reach brokers that will never let it
+ * in; the link keeps what it says meanwhile (trouble.c), so that a start ends within seconds with
+ * one sentence that says what is wrong, where, and what to do.
+ */
+#ifndef KAFKA_LINK_H
+#define KAFKA_LINK_H
+
+#include "kafka.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+struct kafka_link {
+    const sl_services *services;
+    sl_object *self;
+    const struct kafka_section *section;
+    const char *bootstrap;    /* in use; borrowed from the section or the embedded broker */
+    _Atomic int x509_error;   /* the last certificate that was refused; 0: none */
+    pthread_mutex_t mutex;    /* guards what follows */
+    char *trouble;            /* what is in the way, as a sentence; NULL: nothing was heard */
+    unsigned refusals;        /* troubles that time does not heal, by weight */
+    int64_t refused_since_us; /* the first of them */
+};
+
+void kafka_link_init(struct kafka_link *link, const sl_services *services, sl_object *self,
+                     const struct kafka_section *section);
+void kafka_link_free(struct kafka_link *link);
+
+/*
+ * A configuration with what every client of the link has: brokers, secrets, the section's
+ * properties, log, certificate check, tokens. Owned by the caller; NULL with *error (CONFIG) set.
+ */
+rd_kafka_conf_t *kafka_link_conf(struct kafka_link *link, sl_error **error);
+
+/* Makes a client; takes `conf` in any case. Errors: CONFIG. */
+sl_error *kafka_link_client(struct kafka_link *link, rd_kafka_type_t type, rd_kafka_conf_t *conf,
+                            rd_kafka_t **out);
+
+/*
+ * Asks for metadata of one topic, or of `all` or the client's known topics (`topic` NULL), until a
+ * broker answers. Blocks for at most limit_ms; ends earlier when the brokers refuse us for good.
+ * Nothing else may serve the client's main queue meanwhile. Errors: CONFIG (refused: credentials,
+ * certificates, protocol), RETRIABLE.
+ */
+sl_error *kafka_link_ask(struct kafka_link *link, rd_kafka_t *client, bool all,
+                         rd_kafka_topic_t *topic, int limit_ms,
+                         const struct rd_kafka_metadata **out);
+
+/* An error that a client reported: kept as the link's trouble, and logged. Any thread. */
+void kafka_link_hear(struct kafka_link *link, const rd_kafka_t *client, rd_kafka_resp_err_t code,
+                     const char *text);
+
+/* ---- trouble.c ---- */
+
+/* So many refusals are no accident. */
+#define KAFKA_REFUSED 2u
+
+/*
+ * Says what a client's error means: appends one sentence to `out` (none when it means nothing new)
+ * and returns how far it is a refusal, that time does not heal: 0 not at all, 1 when it comes
+ * again, KAFKA_REFUSED for sure. x509_error: of the certificate that was refused before, or 0.
+ */
+unsigned kafka_explain(const rd_kafka_t *client, const char *bootstrap, rd_kafka_resp_err_t code,
+                       const char *text, int x509_error, sl_buffer *out);
+
+/* ---- token.c ---- */
+
+/* Sets up tokens for SASL OAUTHBEARER from the section's token file, when it names one. */
+sl_error *kafka_token_conf(const struct kafka_section *section, rd_kafka_conf_t *conf);
+
+#endif /* KAFKA_LINK_H */

@@ -32,8 +32,9 @@ NAMING = ("renameat2", "rename", "link")
 class Slot:
     """A host with its process."""
 
-    def __init__(self, name, path, shim):
-        self.name, self.path, self.shim = name, path, shim
+    def __init__(self, name, medallion, shim):
+        self.name, self.path, self.shim = name, medallion.write(), shim
+        self.group = f"sluice-{medallion.document['pipeline']}-events"
         self.process = None
         self.started = 0.0
 
@@ -53,15 +54,22 @@ class Hosts(Chapter):
         config = medallion.document["sources"]["events"]["config"]
         config |= GROUP | {"group.instance.id": f"{self.topic}-{host}"}
         medallion.path = self.folder / f"front-{host}.json"
-        return medallion.write()
+        return medallion
 
     def _gold(self):
         medallion = self.medallion(GOLD).without("bronze", "silver_tbl", "quarantine")
         medallion.document["sources"]["events"]["config"] |= GROUP
-        return medallion.write()
+        return medallion
 
     def to_the_end(self):
+        """One host does the rest. As long as the group remembers the others, it leaves their
+        partitions to them."""
         for slot in (self.slots[0], self.slots[-1]):
+            wait_for(
+                lambda: self.broker.group_members(slot.group) == 0,  # noqa: B023
+                LEAVE_LIMIT_S,
+                f"{slot.group} without members",
+            )
             yield slot.path, slot.shim.environment(self.folder)
 
     def leave(self):

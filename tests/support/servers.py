@@ -116,6 +116,11 @@ class Kafka:
         admin = self._admin()  # a client that is dropped never completes its futures
         admin.delete_consumer_groups([group])[group].result(30)
 
+    def group_members(self, group):
+        """How many there are; dead ones count until their session is over."""
+        described = self._admin().describe_consumer_groups([group])[group].result(30)
+        return len(described.members)
+
     def end_offsets(self, topic):
         """Partition to (first, next) offset."""
         from confluent_kafka import Consumer, TopicPartition

@@ -52,7 +52,6 @@ struct http_exchange {
     sl_buffer response_headers;
     sl_buffer response_body;
     bool too_long;
-    bool unclear;
     bool renewed;
     bool authorizing; /* prepare has not called back yet */
     bool cancelled;   /* the client closes: it ends when prepare calls back */

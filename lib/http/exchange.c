@@ -319,12 +319,6 @@ static void count(struct http_exchange *exchange, int status) {
 
 /* ---- no answer ---- */
 
-/* Nothing of the request can have reached the server. */
-static bool never_sent(CURLcode code) {
-    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
-           code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_SSL_CONNECT_ERROR;
-}
-
 static const char *advice_for(CURLcode code) {
     switch (code) {
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -367,7 +361,6 @@ static void no_answer(struct http_exchange *exchange, CURLcode code) {
         return;
     }
     sl_error_class error_class = class_for(code);
-    exchange->unclear = exchange->unclear || !never_sent(code);
     if (error_class == SL_ERROR_RETRIABLE && try_again(exchange, NULL, what)) {
         return;
     }
@@ -404,7 +397,6 @@ void http_exchange_attempt_ended(struct http_exchange *exchange, CURLcode code) 
         .body = exchange->response_body.data,
         .body_bytes = exchange->response_body.bytes,
         .attempts = exchange->attempts,
-        .unclear = exchange->unclear,
     };
     if (response.headers == NULL) {
         finish(exchange, NULL, sl_error_no_memory());
@@ -418,7 +410,6 @@ void http_exchange_attempt_ended(struct http_exchange *exchange, CURLcode code) 
     char what[200];
     describe(&response, what, sizeof(what));
     if (sl_http_status_may_pass((int)status)) {
-        exchange->unclear = exchange->unclear || status >= 500 || status == 408;
         if (try_again(exchange, &response, what)) {
             return;
         }

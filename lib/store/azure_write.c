@@ -49,9 +49,11 @@ static sl_error *put_whole(const azure_store *azure, azure_call *call, const cha
         return error;
     }
     if (answer.response.status != 201) {
+        /* an earlier attempt may have made it: libcurl repeats one by itself, too, when a
+           connection that was used before ends just then */
         error = sl_azure_error(azure, call, &answer.response);
         bool ours = false;
-        if (sl_error_is(error, SL_ERROR_EXISTS) && answer.response.unclear) {
+        if (sl_error_is(error, SL_ERROR_EXISTS)) {
             sl_error *unread = is_ours(azure, call->path, mark, &ours);
             if (unread != NULL) {
                 sl_error_free(error);

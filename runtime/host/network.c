@@ -99,6 +99,21 @@ sl_error *network_http(struct network *network, sl_http **out) {
     return error;
 }
 
+static void close_auth(void *arg) {
+    sl_http_auth_close(arg);
+}
+
+void network_auth_close(struct network *network, sl_http_auth *auth) {
+    pthread_mutex_lock(&network->lock);
+    bool running = network->running;
+    pthread_mutex_unlock(&network->lock);
+    sl_error *error = running ? loop_post_new(&network->loop, close_auth, auth) : NULL;
+    if (!running) {
+        sl_http_auth_close(auth);
+    }
+    sl_error_free(error); /* without memory for the message it stays until the process ends */
+}
+
 /* ---- stores ---- */
 
 /* The entry with the longest prefix of the URL that ends where a part of it ends. */

@@ -30,4 +30,7 @@ sl_error *network_store_open(struct network *network, const char *url, bool read
 /* The client, begun when it is not yet. Any thread. */
 sl_error *network_http(struct network *network, sl_http **out);
 
+/* Ends an authorization that requests of the client may have used: on its loop, behind them. */
+void network_auth_close(struct network *network, sl_http_auth *auth);
+
 #endif /* HOST_NETWORK_H */

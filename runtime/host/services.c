@@ -5,6 +5,7 @@
 #include "host/batch.h"
 #include "host/network.h"
 #include "host/run.h"
+#include "host/services_http.h"
 #include "lane/lane.h"
 #include "lane/rejects.h"
 
@@ -479,6 +480,7 @@ const sl_services *host_services(void) {
         .all_assigned = all_assigned,
         .store_open = store_open,
         .state_store = state_store,
+        .http = &host_http_service,
         .work = work_queue,
         .timer_start = timer_start,
         .timer_stop = timer_stop,

@@ -37,7 +37,9 @@ typedef struct sl_http_request {
     size_t body_bytes;
     /*
      * Attempts in all; 0: as many as the client's retry time allows. Tried again are attempts
-     * without a whole answer, and answers 408, 429, 500, 502, 503 and 504.
+     * without a whole answer, and answers 408, 429, 500, 502, 503 and 504. A server may have acted
+     * on an attempt that was tried again, also on the only one that is counted: a connection that
+     * was used before may end just then, and is replaced silently.
      */
     uint32_t max_attempts;
     uint32_t reserved;
@@ -53,9 +55,7 @@ typedef struct sl_http_response {
     const uint8_t *body;
     size_t body_bytes;
     uint32_t attempts;
-    /* An earlier attempt of this request was sent and got no answer, or one of 5xx: the server may
-     * have acted on it. */
-    uint32_t unclear;
+    uint32_t reserved;
 } sl_http_response;
 
 /*

@@ -14,6 +14,7 @@
 
 #include "sluice/batch.h"
 #include "sluice/error.h"
+#include "sluice/http.h"
 #include "sluice/store.h"
 
 #ifdef __cplusplus
@@ -63,6 +64,27 @@ typedef struct sl_stream_name {
  * left of each stream is added when it is resumed. The progress bar needs it.
  */
 #define SL_METRIC_EXPECTED_ROWS "source_expected_rows"
+
+/* HTTP, by the host's connections, limits and retries. */
+typedef struct sl_http_service {
+    uint32_t struct_bytes;
+    /* Errors: CONFIG (what is missing, and where it can come from), NO_MEMORY. */
+    sl_error *(*auth_open)(sl_object *self, const sl_credential *credential, sl_http_auth **out);
+    /* No request may use it any more. NULL is allowed. */
+    void (*auth_close)(sl_object *self, sl_http_auth *auth);
+    /*
+     * Sends; done(arg, response, error) is called once on the object's loop, unless an error is
+     * returned: either a response, borrowed for the call, or an error (moved): RETRIABLE (no answer
+     * within the time), FATAL. Everything but body and auth is copied. The object stays open until
+     * then.
+     */
+    sl_error *(*send)(sl_object *self, const sl_http_request *request,
+                      void (*done)(void *arg, const sl_http_response *response, sl_error *error),
+                      void *arg);
+    /* The value of a header (name in lower case), *bytes long; NULL when there is none. Borrowed.
+     */
+    const char *(*header)(const sl_http_response *response, const char *name, size_t *bytes);
+} sl_http_service;
 
 typedef struct sl_services {
     uint32_t struct_bytes;
@@ -132,8 +154,8 @@ typedef struct sl_services {
     /* Runs run(arg) on a pool thread, then done(arg) on the object's loop. Always calls both, also
      * while closing. */
     sl_error *(*work)(sl_object *self, void (*run)(void *arg), void (*done)(void *arg), void *arg);
-    /* HTTP keeps its place; NULL in this version. */
-    const void *http;
+    /* Since ABI 1.1; NULL before, and while a topology is only validated. */
+    const sl_http_service *http;
 
     /* ---- loop ---- */
 

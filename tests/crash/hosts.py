@@ -20,6 +20,7 @@ GOLD = "gold"
 SESSION_MS = 2000
 GROUP = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 300}
 LEAVE_LIMIT_S = 60
+READING_LIMIT_S = 10
 POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
 RANDOM_S = 1.5
 RANDOM_SHARE = 0.25
@@ -197,7 +198,8 @@ class Hosts(Chapter):
         self._wait(slot.process.ended, self.rng.uniform(0.2, 3.0))
 
     def _broker(self):
-        """The broker dies as by a power cut, and comes back."""
+        """The broker dies as by a power cut, and comes back. All hosts read by then."""
+        self._wait(lambda: all(slot.shim.consumed() for slot in self.slots), READING_LIMIT_S)
         self.broker.kill()
         self.broker.start()
         wait_for(lambda: self.broker.end_offsets(self.topic), 60, "the broker")

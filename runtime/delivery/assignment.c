@@ -171,9 +171,15 @@ static void deadline_passes(uv_timer_t *timer) {
     }
 }
 
+/* A recovery may take its time, but not that of a revocation behind it: with a limit of its own it
+ * would drop what others have not committed, which asks for more recoveries. */
 void assignment_start_deadline(struct assignment *a) {
+    const struct assignment *pressing = a->again ? assignment_revocation_behind(a) : a;
+    if (pressing == NULL) {
+        return;
+    }
     int64_t limit = a->host->topology->revoke_timeout_us / (a->late ? 1 : 2);
-    int64_t left = a->asked_us + limit - sl_monotonic_us();
+    int64_t left = pressing->asked_us + limit - sl_monotonic_us();
     uv_timer_start(&a->host->deadline, deadline_passes, left > 0 ? (uint64_t)left / 1000 : 0, 0);
 }
 
@@ -210,13 +216,12 @@ void assignment_go_on(struct assignment *a) {
     }
 }
 
-bool assignment_holds_up(const struct assignment *a) {
-    for (const struct assignment *b = a->next; b != NULL; b = b->next) {
-        if (b->leaves) {
-            return true;
-        }
+const struct assignment *assignment_revocation_behind(const struct assignment *a) {
+    const struct assignment *b = a->next;
+    while (b != NULL && b->revoked == NULL) {
+        b = b->next;
     }
-    return false;
+    return b;
 }
 
 void assignment_queue(struct assignment *a) {
@@ -227,8 +232,12 @@ void assignment_queue(struct assignment *a) {
     *tail = a;
     if (a->host->assignments == a) {
         assignment_continue(a->host);
-    } else if (a->leaves && a->host->started) {
-        host_hurry(a->host); /* what it waits for may wait for its next try */
+    } else if (a->revoked != NULL && a->host->started) {
+        struct assignment *first = a->host->assignments;
+        host_hurry(a->host); /* what is under way may wait for its next try */
+        if (first->again && !uv_is_active((uv_handle_t *)&a->host->deadline)) {
+            assignment_start_deadline(first);
+        }
     }
 }
 

@@ -71,8 +71,8 @@ struct assignment *assignment_new(struct host_node *owner, size_t n,
 void assignment_free(struct assignment *a);
 /* It gets its turn when those before it have ended. */
 void assignment_queue(struct assignment *a);
-/* A revocation or a recovery waits behind it. */
-bool assignment_holds_up(const struct assignment *a);
+/* The first revocation that waits behind it, or NULL. */
+const struct assignment *assignment_revocation_behind(const struct assignment *a);
 /* From now on it waits for its nodes until revoke.timeout has passed since it was asked for. */
 void assignment_start_deadline(struct assignment *a);
 /* Begins the next step, or fails, once nothing is outstanding. */

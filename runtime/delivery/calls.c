@@ -40,7 +40,8 @@ static bool must_make_way(const struct assignment *a, const sl_error *error) {
     for (size_t i = 0; i < a->n_streams; i++) {
         entered = entered || a->streams[i]->entered;
     }
-    return sl_error_is(error, SL_ERROR_RETRIABLE) && !entered && assignment_holds_up(a);
+    return sl_error_is(error, SL_ERROR_RETRIABLE) && !entered &&
+           assignment_revocation_behind(a) != NULL;
 }
 
 /* A reader's failure is its own; without the owner there is nothing to read. In a run that ends

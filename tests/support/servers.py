@@ -118,7 +118,8 @@ class Kafka:
 
     def group_members(self, group):
         """How many there are; dead ones count until their session is over."""
-        described = self._admin().describe_consumer_groups([group])[group].result(30)
+        admin = self._admin()  # a client that is dropped never completes its futures
+        described = admin.describe_consumer_groups([group])[group].result(30)
         return len(described.members)
 
     def end_offsets(self, topic):

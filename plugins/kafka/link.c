@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 /* So many refusals, for so long, are no passing weakness of one broker among several. */
+#define REFUSALS_MIN 2
 #define REFUSED_FOR_US 1000000
 
 /* A question is asked anew when nobody has answered: first after half a second, then after twice
@@ -56,8 +57,8 @@ static int on_certificate(rd_kafka_t *client, const char *broker, int32_t broker
 void kafka_link_hear(struct kafka_link *link, const rd_kafka_t *client, rd_kafka_resp_err_t code,
                      const char *text) {
     sl_buffer sentence = SL_BUFFER_INIT;
-    unsigned weight = kafka_explain(client, link->bootstrap, code, text,
-                                    atomic_load(&link->x509_error), &sentence);
+    enum kafka_verdict verdict = kafka_explain(client, link->bootstrap, code, text,
+                                               atomic_load(&link->x509_error), &sentence);
     const char *said = sl_buffer_text(&sentence);
     if (said == NULL || said[0] == '\0') {
         sl_buffer_free(&sentence);
@@ -65,14 +66,17 @@ void kafka_link_hear(struct kafka_link *link, const rd_kafka_t *client, rd_kafka
     }
     pthread_mutex_lock(&link->mutex);
     bool news = link->trouble == NULL || strcmp(link->trouble, said) != 0;
-    if (weight > 0 || link->refusals == 0) {
+    if (verdict == KAFKA_PASSING && link->verdict == KAFKA_SUSPECT) {
+        link->verdict = KAFKA_PASSING; /* a broker that goes down ends connections, too */
+        link->refusals = 0;
+    } else if (verdict != KAFKA_PASSING && link->refusals++ == 0) {
+        link->refused_since_us = sl_monotonic_us();
+    }
+    if (verdict >= link->verdict) {
+        link->verdict = verdict;
         free(link->trouble);
         link->trouble = strdup(said);
     }
-    if (weight > 0 && link->refusals == 0) {
-        link->refused_since_us = sl_monotonic_us();
-    }
-    link->refusals += weight;
     pthread_mutex_unlock(&link->mutex);
     link->services->log(link->self, news ? SL_LOG_WARN : SL_LOG_DEBUG, "%s", said);
     sl_buffer_free(&sentence);
@@ -127,22 +131,25 @@ static void hear_all(struct kafka_link *link, rd_kafka_t *client, rd_kafka_queue
 }
 
 /* The trouble as an error; `code` is what the question itself ended with. */
-static sl_error *refusal(struct kafka_link *link, rd_kafka_resp_err_t code, bool lasting) {
+static sl_error *refusal(struct kafka_link *link, rd_kafka_resp_err_t code) {
     pthread_mutex_lock(&link->mutex);
     sl_error *error =
         link->trouble == NULL
             ? sl_error_new(SL_ERROR_RETRIABLE, "no broker of %s answers: %s", link->bootstrap,
                            rd_kafka_err2str(code))
-            : sl_error_new(lasting ? SL_ERROR_CONFIG : SL_ERROR_RETRIABLE, "%s", link->trouble);
+            : sl_error_new(link->verdict >= KAFKA_REFUSED ? SL_ERROR_CONFIG : SL_ERROR_RETRIABLE,
+                           "%s", link->trouble);
     pthread_mutex_unlock(&link->mutex);
     return error;
 }
 
-static bool is_refused(struct kafka_link *link, unsigned weight, int64_t for_us) {
+static unsigned refusals_of(struct kafka_link *link, bool *for_good) {
     pthread_mutex_lock(&link->mutex);
-    bool refused = link->refusals >= weight && sl_monotonic_us() - link->refused_since_us >= for_us;
+    unsigned refusals = link->refusals;
+    unsigned enough = link->verdict == KAFKA_HOPELESS ? 1 : REFUSALS_MIN;
+    *for_good = refusals >= enough && sl_monotonic_us() - link->refused_since_us >= REFUSED_FOR_US;
     pthread_mutex_unlock(&link->mutex);
-    return refused;
+    return refusals;
 }
 
 static void forget_trouble(struct kafka_link *link) {
@@ -150,6 +157,7 @@ static void forget_trouble(struct kafka_link *link) {
     free(link->trouble);
     link->trouble = NULL;
     link->refusals = 0;
+    link->verdict = KAFKA_PASSING;
     pthread_mutex_unlock(&link->mutex);
     atomic_store(&link->x509_error, 0);
 }
@@ -168,12 +176,13 @@ sl_error *kafka_link_ask(struct kafka_link *link, rd_kafka_t *client, bool all,
             forget_trouble(link);
             break;
         }
-        bool refused = is_refused(link, KAFKA_REFUSED, REFUSED_FOR_US);
-        if (refused || sl_monotonic_us() >= end_us) {
-            error = refusal(link, code, refused);
+        bool for_good = false;
+        unsigned refusals = refusals_of(link, &for_good);
+        if (for_good || sl_monotonic_us() >= end_us) {
+            error = refusal(link, code);
             break;
         }
-        wait_ms = is_refused(link, 1, 0) ? FIRST_QUESTION_MS : wait_ms * 2;
+        wait_ms = refusals > 0 ? FIRST_QUESTION_MS : wait_ms * 2;
     }
     rd_kafka_queue_destroy(queue);
     return error;

@@ -15,16 +15,25 @@
 
 #include "base/base.h"
 
+/* What an error of a client proves. */
+enum kafka_verdict {
+    KAFKA_PASSING, /* nothing: brokers come and go */
+    KAFKA_SUSPECT, /* nothing, but it looks like a wrong setting: a connection that ends early */
+    KAFKA_REFUSED, /* the broker will not let us in, and says so */
+    KAFKA_HOPELESS /* the same, and it will not be tried again soon */
+};
+
 struct kafka_link {
     const sl_services *services;
     sl_object *self;
     const struct kafka_section *section;
-    const char *bootstrap;    /* in use; borrowed from the section or the embedded broker */
-    _Atomic int x509_error;   /* the last certificate that was refused; 0: none */
-    pthread_mutex_t mutex;    /* guards what follows */
-    char *trouble;            /* what is in the way, as a sentence; NULL: nothing was heard */
-    unsigned refusals;        /* troubles that time does not heal, by weight */
-    int64_t refused_since_us; /* the first of them */
+    const char *bootstrap;      /* in use; borrowed from the section or the embedded broker */
+    _Atomic int x509_error;     /* the last certificate that was refused; 0: none */
+    pthread_mutex_t mutex;      /* guards what follows */
+    char *trouble;              /* what is in the way, as a sentence; NULL: nothing was heard */
+    enum kafka_verdict verdict; /* the gravest */
+    unsigned refusals;          /* errors in a row that are no passing ones */
+    int64_t refused_since_us;   /* the first of them */
 };
 
 void kafka_link_init(struct kafka_link *link, const sl_services *services, sl_object *self,
@@ -57,16 +66,13 @@ void kafka_link_hear(struct kafka_link *link, const rd_kafka_t *client, rd_kafka
 
 /* ---- trouble.c ---- */
 
-/* So many refusals are no accident. */
-#define KAFKA_REFUSED 2u
-
 /*
- * Says what a client's error means: appends one sentence to `out` (none when it means nothing new)
- * and returns how far it is a refusal, that time does not heal: 0 not at all, 1 when it comes
- * again, KAFKA_REFUSED for sure. x509_error: of the certificate that was refused before, or 0.
+ * Says what a client's error means: appends one sentence to `out`, or none when it means nothing
+ * new. x509_error: of the certificate that was refused before, or 0.
  */
-unsigned kafka_explain(const rd_kafka_t *client, const char *bootstrap, rd_kafka_resp_err_t code,
-                       const char *text, int x509_error, sl_buffer *out);
+enum kafka_verdict kafka_explain(const rd_kafka_t *client, const char *bootstrap,
+                                 rd_kafka_resp_err_t code, const char *text, int x509_error,
+                                 sl_buffer *out);
 
 /* ---- token.c ---- */
 

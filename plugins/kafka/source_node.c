@@ -353,6 +353,12 @@ static void node_acknowledge(sl_node *node, const sl_stream *stream, int64_t pos
     }
 }
 
+static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    (void)node;
+    (void)stream;
+    source_handle_free(handle);
+}
+
 static void node_close(sl_node *node) {
     source_commit(node, LAST_COMMIT_MS);
     disconnect(node);
@@ -370,4 +376,5 @@ const sl_node_ops kafka_source_node_ops = {
     .acknowledge = node_acknowledge,
     .drained = source_stop_reading,
     .close = node_close,
+    .drop_handle = node_drop_handle,
 };

@@ -89,27 +89,33 @@ static void explain_certificate(const struct told *told, int x509_error, sl_buff
     }
 }
 
-static void explain_tls(const struct told *told, int x509_error, sl_buffer *out) {
+static enum kafka_verdict explain_tls(const struct told *told, int x509_error, sl_buffer *out) {
     if (x509_error != 0) {
         explain_certificate(told, x509_error, out);
-    } else if (speaks_of(told, "PLAINTEXT broker listener") || speaks_of(told, "unexpected eof") ||
-               speaks_of(told, "wrong version number")) {
-        sl_buffer_printf(out,
-                         "%s does not speak TLS, as \"security.protocol\" %s wants: write the "
-                         "broker's port for TLS in \"bootstrap.servers\", or another protocol",
-                         told->where, told->protocol);
-    } else if (speaks_of(told, "alert") || speaks_of(told, "Disconnected")) {
+        return KAFKA_REFUSED;
+    }
+    if (speaks_of(told, "alert")) {
         sl_buffer_printf(out,
                          "%s refuses our side of TLS (%s): when it wants a client certificate, "
                          "name one that it trusts in \"ssl.certificate.location\" and its key in "
                          "\"ssl.key.location\" of the section \"kafka\"",
                          told->where, told->what);
-    } else {
-        sl_buffer_printf(out, "TLS with %s fails: %s", told->where, told->what);
+        return KAFKA_REFUSED;
     }
+    if (speaks_of(told, "PLAINTEXT broker listener") || speaks_of(told, "unexpected eof") ||
+        speaks_of(told, "Disconnected") || speaks_of(told, "wrong version number")) {
+        sl_buffer_printf(out,
+                         "%s ends the connection when TLS begins (\"security.protocol\" is %s): "
+                         "unless the broker is going down, its port does not speak TLS; write "
+                         "the one that does in \"bootstrap.servers\", or another protocol",
+                         told->where, told->protocol);
+        return speaks_of(told, "wrong version number") ? KAFKA_REFUSED : KAFKA_SUSPECT;
+    }
+    sl_buffer_printf(out, "TLS with %s fails: %s", told->where, told->what);
+    return KAFKA_SUSPECT;
 }
 
-static unsigned explain_login(const struct told *told, sl_buffer *out) {
+static enum kafka_verdict explain_login(const struct told *told, sl_buffer *out) {
     if (speaks_of(told, "mechanism handshake failed")) {
         sl_buffer_printf(out, "%s does not take the SASL mechanism %s (%s): set \"sasl.mechanism\"",
                          told->where, told->mechanism, told->what);
@@ -119,7 +125,7 @@ static unsigned explain_login(const struct told *told, sl_buffer *out) {
                          "there is no token to log in to %s with; of "
                          "\"sasl.oauthbearer.token.file\": %s",
                          told->where, why == NULL ? told->what : why + 7);
-        return KAFKA_REFUSED; /* it is looked for again only after ten seconds */
+        return KAFKA_HOPELESS; /* it is looked for again only after ten seconds */
     } else if (strcmp(told->mechanism, "OAUTHBEARER") == 0) {
         sl_buffer_printf(out,
                          "%s refuses our token (%s): check for which audience, by whom and "
@@ -139,19 +145,19 @@ static unsigned explain_login(const struct told *told, sl_buffer *out) {
                          "\"sasl.username\" and \"sasl.password\" of the section \"kafka\"",
                          told->where, told->user, told->mechanism, told->what);
     }
-    return 1;
+    return KAFKA_REFUSED;
 }
 
-unsigned kafka_explain(const rd_kafka_t *client, const char *bootstrap, rd_kafka_resp_err_t code,
-                       const char *text, int x509_error, sl_buffer *out) {
+enum kafka_verdict kafka_explain(const rd_kafka_t *client, const char *bootstrap,
+                                 rd_kafka_resp_err_t code, const char *text, int x509_error,
+                                 sl_buffer *out) {
     struct told told;
     take_apart(client, bootstrap, text, &told);
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        return 0; /* each of them has said why */
+        return KAFKA_PASSING; /* each of them has said why */
     }
     if (code == RD_KAFKA_RESP_ERR__SSL || speaks_of(&told, "SSL routines")) {
-        explain_tls(&told, x509_error, out);
-        return 1;
+        return explain_tls(&told, x509_error, out);
     }
     if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
         return explain_login(&told, out);
@@ -159,12 +165,12 @@ unsigned kafka_explain(const rd_kafka_t *client, const char *bootstrap, rd_kafka
     if (speaks_of(&told, "incorrect security.protocol") ||
         speaks_of(&told, "security.protocol is correctly")) {
         sl_buffer_printf(out,
-                         "%s ends the connection at our first request: \"security.protocol\" is "
-                         "%s, and its port seems to want %s; set the protocol in the section "
-                         "\"kafka\"",
+                         "%s ends the connection at our first request (\"security.protocol\" is "
+                         "%s): unless the broker is going down, its port wants %s; set the "
+                         "protocol in the section \"kafka\"",
                          told.where, told.protocol, speaks_of(&told, "SASL") ? "SASL" : "TLS");
-        return 1;
+        return KAFKA_SUSPECT;
     }
     sl_buffer_printf(out, "%s: %s", told.where, told.what);
-    return 0;
+    return KAFKA_PASSING;
 }

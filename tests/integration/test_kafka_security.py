@@ -171,9 +171,9 @@ def no_token(document, broker):
 REFUSALS = [
     ("over-tls", other_ca, r"signed by an authority that is not known here.*ssl\.ca\.location"),
     ("over-tls", other_host, r"certificate of localhost:\d+ is made out to another host name"),
-    ("over-tls", no_tls, r'"security\.protocol" is plaintext.*seems to want TLS'),
-    ("over-tls", tls_where_there_is_none, r"does not speak TLS"),
-    ("over-tls", no_log_in, r'"security\.protocol" is ssl.*seems to want SASL'),
+    ("over-tls", no_tls, r'"security\.protocol" is plaintext.*its port wants TLS'),
+    ("over-tls", tls_where_there_is_none, r"its port does not speak TLS"),
+    ("over-tls", no_log_in, r'"security\.protocol" is ssl.*its port wants SASL'),
     ("over-mutual-tls", no_certificate, r"refuses our side of TLS.*ssl\.certificate\.location"),
     ("over-mutual-tls", foreign_certificate, r"refuses our side of TLS"),
     ("over-plain", wrong_password, r"does not let the user .* in by PLAIN.*sasl\.password"),

@@ -7,8 +7,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-/* The small table: 2^12 entries of 4 bytes. 0: as the level says. */
-#define SMALL_HASH_LOG 12
+/* The small table: 2^11 entries of 4 bytes. 0: as the level says. */
+#define SMALL_HASH_LOG 11
 #define USUAL_HASH_LOG 0
 /* Smaller pages tell nothing. */
 #define TRIAL_BYTES ((size_t)32 << 10)

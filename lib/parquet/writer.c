@@ -38,6 +38,7 @@ struct sl_parquet_writer {
     int64_t bytes;        /* of the file so far, with `gathered` */
     int64_t rows;         /* of the file */
     int64_t group_rows;   /* of the open row group */
+    int64_t group_offset; /* where it begins in the file; 0: nothing of it is out */
     size_t group_memory;  /* that it holds */
     sl_buffer row_groups; /* RowGroup elements of the footer */
     size_t n_row_groups;
@@ -177,6 +178,7 @@ void sl_parquet_writer_restart(sl_parquet_writer *writer, sl_parquet_output outp
     writer->bytes = 0;
     writer->rows = 0;
     writer->group_rows = 0;
+    writer->group_offset = 0;
     writer->group_memory = 0;
     writer->n_row_groups = 0;
     writer->broken = false;
@@ -222,11 +224,30 @@ static sl_error *send_chunk(sl_parquet_writer *writer, const sl_pqw_column *colu
     return error;
 }
 
-static sl_error *end_row_group(sl_parquet_writer *writer) {
-    sl_error *error = send_magic(writer);
+static sl_error *begin_row_group(sl_parquet_writer *writer) {
     if (writer->n_row_groups == MAX_ROW_GROUPS) {
         return sl_error_new(SL_ERROR_FATAL, "a Parquet file cannot hold more row groups");
     }
+    sl_error *error = send_magic(writer);
+    writer->group_offset = writer->bytes;
+    return error;
+}
+
+/* The first chunk begins the row group, so its pages need not wait for the group's end, unless a
+ * dictionary is to go before them. Often it is the largest one. */
+static sl_error *send_first_chunk(sl_parquet_writer *writer) {
+    sl_pqw_column *column = &writer->columns[0];
+    if (column->first_page == NULL || !sl_pqw_column_pages_are_final(column)) {
+        return NULL;
+    }
+    sl_error *error = writer->group_offset == 0 ? begin_row_group(writer) : NULL;
+    error = error != NULL ? error : send_chunk(writer, column);
+    sl_pqw_column_pages_are_out(column);
+    return error;
+}
+
+static sl_error *end_row_group(sl_parquet_writer *writer) {
+    sl_error *error = writer->group_offset == 0 ? begin_row_group(writer) : NULL;
     for (size_t i = 0; i < writer->n_columns && error == NULL; i++) {
         error = sl_pqw_column_end_chunk(&writer->context, &writer->columns[i]);
     }
@@ -236,7 +257,7 @@ static sl_error *end_row_group(sl_parquet_writer *writer) {
     const sl_pqw_footer_row_group group = {
         .columns = writer->columns,
         .n_columns = writer->n_columns,
-        .offset = writer->bytes,
+        .offset = writer->group_offset,
         .rows = writer->group_rows,
         .ordinal = (int32_t)writer->n_row_groups,
         .codec = writer->context.options.codec,
@@ -253,6 +274,7 @@ static sl_error *end_row_group(sl_parquet_writer *writer) {
     }
     writer->n_row_groups++;
     writer->group_rows = 0;
+    writer->group_offset = 0;
     writer->group_memory = 0;
     return error;
 }
@@ -291,15 +313,19 @@ static sl_error *append_stripe(sl_parquet_writer *writer, const struct ArrowArra
     for (size_t i = 0; i < writer->n_columns; i++) {
         sl_error *error =
             sl_pqw_column_append(&writer->context, &writer->columns[i], columns, first, rows);
+        if (error == NULL && i == 0) {
+            error = send_first_chunk(writer);
+        }
         if (error != NULL) {
             return error;
         }
         memory += sl_pqw_column_memory(&writer->columns[i]);
     }
+    size_t out = writer->columns[0].out_bytes;
     writer->rows += rows;
     writer->group_rows += rows;
     writer->group_memory = memory;
-    return memory < writer->context.options.row_group_bytes ? NULL : end_row_group(writer);
+    return memory + out < writer->context.options.row_group_bytes ? NULL : end_row_group(writer);
 }
 
 static sl_error *append(sl_parquet_writer *writer, const struct ArrowArray *columns, int64_t first,

@@ -4,8 +4,8 @@
  * depth.
  *
  * Memory stays at about one page of raw values for each leaf column plus the compressed pages of
- * the open row group; it is handed out when the row group ends. Work is CPU only and without
- * allocation per row.
+ * the open row group, which are handed out when it ends, those of the first column at once if they
+ * need no dictionary. Work is CPU only and without allocation per row.
  *
  * Arrow to Parquet: lists in the standard three levels (`list.element`), maps as
  * `key_value.key/value`, decimals as INT32 up to precision 9, INT64 up to 18, else
@@ -37,7 +37,7 @@ typedef struct sl_parquet_writer_options {
     int level;               /* of zstd: 1; negative ones are faster still */
     int page_version;        /* data pages: 1 or 2; default 1 */
     size_t page_bytes;       /* raw values of one page; 1 MiB */
-    size_t row_group_bytes;  /* memory at which a row group ends; 32 MiB */
+    size_t row_group_bytes;  /* size at which a row group ends; 32 MiB */
     size_t dictionary_bytes; /* a dictionary that outgrows this is given up; 1 MiB */
     /* Only PLAIN and dictionary pages, which every reader knows (checkpoints); else also
      * DELTA_BINARY_PACKED and DELTA_LENGTH_BYTE_ARRAY. */
@@ -76,7 +76,7 @@ sl_error *sl_parquet_writer_end_row_group(sl_parquet_writer *writer);
 int64_t sl_parquet_writer_rows(const sl_parquet_writer *writer);
 /* Bytes given to the output so far. */
 int64_t sl_parquet_writer_bytes(const sl_parquet_writer *writer);
-/* Memory that the open row group holds: raw pages and compressed ones. */
+/* Memory that the open row group holds: raw pages, and compressed ones that are not out. */
 size_t sl_parquet_writer_memory_bytes(const sl_parquet_writer *writer);
 
 /* ---- what a finished file holds ---- */

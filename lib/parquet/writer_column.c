@@ -62,6 +62,7 @@ void sl_pqw_column_reset(sl_pqw_column *column, bool file) {
     sl_pqw_dictionary_clear(&column->dictionary);
     column->mode = column->trusted_chunks > 0 ? column->learned_mode : SL_PQW_SAMPLE;
     column->page_bytes = 0;
+    column->out_bytes = 0;
     column->uncompressed_bytes = 0;
     memset(column->pages, 0, sizeof(column->pages));
     column->chunk_entries = 0;
@@ -78,8 +79,14 @@ void sl_pqw_column_reset(sl_pqw_column *column, bool file) {
 size_t sl_pqw_column_memory(const sl_pqw_column *column) {
     size_t dictionary =
         column->mode == SL_PQW_DICTIONARY ? sl_pqw_dictionary_bytes(&column->dictionary) : 0;
-    return column->page_bytes + sl_pqw_column_raw_bytes(column) + column->lengths.bytes +
-           column->indexes.bytes + column->definition.bytes + column->repetition.bytes + dictionary;
+    return column->page_bytes - column->out_bytes + sl_pqw_column_raw_bytes(column) +
+           column->lengths.bytes + column->indexes.bytes + column->definition.bytes +
+           column->repetition.bytes + dictionary;
+}
+
+void sl_pqw_column_pages_are_out(sl_pqw_column *column) {
+    free_pages(column);
+    column->out_bytes = column->page_bytes;
 }
 
 /* ---- values ---- */

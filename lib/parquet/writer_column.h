@@ -68,6 +68,7 @@ typedef struct sl_pqw_column {
     sl_pqw_column_page *last_page;
     sl_pqw_column_page *dictionary_page;
     size_t page_bytes; /* of all pages, as in the file */
+    size_t out_bytes;  /* of those that went out before the chunk's end */
     size_t uncompressed_bytes;
     int32_t pages[SL_PQW_ENCODINGS]; /* data pages of each encoding */
     int64_t chunk_entries;
@@ -99,6 +100,13 @@ sl_error *sl_pqw_column_append(sl_pqw_column_context *context, sl_pqw_column *co
 sl_error *sl_pqw_column_end_chunk(sl_pqw_column_context *context, sl_pqw_column *column);
 /* Memory of the open page and of the chunk's pages. */
 size_t sl_pqw_column_memory(const sl_pqw_column *column);
+
+/* True when nothing will have to go into the file before the chunk's first page. */
+static inline bool sl_pqw_column_pages_are_final(const sl_pqw_column *column) {
+    return column->mode == SL_PQW_RAW && column->pages[SL_PARQUET_RLE_DICTIONARY] == 0;
+}
+/* Forgets the pages made so far: they are in the file. */
+void sl_pqw_column_pages_are_out(sl_pqw_column *column);
 
 /* ---- between the writer's files ---- */
 

@@ -360,6 +360,57 @@ START_TEST(memory_is_bounded) {
 }
 END_TEST
 
+/* The first column's pages need not wait for the others, and are read back all the same. */
+START_TEST(the_first_column_goes_out_at_once) {
+    struct ArrowSchema schema;
+    sl_builder b;
+    ok(sl_schema_new_struct(2, &schema));
+    ok(sl_schema_set_field(&schema, 0, "noise", "z", true, 0));
+    ok(sl_schema_set_field(&schema, 1, "number", "l", true, 0));
+    sl_parquet_writer_options options = sl_parquet_writer_defaults();
+    options.page_bytes = 64 << 10;
+    options.row_group_bytes = 300 << 10;
+    sl_parquet_writer *writer;
+    sink to = new_sink();
+    ok(sl_parquet_writer_new(&schema, &options, collect, &to, &writer));
+    for (int file = 0; file < 2; file++) {
+        struct ArrowArray rows;
+        ok(sl_builder_init(&b, &schema));
+        bool done = true;
+        uint64_t noise[20] = {1};
+        for (int64_t i = 0; i < 3000; i++) {
+            for (size_t k = 0; k < 20; k++) {
+                noise[k] = (noise[(k + 19) % 20] ^ noise[k]) * UINT64_C(0x9e3779b97f4a7c15) + k;
+            }
+            done = done && sl_builder_append_bytes(&b.children[0], noise, sizeof(noise)) &&
+                   sl_builder_append_i64(&b.children[1], i * i) && sl_builder_append_struct(&b);
+        }
+        ck_assert(done);
+        ok(sl_builder_finish(&b, &rows));
+        sl_builder_free(&b);
+        ok(sl_parquet_writer_append(writer, &rows, 0, 1200));
+        ck_assert_uint_gt(to.bytes.bytes, 0); /* before the first row group ends */
+        ck_assert_uint_lt(sl_parquet_writer_memory_bytes(writer), 200 << 10);
+        ok(sl_parquet_writer_append(writer, &rows, 1200, 1800));
+        const sl_parquet_summary *summary;
+        ok(sl_parquet_writer_finish(writer, &summary));
+        ck_assert_int_gt(summary->row_groups, 1);
+        char *expected = as_json(&schema, &rows);
+        int64_t n;
+        char *text = read_back(&to, &n);
+        ck_assert_str_eq(text, expected);
+        free(text);
+        free(expected);
+        rows.release(&rows);
+        sl_buffer_clear(&to.bytes);
+        sl_parquet_writer_restart(writer, collect, &to);
+    }
+    sl_parquet_writer_free(writer);
+    sl_buffer_free(&to.bytes);
+    schema.release(&schema);
+}
+END_TEST
+
 START_TEST(an_error_of_the_output_ends_the_file) {
     struct ArrowSchema schema = sample_schema();
     struct ArrowArray rows = sample_rows(&schema, 0, 10);
@@ -461,6 +512,7 @@ int main(void) {
     tcase_add_test(files, summary_says_what_delta_needs);
     tcase_add_test(files, one_writer_makes_many_files);
     tcase_add_test(files, memory_is_bounded);
+    tcase_add_test(files, the_first_column_goes_out_at_once);
     tcase_add_test(files, an_error_of_the_output_ends_the_file);
     tcase_add_test(files, an_unfinished_file_is_dropped);
     tcase_add_test(files, rows_that_do_not_fit);

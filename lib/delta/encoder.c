@@ -16,6 +16,8 @@
 #define DEFAULT_OPEN_FILES 64
 #define DEFAULT_STATS_COLUMNS 32
 #define MAX_IDLE 64
+/* Memory of a larger file is not kept for the next. */
+#define SPARE_MAX_BYTES ((size_t)16 << 20)
 
 /* ---- life ---- */
 
@@ -28,7 +30,7 @@ void delta_out_file_free(out_file *file) {
     }
     sl_parquet_writer_free(file->writer);
     sl_delta_file_clear(&file->file);
-    sl_buffer_free(&file->bytes);
+    delta_region_free(&file->bytes);
     free(file->key);
     free(file);
 }
@@ -160,7 +162,7 @@ sl_error *sl_delta_encoder_new(const sl_delta_encoder_options *options, sl_delta
 static void drop_file(out_file *file) {
     if (file->in_upload) {
         file->dropped = true;
-        sl_buffer_free(&file->bytes);
+        delta_region_free(&file->bytes);
     } else {
         delta_out_file_free(file);
     }
@@ -190,6 +192,9 @@ void sl_delta_encoder_free(sl_delta_encoder *encoder) {
     for (size_t i = 0; i < encoder->n_idle; i++) {
         sl_parquet_writer_free(encoder->idle[i]);
     }
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(encoder->spare); i++) {
+        delta_region_free(&encoder->spare[i]);
+    }
     if (encoder->schema.release != NULL) {
         encoder->schema.release(&encoder->schema);
     }
@@ -210,12 +215,27 @@ void sl_delta_encoder_free(sl_delta_encoder *encoder) {
 
 static sl_error *gather(void *arg, const void *data, size_t bytes) {
     out_file *file = arg;
-    /* A row group comes page by page: room for all of it, not grown and moved each time. */
-    if (file->bytes.capacity_bytes - file->bytes.bytes < bytes) {
-        size_t group = sl_parquet_writer_memory_bytes(file->writer);
-        (void)sl_buffer_reserve(&file->bytes, group > bytes ? group : bytes);
+    return delta_region_append(&file->bytes, data, bytes) ? NULL : sl_error_no_memory();
+}
+
+delta_region delta_encoder_region(sl_delta_encoder *encoder) {
+    delta_region region = {0};
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(encoder->spare) && region.data == NULL; i++) {
+        region = encoder->spare[i];
+        encoder->spare[i] = (delta_region){0};
     }
-    return sl_buffer_append(&file->bytes, data, bytes) ? NULL : sl_error_no_memory();
+    return region;
+}
+
+void delta_encoder_return_region(sl_delta_encoder *encoder, delta_region *region) {
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(encoder->spare) && region->data != NULL; i++) {
+        if (encoder->spare[i].data == NULL && region->bytes <= SPARE_MAX_BYTES) {
+            region->bytes = 0;
+            encoder->spare[i] = *region;
+            *region = (delta_region){0};
+        }
+    }
+    delta_region_free(region);
 }
 
 /* Folder and name: "country=FR/sluice-<encoder>-<number>.zstd.parquet". */
@@ -299,7 +319,7 @@ static sl_error *start_writer(sl_delta_encoder *encoder, out_file *file) {
 static sl_error *end_file(sl_delta_encoder *encoder, size_t at);
 
 static size_t file_memory(const out_file *file) {
-    return sl_parquet_writer_memory_bytes(file->writer) + file->bytes.capacity_bytes;
+    return sl_parquet_writer_memory_bytes(file->writer) + file->bytes.bytes;
 }
 
 static sl_error *end_largest(sl_delta_encoder *encoder) {
@@ -336,6 +356,7 @@ sl_error *delta_encoder_file(sl_delta_encoder *encoder, const struct ArrowArray 
         delta_out_file_free(file);
         return error;
     }
+    file->bytes = delta_encoder_region(encoder);
     encoder->open[encoder->n_open++] = file;
     *out = file;
     return NULL;
@@ -498,7 +519,7 @@ size_t sl_delta_encoder_memory_bytes(const sl_delta_encoder *encoder) {
         bytes += file_memory(encoder->open[i]);
     }
     for (size_t i = 0; i < encoder->n_ended; i++) {
-        bytes += encoder->ended[i]->bytes.capacity_bytes;
+        bytes += encoder->ended[i]->bytes.bytes;
     }
     return bytes;
 }

@@ -4,6 +4,7 @@
 
 #include "delta/data_file.h"
 #include "delta/internal.h"
+#include "delta/region.h"
 #include "parquet/writer.h"
 
 /*
@@ -12,7 +13,7 @@
  */
 typedef struct out_file {
     sl_delta_file file;
-    sl_buffer bytes;
+    delta_region bytes;
     sl_store_writer *store_writer; /* some pieces are in the store already */
     sl_parquet_writer *writer;     /* NULL once ended */
     char *key;                     /* the tuple of partition values */
@@ -25,7 +26,7 @@ typedef struct out_file {
 /* One file's bytes in an upload. */
 typedef struct upload_item {
     out_file *file;
-    sl_buffer bytes;
+    delta_region bytes;
     bool last; /* the file ends with them: the upload owns it */
     bool stored;
 } upload_item;
@@ -61,6 +62,7 @@ struct sl_delta_encoder {
     size_t ended_capacity;
     sl_parquet_writer **idle; /* writers of ended files, which keep what they learnt */
     size_t n_idle;
+    delta_region spare[2]; /* of files that are stored: one is filled while the other is written */
     sl_delta_upload *upload; /* under way */
     /* of the batch being split; kept for its memory (encoder_split.c) */
     struct split *split;
@@ -73,6 +75,9 @@ sl_error *delta_encoder_file(sl_delta_encoder *encoder, const struct ArrowArray 
 sl_error *delta_encoder_write(sl_delta_encoder *encoder, out_file *file,
                               const struct ArrowArray *array, int64_t first, int64_t rows);
 void delta_out_file_free(out_file *file);
+/* Empty memory for a file's bytes, used before if there is some; and back. */
+delta_region delta_encoder_region(sl_delta_encoder *encoder);
+void delta_encoder_return_region(sl_delta_encoder *encoder, delta_region *region);
 
 /* encoder_split.c: rows to the files of their partitions. */
 sl_error *delta_encoder_split(sl_delta_encoder *encoder, const struct ArrowArray *array,

@@ -11,11 +11,19 @@
 /* An open file's bytes are worth an upload of their own from here on. */
 #define PIECE_BYTES ((size_t)1 << 20)
 
-static void take_item(sl_delta_upload *upload, out_file *file) {
+/* An open file goes up in whole blocks; what is over stays. */
+static void take_item(sl_delta_upload *upload, sl_delta_encoder *encoder, out_file *file) {
     upload_item *item = &upload->items[upload->n++];
     *item = (upload_item){.file = file, .bytes = file->bytes, .last = file->ended};
-    file->bytes = (sl_buffer)SL_BUFFER_INIT;
     file->in_upload = true;
+    file->bytes = (delta_region){0};
+    if (!file->ended) {
+        size_t rest = item->bytes.bytes % DELTA_REGION_BLOCK;
+        file->bytes = delta_encoder_region(encoder);
+        if (delta_region_append(&file->bytes, item->bytes.data + item->bytes.bytes - rest, rest)) {
+            item->bytes.bytes -= rest;
+        }
+    }
 }
 
 sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out) {
@@ -42,7 +50,7 @@ sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out
         return sl_error_no_memory();
     }
     for (size_t i = 0; i < n_ended; i++) {
-        take_item(upload, encoder->ended[i]);
+        take_item(upload, encoder, encoder->ended[i]);
     }
     encoder->n_ended -= n_ended;
     encoder->n_flushed = 0;
@@ -51,7 +59,7 @@ sl_error *sl_delta_encoder_take(sl_delta_encoder *encoder, sl_delta_upload **out
     }
     for (size_t i = 0; i < encoder->n_open && !flush; i++) {
         if (encoder->open[i]->bytes.bytes >= PIECE_BYTES) {
-            take_item(upload, encoder->open[i]);
+            take_item(upload, encoder, encoder->open[i]);
         }
     }
     encoder->upload = upload;
@@ -127,7 +135,6 @@ sl_error *sl_delta_upload_run(sl_delta_upload *upload, sl_store *store) {
             return error;
         }
         item->stored = true;
-        sl_buffer_free(&item->bytes);
     }
     return NULL;
 }
@@ -135,7 +142,8 @@ sl_error *sl_delta_upload_run(sl_delta_upload *upload, sl_store *store) {
 /* ---- back ---- */
 
 /* One item's file: handed over, given back to the encoder, or dropped. */
-static sl_error *end_item(upload_item *item, bool keep, sl_delta_files *files, bool *missing) {
+static sl_error *end_item(upload_item *item, sl_delta_encoder *encoder, bool keep,
+                          sl_delta_files *files, bool *missing) {
     out_file *file = item->file;
     sl_error *error = NULL;
     file->in_upload = false;
@@ -146,7 +154,11 @@ static sl_error *end_item(upload_item *item, bool keep, sl_delta_files *files, b
         }
         delta_out_file_free(file);
     }
-    sl_buffer_free(&item->bytes);
+    if (encoder != NULL) {
+        delta_encoder_return_region(encoder, &item->bytes);
+    } else {
+        delta_region_free(&item->bytes);
+    }
     return error;
 }
 
@@ -159,7 +171,7 @@ sl_error *sl_delta_upload_end(sl_delta_upload *upload, sl_delta_encoder *encoder
         encoder->upload = NULL;
     }
     for (size_t i = 0; i < upload->n; i++) {
-        sl_error *failed = end_item(&upload->items[i], keep, files, &missing);
+        sl_error *failed = end_item(&upload->items[i], encoder, keep, files, &missing);
         if (error == NULL) {
             error = failed;
         } else {

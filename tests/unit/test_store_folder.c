@@ -120,6 +120,36 @@ START_TEST(writers_show_nothing_before_commit) {
 }
 END_TEST
 
+/* Large runs of blocks may take another way to the disk than what is around them. */
+START_TEST(large_pieces_in_any_order) {
+    static const size_t pieces[] = {1 << 20, 5, 1 << 19, 4091, 1 << 20, 300 << 10, 77};
+    size_t total = 0;
+    uint8_t *from = aligned_alloc(4096, 4 << 20);
+    ck_assert_ptr_nonnull(from);
+    for (size_t i = 0; i < 4 << 20; i++) {
+        from[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    sl_store_writer *writer = NULL;
+    good(store->ops->writer_open(store, "large", 0, &writer));
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(pieces); i++) {
+        good(store->ops->writer_write(writer, from + total, pieces[i]));
+        total += pieces[i];
+    }
+    good(store->ops->writer_commit(writer));
+    sl_store_bytes bytes = {0};
+    good(store->ops->get(store, "large", 0, -1, &bytes));
+    ck_assert_uint_eq(bytes.bytes, total);
+    ck_assert_int_eq(memcmp(bytes.data, from, total), 0);
+    bytes.release(&bytes);
+    good(store->ops->put(store, "larger", from, total, 0));
+    good(store->ops->get(store, "larger", 0, -1, &bytes));
+    ck_assert_uint_eq(bytes.bytes, total);
+    ck_assert_int_eq(memcmp(bytes.data, from, total), 0);
+    bytes.release(&bytes);
+    free(from);
+}
+END_TEST
+
 struct listing {
     char text[2000];
     int left;
@@ -285,6 +315,7 @@ static void shared_tests(TCase *tests) {
     tcase_add_test(tests, put_and_get_ranges);
     tcase_add_test(tests, put_if_absent_never_overwrites);
     tcase_add_test(tests, writers_show_nothing_before_commit);
+    tcase_add_test(tests, large_pieces_in_any_order);
     tcase_add_test(tests, lists_in_byte_order_of_whole_paths);
     tcase_add_test(tests, bad_paths_are_refused);
 }

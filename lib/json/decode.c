@@ -8,6 +8,8 @@
 
 static const uint8_t *decode_value(sl_json_decoder *decoder, const uint8_t *p, const slj_plan *plan,
                                    sl_builder *out, uint32_t depth);
+static const uint8_t *decode_list(sl_json_decoder *decoder, const uint8_t *p, const slj_plan *plan,
+                                  sl_builder *out, uint32_t depth);
 
 #define UNKNOWN UINT32_MAX
 
@@ -202,53 +204,143 @@ static const uint8_t *close_object(sl_json_decoder *decoder, const uint8_t *star
     return behind;
 }
 
+static inline void clear_state(slj_object_state *state, const slj_plan *plan) {
+    state->seen[0] = state->failed[0] = 0;
+    if (slj_unlikely(plan->n_words > 1)) {
+        memset(state->seen, 0, plan->n_words * sizeof *state->seen);
+        memset(state->failed, 0, plan->n_words * sizeof *state->failed);
+    }
+}
+
+/* Inline where values are read in a loop: the call would cost as much as a short value. */
+SLJ_INLINE const uint8_t *decode_here(sl_json_decoder *decoder, const uint8_t *p,
+                                      const slj_plan *plan, sl_builder *out, uint32_t depth) {
+    switch (plan->kind) {
+    case SLJ_PLAN_STRING:
+        return slj_decode_string(decoder, p, plan, out);
+    case SLJ_PLAN_INTEGER:
+        return slj_decode_integer(decoder, p, plan, out);
+    case SLJ_PLAN_NUMBER:
+        return slj_decode_number(decoder, p, plan, out);
+    case SLJ_PLAN_BOOLEAN:
+        return slj_decode_boolean(decoder, p, plan, out);
+    case SLJ_PLAN_TIMESTAMP:
+        return slj_decode_timestamp(decoder, p, plan, out);
+    case SLJ_PLAN_DATE:
+        return slj_decode_date(decoder, p, plan, out);
+    case SLJ_PLAN_DECIMAL:
+        return slj_decode_decimal(decoder, p, plan, out);
+    case SLJ_PLAN_STRUCT:
+        return slj_likely(*p == '{') ? slj_decode_object(decoder, p, plan, out, depth)
+                                     : slj_decode_other(decoder, p, plan, out);
+    case SLJ_PLAN_LIST:
+        return slj_likely(*p == '[') ? decode_list(decoder, p, plan, out, depth)
+                                     : slj_decode_other(decoder, p, plan, out);
+    case SLJ_PLAN_TEXT:
+        break;
+    }
+    return slj_decode_text(decoder, p, plan, out, depth);
+}
+
+static const uint8_t *decode_value(sl_json_decoder *decoder, const uint8_t *p, const slj_plan *plan,
+                                   sl_builder *out, uint32_t depth) {
+    return decode_here(decoder, p, plan, out, depth);
+}
+
+/* An object being read: what each of its members needs, at hand. */
+typedef struct members {
+    const slj_plan *plan;
+    const slj_field *fields;
+    slj_object_state *state;
+    uint16_t *next;
+    sl_builder *out;
+    sl_builder *columns;
+    slj_step *step;
+    uint32_t depth;
+    bool last_wins;
+    uint64_t seen; /* the first word of the state's bit set */
+} members;
+
+/* Notes that the object has the field; true when it had it before. */
+SLJ_INLINE bool note_seen(members *in, uint32_t index) {
+    uint64_t bit = UINT64_C(1) << (index % 64);
+    uint64_t before = in->seen;
+    if (slj_likely(index < 64)) {
+        in->seen = before | bit;
+    } else {
+        before = in->state->seen[index / 64];
+        in->state->seen[index / 64] = before | bit;
+    }
+    return (before & bit) != 0;
+}
+
 /* One member from its key on; returns the place behind its value. *previous is the field before it
  * and becomes this one. */
-static inline const uint8_t *decode_member(sl_json_decoder *decoder, const uint8_t *p,
-                                           const slj_plan *plan, slj_object_state *state,
-                                           sl_builder *out, uint32_t depth, uint32_t *previous) {
-    uint32_t index = state->next[*previous];
-    const slj_field *field = &plan->fields[index];
+SLJ_INLINE const uint8_t *decode_member(sl_json_decoder *decoder, const uint8_t *p, members *in,
+                                        uint32_t *previous) {
+    uint32_t index = in->next[*previous];
+    const slj_field *field = &in->fields[index];
     if (slj_likely(is_token(p, field))) {
         p += field->token_bytes;
         if (slj_unlikely(*p <= ' ')) {
             p = slj_skip_space(p);
         }
     } else {
-        p = read_key(decoder, p, plan, &index, &decoder->steps[depth]);
+        p = read_key(decoder, p, in->plan, &index, in->step);
         if (p == NULL) {
             return NULL;
         }
         if (index == UNKNOWN) {
-            return pass_unknown(decoder, p, plan, depth + 1);
+            return pass_unknown(decoder, p, in->plan, in->depth + 1);
         }
-        field = &plan->fields[index];
-        state->next[*previous] = (uint16_t)index;
+        field = &in->fields[index];
+        in->next[*previous] = (uint16_t)index;
     }
     *previous = index;
-    decoder->steps[depth] = (slj_step){.field = field};
-    uint64_t bit = UINT64_C(1) << (index % 64);
-    bool twice = (state->seen[index / 64] & bit) != 0;
-    state->seen[index / 64] |= bit;
-    if (slj_unlikely(decoder->schema->duplicates == SL_JSON_DUPLICATES_LAST_WINS)) {
-        return decode_overridable(decoder, p, plan, index, out, depth + 1);
+    in->step->field = field;
+    bool twice = note_seen(in, index);
+    if (slj_unlikely(in->last_wins)) {
+        return decode_overridable(decoder, p, in->plan, index, in->out, in->depth + 1);
     }
     if (slj_unlikely(twice)) {
         slj_fail(&decoder->reader, SL_JSON_DUPLICATE_KEY, p);
         return slj_malformed(decoder);
     }
-    return decode_value(decoder, p, field->plan, &out->children[index], depth + 1);
+    return decode_here(decoder, p, field->plan, &in->columns[index], in->depth + 1);
+}
+
+/* The object's end; mostly all of its fields were there. */
+static inline const uint8_t *end_object(sl_json_decoder *decoder, const uint8_t *start,
+                                        const uint8_t *behind, const members *in, size_t mark) {
+    sl_builder *out = in->out;
+    bool whole = in->plan->n_fields - 1 < 64 &&
+                 in->seen == UINT64_MAX >> (64 - in->plan->n_fields) &&
+                 decoder->reader.n_keys == mark && out->length < out->capacity;
+    if (slj_likely(whole)) {
+        sl_builder_advance(out);
+        return behind;
+    }
+    in->state->seen[0] = in->seen;
+    return close_object(decoder, start, behind, in->plan, out, mark);
 }
 
 const uint8_t *slj_decode_object(sl_json_decoder *decoder, const uint8_t *p, const slj_plan *plan,
                                  sl_builder *out, uint32_t depth) {
     slj_object_state *state = &decoder->objects[plan->object_index];
+    members in = {plan,
+                  plan->fields,
+                  state,
+                  state->next,
+                  out,
+                  out->children,
+                  &decoder->steps[depth],
+                  depth,
+                  decoder->schema->duplicates == SL_JSON_DUPLICATES_LAST_WINS,
+                  0};
     size_t mark = decoder->reader.n_keys;
     const uint8_t *start = p;
     uint32_t previous = plan->n_fields;
-    for (uint32_t w = 0; w < plan->n_words; w++) {
-        state->seen[w] = state->failed[w] = 0;
-    }
+    clear_state(state, plan);
     p++;
     if (slj_unlikely(*p != '"')) {
         p = slj_skip_space(p);
@@ -257,7 +349,7 @@ const uint8_t *slj_decode_object(sl_json_decoder *decoder, const uint8_t *p, con
         return close_object(decoder, start, p + 1, plan, out, mark);
     }
     for (;;) {
-        p = decode_member(decoder, p, plan, state, out, depth, &previous);
+        p = decode_member(decoder, p, &in, &previous);
         if (slj_unlikely(p == NULL)) {
             decoder->n_steps = decoder->n_steps == 0 ? depth + 1 : decoder->n_steps;
             return NULL;
@@ -278,12 +370,11 @@ const uint8_t *slj_decode_object(sl_json_decoder *decoder, const uint8_t *p, con
         slj_fail(&decoder->reader, SL_JSON_BAD_SYNTAX, p);
         return slj_malformed(decoder);
     }
-    if (slj_unlikely(decoder->schema->duplicates == SL_JSON_DUPLICATES_LAST_WINS) &&
-        !settle_failures(decoder, plan, out, depth + 1)) {
+    if (slj_unlikely(in.last_wins) && !settle_failures(decoder, plan, out, depth + 1)) {
         decoder->n_steps = decoder->n_steps == 0 ? depth + 1 : decoder->n_steps;
         return NULL;
     }
-    return close_object(decoder, start, p + 1, plan, out, mark);
+    return end_object(decoder, start, p + 1, &in, mark);
 }
 
 static const uint8_t *decode_list(sl_json_decoder *decoder, const uint8_t *p, const slj_plan *plan,
@@ -292,10 +383,11 @@ static const uint8_t *decode_list(sl_json_decoder *decoder, const uint8_t *p, co
     const slj_plan *item = plan->item;
     sl_builder *items = &out->children[0];
     uint32_t n = 0;
+    decoder->steps[depth] = (slj_step){0};
     p = slj_skip_space(p + 1);
     while (*p != ']') {
-        decoder->steps[depth] = (slj_step){.index = n};
-        p = decode_value(decoder, p, item, items, depth + 1);
+        decoder->steps[depth].index = n;
+        p = decode_here(decoder, p, item, items, depth + 1);
         if (slj_unlikely(p == NULL)) {
             decoder->n_steps = decoder->n_steps == 0 ? depth + 1 : decoder->n_steps;
             return NULL;
@@ -327,33 +419,4 @@ static const uint8_t *decode_list(sl_json_decoder *decoder, const uint8_t *p, co
     out->offsets[out->length + 1] = (int32_t)items->length;
     sl_builder_advance(out);
     return p + 1;
-}
-
-static const uint8_t *decode_value(sl_json_decoder *decoder, const uint8_t *p, const slj_plan *plan,
-                                   sl_builder *out, uint32_t depth) {
-    switch (plan->kind) {
-    case SLJ_PLAN_STRING:
-        return slj_decode_string(decoder, p, plan, out);
-    case SLJ_PLAN_INTEGER:
-        return slj_decode_integer(decoder, p, plan, out);
-    case SLJ_PLAN_NUMBER:
-        return slj_decode_number(decoder, p, plan, out);
-    case SLJ_PLAN_BOOLEAN:
-        return slj_decode_boolean(decoder, p, plan, out);
-    case SLJ_PLAN_TIMESTAMP:
-        return slj_decode_timestamp(decoder, p, plan, out);
-    case SLJ_PLAN_DATE:
-        return slj_decode_date(decoder, p, plan, out);
-    case SLJ_PLAN_DECIMAL:
-        return slj_decode_decimal(decoder, p, plan, out);
-    case SLJ_PLAN_STRUCT:
-        return slj_likely(*p == '{') ? slj_decode_object(decoder, p, plan, out, depth)
-                                     : slj_decode_other(decoder, p, plan, out);
-    case SLJ_PLAN_LIST:
-        return slj_likely(*p == '[') ? decode_list(decoder, p, plan, out, depth)
-                                     : slj_decode_other(decoder, p, plan, out);
-    case SLJ_PLAN_TEXT:
-        break;
-    }
-    return slj_decode_text(decoder, p, plan, out, depth);
 }

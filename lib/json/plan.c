@@ -589,7 +589,7 @@ static sl_error *index_fields(maker *m, const layers *in, slj_plan *plan) {
     while (size < plan->n_fields * 2) {
         size *= 2;
     }
-    plan->n_words = (plan->n_fields + 63) / 64;
+    plan->n_words = plan->n_fields / 64 + 1;
     plan->hash_mask = size - 1;
     uint64_t *words = slj_arena_alloc(m->arena, plan->n_words * sizeof *words);
     uint16_t *table = slj_arena_alloc(m->arena, size * sizeof *table);

@@ -32,17 +32,21 @@ static inline bool slj_is_empty_null(const slj_plan *plan, const uint8_t *p) {
            p[0] == '"' && p[1] == '"';
 }
 
-static inline const uint8_t *slj_decode_string(sl_json_decoder *decoder, const uint8_t *p,
-                                               const slj_plan *plan, sl_builder *out) {
+SLJ_INLINE const uint8_t *slj_decode_string(sl_json_decoder *decoder, const uint8_t *p,
+                                            const slj_plan *plan, sl_builder *out) {
     if (slj_unlikely(*p != '"')) {
         return slj_decode_other(decoder, p, plan, out);
     }
     if (slj_unlikely(!sl_builder_room(out) || !sl_builder_room_bytes(out, 32))) {
         return slj_no_memory(decoder);
     }
-    /* Copies 32 bytes, mostly more than there are, and looks for the end in them. */
+    /* Copies 32 bytes, mostly more than there are, and looks for the end in them. What the builder
+     * says is read before: the compiler has to think that the copies change it. */
     const uint8_t *text = p + 1;
-    uint8_t *to = out->data + out->data_bytes;
+    int64_t row = out->length;
+    size_t begin = out->data_bytes;
+    int32_t *offsets = out->offsets;
+    uint8_t *to = out->data + begin;
     __m128i low = _mm_loadu_si128((const __m128i *)(const void *)text);
     __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(text + 16));
     _mm_storeu_si128((__m128i *)(void *)to, low);
@@ -64,7 +68,7 @@ static inline const uint8_t *slj_decode_string(sl_json_decoder *decoder, const u
         if (slj_unlikely(!sl_builder_room_bytes(out, bytes))) {
             return slj_no_memory(decoder);
         }
-        memcpy(out->data + out->data_bytes + 32, text + 32, bytes - 32);
+        memcpy(out->data + begin + 32, text + 32, bytes - 32);
     }
     if (slj_unlikely(text[bytes] != '"')) {
         return slj_decode_string_slow(decoder, p, plan, out);
@@ -81,8 +85,8 @@ static inline const uint8_t *slj_decode_string(sl_json_decoder *decoder, const u
             return NULL;
         }
     }
-    out->data_bytes += bytes;
-    out->offsets[out->length + 1] = (int32_t)out->data_bytes;
+    out->data_bytes = begin + bytes;
+    offsets[row + 1] = (int32_t)(begin + bytes);
     sl_builder_advance(out);
     return text + bytes + 1;
 }
@@ -91,8 +95,8 @@ static inline bool slj_starts_number(uint8_t c) {
     return (uint8_t)(c - '0') <= 9 || c == '-';
 }
 
-static inline const uint8_t *slj_decode_integer(sl_json_decoder *decoder, const uint8_t *p,
-                                                const slj_plan *plan, sl_builder *out) {
+SLJ_INLINE const uint8_t *slj_decode_integer(sl_json_decoder *decoder, const uint8_t *p,
+                                             const slj_plan *plan, sl_builder *out) {
     if (slj_unlikely(!slj_starts_number(*p))) {
         return slj_decode_other(decoder, p, plan, out);
     }
@@ -124,8 +128,8 @@ static inline const uint8_t *slj_decode_integer(sl_json_decoder *decoder, const 
     return behind;
 }
 
-static inline const uint8_t *slj_decode_number(sl_json_decoder *decoder, const uint8_t *p,
-                                               const slj_plan *plan, sl_builder *out) {
+SLJ_INLINE const uint8_t *slj_decode_number(sl_json_decoder *decoder, const uint8_t *p,
+                                            const slj_plan *plan, sl_builder *out) {
     if (slj_unlikely(!slj_starts_number(*p))) {
         return slj_decode_other(decoder, p, plan, out);
     }
@@ -149,8 +153,8 @@ static inline const uint8_t *slj_decode_number(sl_json_decoder *decoder, const u
     return behind;
 }
 
-static inline const uint8_t *slj_decode_decimal(sl_json_decoder *decoder, const uint8_t *p,
-                                                const slj_plan *plan, sl_builder *out) {
+SLJ_INLINE const uint8_t *slj_decode_decimal(sl_json_decoder *decoder, const uint8_t *p,
+                                             const slj_plan *plan, sl_builder *out) {
     if (slj_unlikely(!slj_starts_number(*p))) {
         return slj_decode_other(decoder, p, plan, out);
     }
@@ -191,8 +195,8 @@ static inline const uint8_t *slj_decode_boolean(sl_json_decoder *decoder, const 
 
 /* "2026-11-22T10:00:00.123Z": the date is mostly that of the record before; the time is checked
  * and read eight characters at once. Anything else is left to the slow path. */
-static inline const uint8_t *slj_decode_timestamp(sl_json_decoder *decoder, const uint8_t *p,
-                                                  const slj_plan *plan, sl_builder *out) {
+SLJ_INLINE const uint8_t *slj_decode_timestamp(sl_json_decoder *decoder, const uint8_t *p,
+                                               const slj_plan *plan, sl_builder *out) {
     const uint8_t *text = p + 1;
     uint32_t tail;
     memcpy(&tail, text + 7, sizeof tail);

@@ -229,6 +229,44 @@ bool sl_builder_append_list(sl_builder *builder) {
     return true;
 }
 
+static bool make_room(sl_builder *builder, int64_t rows, size_t bytes) {
+    sl_error *error = sl_builder_reserve(builder, rows, bytes);
+    sl_error_free(error);
+    return error == NULL;
+}
+
+bool sl_builder_repeat_i64(sl_builder *builder, int64_t value, int64_t n) {
+    if (!make_room(builder, n, 0)) {
+        return false;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        (void)sl_builder_append_i64(builder, value);
+    }
+    return true;
+}
+
+bool sl_builder_repeat_bytes(sl_builder *builder, const void *data, size_t bytes, int64_t n) {
+    size_t total = bytes * (size_t)n;
+    if (n <= 0 || (bytes != 0 && total / bytes != (size_t)n)) {
+        return n == 0;
+    }
+    if (!make_room(builder, n, total)) {
+        return false;
+    }
+    uint8_t *to = builder->data + builder->data_bytes;
+    for (size_t done = 0; done < total;) { /* what is there is copied behind itself */
+        size_t step = done == 0 ? bytes : done < total - done ? done : total - done;
+        memcpy(to + done, done == 0 ? data : to, step);
+        done += step;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        builder->data_bytes += bytes;
+        builder->offsets[builder->length + 1] = (int32_t)builder->data_bytes;
+        sl_builder_advance(builder);
+    }
+    return true;
+}
+
 /* ---- finish ---- */
 
 /* What an array made here owns, in one block: the pointers that ArrowArray shows, then the child
@@ -265,9 +303,17 @@ static bool complete_buffers(sl_builder *builder) {
     return true;
 }
 
+/* Arrays differ in size: a small one lets the next begin a little smaller only, or each large one
+ * behind it would be moved several times while it grows. */
+static void expect_alike(sl_builder *builder) {
+    int64_t rows = builder->expected_rows - builder->expected_rows / 8;
+    size_t bytes = builder->expected_bytes - builder->expected_bytes / 8;
+    builder->expected_rows = builder->length > rows ? builder->length : rows;
+    builder->expected_bytes = builder->data_bytes > bytes ? builder->data_bytes : bytes;
+}
+
 static void forget_buffers(sl_builder *builder) {
-    builder->expected_rows = builder->length;
-    builder->expected_bytes = builder->data_bytes;
+    expect_alike(builder);
     builder->validity = NULL;
     builder->data = NULL;
     builder->offsets = NULL;

@@ -118,7 +118,8 @@ typedef struct sl_builder {
     int32_t *offsets;
     struct sl_builder *children;
     size_t n_children;
-    int64_t expected_rows; /* of the last finished array: the first allocation of the next one */
+    /* of the arrays finished so far, the last ones above all: the first allocation of the next */
+    int64_t expected_rows;
     size_t expected_bytes;
 } sl_builder;
 
@@ -141,6 +142,9 @@ sl_error *sl_builder_reserve(sl_builder *builder, int64_t rows, size_t bytes);
  *   sl_builder_append_bytes(builder, const void *, size_t)
  *       utf8, binary, fixed binary, decimal128 (16 bytes, little-endian)
  */
+/* The same value for `n` rows, of which utf8 and binary take bytes. */
+bool sl_builder_repeat_i64(sl_builder *builder, int64_t value, int64_t n);
+bool sl_builder_repeat_bytes(sl_builder *builder, const void *data, size_t bytes, int64_t n);
 /* Nested: children of a struct get a null too, a list gets an empty slot. */
 bool sl_builder_append_null(sl_builder *builder);
 /* After the children have got their values: closes a struct row, or a list/map row that ends at the

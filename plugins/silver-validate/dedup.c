@@ -102,6 +102,7 @@ struct dedup_stream *dedup_stream_new(struct dedup_shared *shared) {
     struct dedup_stream *stream = calloc(1, sizeof(*stream));
     if (stream != NULL) {
         stream->shared = shared;
+        stream->log_expected_bytes = 40;
     }
     return stream;
 }
@@ -172,10 +173,11 @@ void dedup_prefetch(const struct dedup_stream *stream, struct dedup_hash hash) {
     table_prefetch(&stream->before, hash);
 }
 
-/* As large as the slice before came to need, so that growing happens once and not every W. */
+/* As large as the slice before came to need, and a fifth above that, so that growing happens once
+ * and not every W. */
 static size_t first_capacity(const struct dedup_stream *stream) {
     size_t capacity = FIRST_CAPACITY;
-    while (capacity / 2 < stream->before.count) {
+    while (capacity / 8 * 5 < stream->before.count) {
         capacity *= 2;
     }
     return capacity;
@@ -224,7 +226,7 @@ bool dedup_log_record(struct dedup_stream *stream, int64_t offset, const struct 
         log->last_offset = 0;
         log->last_clock_us = 0;
     }
-    if (!sl_buffer_reserve(&log->bytes, 40)) {
+    if (!sl_buffer_reserve(&log->bytes, log->entries == 0 ? stream->log_expected_bytes : 40)) {
         return false;
     }
     uint8_t *out = log->bytes.data + log->bytes.bytes;
@@ -243,6 +245,8 @@ bool dedup_log_record(struct dedup_stream *stream, int64_t offset, const struct 
 }
 
 void dedup_log_take(struct dedup_stream *stream, struct dedup_log *out) {
+    size_t bytes = stream->log.bytes.bytes;
+    stream->log_expected_bytes = bytes + bytes / 8 + 40;
     *out = stream->log;
     memset(&stream->log, 0, sizeof(stream->log));
 }

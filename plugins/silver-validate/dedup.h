@@ -58,7 +58,8 @@ struct dedup_stream {
     int64_t clock_us;
     bool clock_known;
     struct dedup_log log;
-    int64_t log_from; /* offsets below are durable already and not logged again */
+    size_t log_expected_bytes; /* about as much as the last log held */
+    int64_t log_from;          /* offsets below are durable already and not logged again */
 };
 
 /* NULL when memory is short. */

@@ -92,6 +92,9 @@ static bool hash_key(sl_task *task, int64_t row, struct dedup_hash *out, bool *n
     return true;
 }
 
+/* The columns of a row's origin, behind the computed ones. */
+enum { ROW_TOPIC, ROW_PARTITION, ROW_OFFSET };
+
 /* One record of a group. */
 struct record {
     bool accepted;
@@ -113,17 +116,24 @@ static bool look_up(struct dedup_stream *dedup, int64_t offset, int64_t time_us,
 
 /* ---- one batch ---- */
 
-/* The columns behind the schema's: computed ones, and where the record comes from. */
-static bool finish_row(sl_task *task, const struct lane_stream *lane, int64_t row, int64_t offset) {
+/* The computed columns of a row, and its offset. */
+static bool finish_row(sl_task *task, int64_t row, int64_t offset) {
     sl_builder *column = &task->rows.children[task->node->first_computed];
     for (size_t i = 0; i < task->n_computed; i++, column++) {
         if (!expression_append(task->computed[i], &task->rows, row, column)) {
             return false;
         }
     }
-    return sl_builder_append_bytes(column, lane->stream->topic, lane->topic_bytes) &&
-           sl_builder_append_i64(column + 1, lane->stream->partition) &&
-           sl_builder_append_i64(column + 2, offset);
+    return sl_builder_append_i64(column + ROW_OFFSET, offset);
+}
+
+/* What all rows of a batch have in common: topic and partition. */
+static bool finish_rows(sl_task *task, const struct lane_stream *lane) {
+    sl_builder *column = &task->rows.children[task->node->first_computed + task->n_computed];
+    int64_t rows = task->rows.length;
+    return sl_builder_repeat_bytes(column + ROW_TOPIC, lane->stream->topic, lane->topic_bytes,
+                                   rows) &&
+           sl_builder_repeat_i64(column + ROW_PARTITION, lane->stream->partition, rows);
 }
 
 static sl_error *reject(sl_task *task, const sl_batch *batch, const sl_json_reject *from) {
@@ -221,7 +231,7 @@ static sl_error *take_group(sl_task *task, const struct lane_stream *lane, const
     }
     for (int i = 0; i < n && error == NULL; i++) {
         if (records[i].accepted && !records[i].duplicate &&
-            !finish_row(task, lane, before++, raw->offsets[first + i])) {
+            !finish_row(task, before++, raw->offsets[first + i])) {
             error = sl_error_no_memory();
         }
     }
@@ -237,7 +247,7 @@ static sl_error *take_rows(sl_task *task, const struct lane_stream *lane, const 
             return error;
         }
     }
-    return NULL;
+    return finish_rows(task, lane) ? NULL : sl_error_no_memory();
 }
 
 /* Sends what was built; without rows only how far the stream has come. */

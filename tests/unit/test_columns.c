@@ -319,6 +319,48 @@ START_TEST(no_validity_without_nulls) {
 }
 END_TEST
 
+/* Repeated values are what as many single ones are, also behind nulls and behind nothing. */
+START_TEST(repeated_values) {
+    static const char *const formats[] = {"i", "l", "u", "z"};
+    for (size_t f = 0; f < SL_ARRAY_LENGTH(formats); f++) {
+        for (int64_t n = 0; n < 70; n++) {
+            struct ArrowSchema schema;
+            struct ArrowArray arrays[2];
+            sl_buffer bytes[2] = {SL_BUFFER_INIT, SL_BUFFER_INIT};
+            ok(sl_schema_new_struct(1, &schema));
+            ok(sl_schema_set_field(&schema, 0, "x", formats[f], true, 0));
+            for (int way = 0; way < 2; way++) {
+                sl_builder b;
+                ok(sl_builder_init(&b, &schema));
+                sl_builder *column = &b.children[0];
+                ck_assert(n % 3 != 1 || sl_builder_append_null(column));
+                const char *text = n % 5 == 0 ? "" : "events";
+                for (int64_t i = 0; way == 0 && i < n; i++) {
+                    ck_assert(f < 2 ? sl_builder_append_i64(column, -n)
+                                    : sl_builder_append_bytes(column, text, strlen(text)));
+                }
+                ck_assert(way == 0 ||
+                          (f < 2 ? sl_builder_repeat_i64(column, -n, n)
+                                 : sl_builder_repeat_bytes(column, text, strlen(text), n)));
+                while (b.length < column->length) {
+                    ck_assert(sl_builder_append_struct(&b));
+                }
+                ok(sl_builder_finish(&b, &arrays[way]));
+                ok(sl_array_check(&schema, &arrays[way]));
+                ok(sl_array_write(&schema, &arrays[way], &bytes[way]));
+                arrays[way].release(&arrays[way]);
+                sl_builder_free(&b);
+            }
+            ck_assert_uint_eq(bytes[0].bytes, bytes[1].bytes);
+            ck_assert_int_eq(memcmp(bytes[0].data, bytes[1].data, bytes[0].bytes), 0);
+            sl_buffer_free(&bytes[0]);
+            sl_buffer_free(&bytes[1]);
+            schema.release(&schema);
+        }
+    }
+}
+END_TEST
+
 START_TEST(bad_arrays_are_refused) {
     struct ArrowSchema schema = event_schema();
     struct ArrowArray array = events(&schema, 10);
@@ -409,6 +451,7 @@ int main(void) {
     tcase_add_test(cases, copies_and_takes_agree);
     tcase_add_test(cases, truncate_undoes_rows);
     tcase_add_test(cases, no_validity_without_nulls);
+    tcase_add_test(cases, repeated_values);
     tcase_add_test(cases, bad_arrays_are_refused);
     tcase_add_test(cases, bytes_round_trip);
     tcase_add_test(cases, reserve_refuses_too_much);

@@ -271,7 +271,22 @@ static void start_clocks(sl_node *node) {
     }
 }
 
+/* Streams come or are here. Without any, another host may go on with the chain meanwhile. */
+static bool in_use(const sl_node *node) {
+    bool used = false;
+    for (int i = 0; i < OUTPUTS; i++) {
+        used = used || node->outputs[i].stream != NULL;
+    }
+    for (const struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        used = used || stream->stream != NULL;
+    }
+    return used;
+}
+
 sl_error *node_load(sl_node *node) {
+    if (node->loaded && !in_use(node)) {
+        node_unload(node);
+    }
     if (node->loaded) {
         return NULL;
     }
@@ -430,6 +445,9 @@ static void node_suspend(sl_node *node, const sl_stream *stream) {
         if (node->outputs[i].stream == stream) {
             node->outputs[i].stream = NULL;
         }
+    }
+    if (!in_use(node)) {
+        node_unload(node);
     }
 }
 

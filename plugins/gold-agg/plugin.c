@@ -109,7 +109,7 @@ static const char *const outputs[] = {"", "late", NULL};
 
 static const sl_role transform = {
     .struct_bytes = sizeof(sl_role),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS | SL_ROLE_WHOLE,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = options,

@@ -55,6 +55,7 @@ struct sl_node {
     int rebalancing; /* revocations under way */
     struct source_topic *topics;
     size_t n_topics;
+    size_t n_known; /* partitions that the broker has of the topics, when it was last asked */
     struct source_partition **partitions;
     size_t n_partitions;
 };
@@ -99,6 +100,13 @@ void source_stop_reading(struct sl_node *node);
 /* Tells the group what has been acknowledged since the last call; waits for the answer when
  * wait_ms is not 0. */
 void source_commit(struct sl_node *node, int wait_ms);
+
+/* ---- source_missing.c: what other members of the group have, on the control loop ---- */
+
+/* Tells the host how many partitions are not ours. */
+void source_tell_missing(struct sl_node *node);
+/* Asks the broker how many there are, and tells the host when that has changed. */
+void source_count_partitions(struct sl_node *node);
 
 /* ---- source_nudge.c: waking librdkafka's fetcher, one for each task ---- */
 

@@ -76,6 +76,7 @@ static sl_error *offer(struct sl_node *node, const rd_kafka_topic_partition_list
         partition->leaving = 0;
         names[i] = (sl_stream_name){.topic = partition->topic, .partition = partition->number};
     }
+    source_tell_missing(node);
     if (list->cnt > 0) {
         node->services->assign(node->self, names, (size_t)list->cnt);
     }
@@ -159,6 +160,7 @@ static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_l
     } else {
         finish_revocation(revocation);
     }
+    source_tell_missing(node);
     free(names);
     return NULL;
 }
@@ -190,6 +192,7 @@ static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
     } else {
         fail_if(node, withdraw(node, list, rd_kafka_assignment_lost(node->client)));
     }
+    source_count_partitions(node);
 }
 
 void source_stop_reading(struct sl_node *node) {

@@ -242,7 +242,12 @@ static void connect_done(void *arg) {
     if (job->error == NULL) {
         job->error = watch_queue(node);
     }
+    node->n_known = 0;
+    for (size_t i = 0; i < node->n_topics; i++) {
+        node->n_known += (size_t)node->topics[i].partitions;
+    }
     if (job->error == NULL) {
+        source_tell_missing(node);
         job->error = source_join(node);
     }
     if (job->error != NULL) {

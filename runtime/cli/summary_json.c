@@ -6,9 +6,8 @@
 
 static const char *state_name(enum host_node_state state) {
     static const char *const names[] = {
-        [HOST_NODE_STARTING] = "starting",
-        [HOST_NODE_RUNNING] = "running",
-        [HOST_NODE_DRAINED] = "drained",
+        [HOST_NODE_STARTING] = "starting", [HOST_NODE_RUNNING] = "running",
+        [HOST_NODE_WAITING] = "waiting",   [HOST_NODE_DRAINED] = "drained",
         [HOST_NODE_FAILED] = "failed",
     };
     return names[state];

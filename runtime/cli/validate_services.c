@@ -256,6 +256,12 @@ static void service_fail(sl_object *self, sl_error *error) {
     sl_error_free(error);
 }
 
+static void service_missing(sl_object *node, size_t missing, size_t total) {
+    (void)node;
+    (void)missing;
+    (void)total;
+}
+
 const sl_services validate_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = service_error_new,
@@ -286,4 +292,5 @@ const sl_services validate_services = {
     .metric_set = service_metric_change,
     .fail = service_fail,
     .reject = service_reject,
+    .missing = service_missing,
 };

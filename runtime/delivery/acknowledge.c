@@ -40,8 +40,8 @@ void assignment_acknowledge(struct stream *stream) {
     for (size_t r = 0; r < stream->n_readers; r++) {
         smallest = stream->readers[r].stored < smallest ? stream->readers[r].stored : smallest;
     }
-    if (stream->state == STREAM_DETACHED || smallest == SL_OFFSET_NONE || smallest == INT64_MAX ||
-        smallest <= stream->acknowledged) {
+    if (stream->state == STREAM_DETACHED || stream->left_out || smallest == SL_OFFSET_NONE ||
+        smallest == INT64_MAX || smallest <= stream->acknowledged) {
         return;
     }
     stream->acknowledged = smallest;

@@ -1,14 +1,15 @@
 /*
  * Streams come: each step is a set of calls to nodes that run at the same time. Every reader's
  * position is recovered, the start is resolved where somebody has none, nodes resume, lanes attach:
- * recover → resolve → store starts → resume readers → resume source → attach → (resume the owner of
- * streams) → running.
+ * wire → recover → resolve → store starts → resume readers → resume source → attach → (resume the
+ * owner of streams) → running.
  */
 #include "delivery/assignment_steps.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+static void step_recover(struct assignment *a);
 static void step_resolve(struct assignment *a);
 static void step_place(struct assignment *a);
 static void step_resume_readers(struct assignment *a);
@@ -59,6 +60,22 @@ static struct call *gather(struct assignment *a, enum call_kind kind, struct hos
 static bool any_reader(const struct reader *reader) {
     (void)reader;
     return true;
+}
+
+static void step_left_alone(struct assignment *a) {
+    for (size_t s = 0; s < a->n_streams; s++) {
+        assignment_forget_stream(a->streams[s]);
+    }
+    assignment_end(a);
+}
+
+/* Who reads the streams is found only now, when it is known who waits. */
+static void step_wire(struct assignment *a) {
+    a->step = atomic_load(&a->owner->waiting) ? step_left_alone : step_recover;
+    for (size_t s = 0; s < a->n_streams && a->error == NULL; s++) {
+        a->error = stream_wire(a->streams[s]);
+    }
+    assignment_go_on(a);
 }
 
 static void step_recover(struct assignment *a) {
@@ -265,7 +282,7 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
     if (owner->host->draining || owner->drain != DRAIN_OPEN) {
         return NULL; /* nothing will be read any more */
     }
-    struct assignment *a = assignment_new(owner, n, step_recover);
+    struct assignment *a = assignment_new(owner, n, step_wire);
     if (a == NULL) {
         return sl_error_no_memory();
     }
@@ -299,4 +316,15 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
     }
     assignment_queue(a);
     return NULL;
+}
+
+sl_error *assignment_add_own(struct host_node *owner) {
+    sl_error *error = NULL;
+    for (uint32_t o = 0; o < owner->opened->n_outputs && error == NULL; o++) {
+        const sl_stream_name name = {owner->opened->output_names[o], 0};
+        if (stream_find(owner, name.topic, name.partition) == NULL) {
+            error = assignment_add(owner, o, &name, 1);
+        }
+    }
+    return error;
 }

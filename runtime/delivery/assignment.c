@@ -99,8 +99,9 @@ void assignment_forget_stream(struct stream *stream) {
 void assignment_assign_again(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
-        if (stream->leaving) {
-            continue; /* its owner has asked for it meanwhile */
+        bool own = a->turns && stream->owner == a->owner;
+        if (stream->leaving || own) {
+            continue; /* its owner has asked for it meanwhile, or waits */
         }
         const sl_stream_name name = {stream->topic, stream->pub.partition};
         sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);

@@ -18,6 +18,10 @@ struct assignment;
 sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stream_name *names,
                          size_t n);
 
+/* The owner's own streams that are not there yet: one for each output of a transform with
+ * SL_ROLE_OWNS_STREAMS. */
+sl_error *assignment_add_own(struct host_node *owner);
+
 /*
  * Gives streams up: reading stops, what was read is committed, the lanes detach,
  * then revoked(arg) runs on the owner's loop. Names that are not assigned are passed over. Control
@@ -32,6 +36,10 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
  * False when that cannot be (a source has ended, memory is short). Control loop.
  */
 bool assignment_recover(struct host_node *node);
+
+/* services->missing: nodes with SL_ROLE_WHOLE below the source begin or end to wait. Control loop.
+ * Errors: NO_MEMORY. */
+sl_error *assignment_missing(struct host_node *source, size_t missing, size_t total);
 
 /* Goes on with what waits, once the host has started. Control loop. */
 void assignment_continue(struct host *host);

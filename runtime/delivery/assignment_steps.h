@@ -5,6 +5,7 @@
  *
  *   assign.c        recover → resolve → store starts → resume → attach → running
  *   revoke.c        stop → commit → detach → suspend, and maybe assigned again
+ *   whole.c         nodes that wait for streams of other hosts
  *   calls.c         one call of a node within a step
  *   acknowledge.c   what all readers have
  */
@@ -56,6 +57,7 @@ struct assignment {
     bool put_off; /* a call failed while a revocation waits: its streams are assigned again later */
     /* revocation; its streams may have several owners */
     bool again; /* they are assigned anew afterwards */
+    bool turns; /* its owner begins or ends to wait in between */
     bool lost;
     void (*revoked)(void *arg);
     void *revoked_arg;
@@ -100,5 +102,16 @@ void calls_free(struct assignment *a);
 void assignment_commit(struct assignment *a);
 /* Those of its nodes that have not committed by now do not hold it up any longer. */
 void assignment_commit_no_longer(struct assignment *a);
+/* Takes in every attached stream that `concerns` picks, to be revoked; false without memory, which
+ * the assignment's error then says. No other assignment is under way. */
+bool assignment_gather(struct assignment *a,
+                       bool (*concerns)(const struct host_node *, const struct stream *));
+/* The first step of a revocation, once its streams are known. */
+void assignment_stop(struct assignment *a);
+
+/* ---- whole.c ---- */
+
+/* The owner of an assignment that `turns` begins or ends to wait: its streams are detached. */
+void whole_turn(struct assignment *a);
 
 #endif /* DELIVERY_ASSIGNMENT_STEPS_H */

@@ -14,6 +14,9 @@ static void step_revoked(struct assignment *a) {
     for (size_t n = 0; n < a->host->n_nodes; n++) {
         cycle_forgive(&a->host->nodes[n].cycle);
     }
+    if (a->turns) {
+        whole_turn(a);
+    }
     if (a->again) {
         assignment_assign_again(a);
     } else {
@@ -84,7 +87,7 @@ static void leave_out_detached(struct assignment *a) {
     a->n_streams = kept;
 }
 
-static void step_stop(struct assignment *a) {
+void assignment_stop(struct assignment *a) {
     leave_out_detached(a);
     a->step = assignment_commit;
     a->outstanding = (unsigned)a->n_streams;
@@ -100,7 +103,7 @@ static void step_stop(struct assignment *a) {
 
 sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names, size_t n,
                             bool lost, void (*revoked)(void *arg), void *arg) {
-    struct assignment *a = assignment_new(owner, n, step_stop);
+    struct assignment *a = assignment_new(owner, n, assignment_stop);
     if (a == NULL) {
         return sl_error_no_memory();
     }
@@ -119,31 +122,35 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
     return NULL;
 }
 
-static bool reads(const struct host_node *node, const struct stream *stream) {
-    bool found = false;
-    for (size_t r = 0; r < stream->n_readers; r++) {
-        found = found || stream->readers[r].node == node;
+bool assignment_gather(struct assignment *a,
+                       bool (*concerns)(const struct host_node *, const struct stream *)) {
+    const struct host *host = a->host;
+    struct stream **streams = realloc(a->streams, (host->n_streams + 1) * sizeof(*streams));
+    if (streams == NULL) {
+        a->error = sl_error_no_memory();
+        return false;
     }
-    return found && stream->state != STREAM_DETACHED;
+    a->streams = streams;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        if (stream_is_attached(host->streams[s]) && concerns(a->owner, host->streams[s])) {
+            a->streams[a->n_streams++] = host->streams[s];
+        }
+    }
+    return true;
+}
+
+static bool is_reader(const struct host_node *node, const struct stream *stream) {
+    return stream_is_read_by(stream, node);
 }
 
 /* The streams are looked up only now: no other assignment is under way, so each is running or gone.
  */
 static void step_gather(struct assignment *a) {
-    const struct host *host = a->host;
-    struct stream **streams = realloc(a->streams, (host->n_streams + 1) * sizeof(*streams));
-    if (streams == NULL) {
-        a->error = sl_error_no_memory();
+    if (assignment_gather(a, is_reader)) {
+        assignment_stop(a);
+    } else {
         assignment_go_on(a);
-        return;
     }
-    a->streams = streams;
-    for (size_t s = 0; s < host->n_streams; s++) {
-        if (reads(a->owner, host->streams[s]) && stream_is_attached(host->streams[s])) {
-            a->streams[a->n_streams++] = host->streams[s];
-        }
-    }
-    step_stop(a);
 }
 
 /* Its streams can be taken away and come back. */
@@ -151,7 +158,8 @@ static bool can_recover(const struct host_node *node) {
     const struct host *host = node->host;
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
-        if (reads(node, stream) && (stream->owner->drain != DRAIN_OPEN || host->draining)) {
+        if (stream_is_read_by(stream, node) &&
+            (stream->owner->drain != DRAIN_OPEN || host->draining)) {
             return false;
         }
     }

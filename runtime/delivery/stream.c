@@ -45,6 +45,10 @@ static void walk(struct stream *stream, const struct host_node *node, uint32_t o
         if (stream->on_edge[route->edge]) {
             continue;
         }
+        if (atomic_load_explicit(&route->to->waiting, memory_order_relaxed)) {
+            stream->left_out = true;
+            continue;
+        }
         stream->on_edge[route->edge] = true;
         stream->n_edges++;
         stream->n_readers += route->to->has_cycle ? 1 : 0;
@@ -127,8 +131,6 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
                                   .topic = stream->topic,
                                   .partition = partition,
                                   .lane = stream->lane->index};
-        walk(stream, owner, output);
-        error = collect(stream);
     }
     if (error != NULL) {
         stream_free(stream);
@@ -138,18 +140,42 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     return NULL;
 }
 
-void stream_free(struct stream *stream) {
-    if (stream->readers != NULL) {
-        for (size_t i = 0; i < stream->n_readers; i++) {
-            free(stream->readers[i].key);
-        }
+static void unwire(struct stream *stream) {
+    for (size_t i = 0; stream->readers != NULL && i < stream->n_readers; i++) {
+        free(stream->readers[i].key);
     }
     free(stream->readers);
-    free(stream->reader_by_edge);
-    free(stream->on_edge);
     free(stream->edges);
     free(stream->edge_tasks);
     free(stream->told);
+    stream->readers = NULL;
+    stream->edges = NULL;
+    stream->edge_tasks = NULL;
+    stream->told = NULL;
+    stream->n_readers = stream->n_edges = 0;
+}
+
+sl_error *stream_wire(struct stream *stream) {
+    walk(stream, stream->owner, stream->output);
+    sl_error *error = collect(stream);
+    if (error != NULL) {
+        unwire(stream);
+    }
+    return error;
+}
+
+bool stream_is_read_by(const struct stream *stream, const struct host_node *node) {
+    bool found = false;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        found = found || stream->readers[r].node == node;
+    }
+    return found && stream->state != STREAM_DETACHED;
+}
+
+void stream_free(struct stream *stream) {
+    unwire(stream);
+    free(stream->reader_by_edge);
+    free(stream->on_edge);
     free(stream->emitted_to);
     free(stream->cuts);
     free(stream->topic);

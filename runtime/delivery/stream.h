@@ -62,7 +62,8 @@ struct stream {
     int64_t offset; /* where reading began */
     void *handle;   /* of the owner's node.resume */
     bool ended_seen;
-    bool leaving; /* a revocation waits or is under way: the name may be assigned anew */
+    bool leaving;  /* a revocation waits or is under way: the name may be assigned anew */
+    bool left_out; /* of a node that waits: it will need the stream from where it is now */
     int64_t acknowledged;
     struct loop_message ended_message;
     struct loop_message lane_message; /* attach, stop or detach under way, and its answer */
@@ -81,12 +82,15 @@ static inline struct stream *stream_of(const sl_stream *pub) {
     return (struct stream *)(uintptr_t)pub;
 }
 
-/*
- * A stream of `owner`'s output with its readers found by walking the graph. Owned by the host until
- * the run ends, since batches point to it. Errors: NO_MEMORY.
- */
+/* A stream of `owner`'s output, as yet without readers. Owned by the host until the run ends, since
+ * batches point to it. Errors: NO_MEMORY. */
 sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic, int32_t partition,
                      struct stream **out);
+/* Finds its edges and readers by walking the graph; nodes that wait are left out. Once. Errors:
+ * NO_MEMORY. */
+sl_error *stream_wire(struct stream *stream);
+/* Whether the node is a reader of the stream, which is not detached. */
+bool stream_is_read_by(const struct stream *stream, const struct host_node *node);
 void stream_free(struct stream *stream);
 
 /* The newest stream of this name that is not detached, or NULL. */

@@ -239,8 +239,11 @@ struct host_node {
     sl_error *failure;
     _Atomic bool failed; /* the same, for the lanes */
     bool all_assigned;
-    size_t open_streams; /* owned, not ended */
-    size_t n_streams;    /* owned, assigned */
+    size_t open_streams;  /* owned, not ended */
+    size_t n_streams;     /* owned, assigned */
+    size_t missing;       /* of a source: streams that are with other hosts */
+    bool must_wait;       /* what `waiting` becomes when its streams are detached */
+    _Atomic bool waiting; /* for streams that are missing: nothing flows to it */
     enum drain_state drain;
     unsigned emptying; /* lanes outstanding */
     struct loop_message drained_message;

@@ -154,7 +154,11 @@ static void tell_drained(void *arg) {
 
 static void node_drained(struct host_node *node) {
     node->drain = DRAIN_DONE;
-    if (node->state != HOST_NODE_FAILED) {
+    if (node->state == HOST_NODE_WAITING) {
+        host_log(node->host, SL_LOG_WARN, node->spec->name,
+                 "has waited until the end: what it has not read, it reads in a run that has all "
+                 "partitions of its sources");
+    } else if (node->state != HOST_NODE_FAILED) {
         node->state = HOST_NODE_DRAINED;
         if (node->ops->drained != NULL) {
             loop_post(node->object.loop, &node->drained_message, tell_drained, node);
@@ -240,20 +244,13 @@ void host_advance(struct host *host) {
 
 /* ---- starting ---- */
 
-static sl_error *own_streams(struct host_node *node) {
-    sl_error *error = NULL;
-    for (uint32_t o = 0; o < node->opened->n_outputs && error == NULL; o++) {
-        const sl_stream_name name = {node->opened->output_names[o], 0};
-        error = assignment_add(node, o, &name, 1);
-    }
-    return error;
-}
-
 static void began(struct host *host) {
     host->started = true;
     for (size_t n = 0; n < host->n_nodes; n++) {
         struct host_node *node = &host->nodes[n];
-        node->state = node->state == HOST_NODE_STARTING ? HOST_NODE_RUNNING : node->state;
+        if (node->state == HOST_NODE_STARTING) {
+            node->state = atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
+        }
         if (node->has_cycle) {
             cycle_start(&node->cycle);
         }
@@ -353,7 +350,7 @@ static void call_start(void *arg) {
 static void start_nodes(struct host *host) {
     for (size_t n = 0; n < host->n_nodes && host->error == NULL; n++) {
         if ((host->nodes[n].flags & SL_ROLE_OWNS_STREAMS) != 0) {
-            host->error = own_streams(&host->nodes[n]);
+            host->error = assignment_add_own(&host->nodes[n]);
         }
     }
     if (host->error != NULL) {

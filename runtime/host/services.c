@@ -114,8 +114,7 @@ static void dropped(sl_object *self, const sl_stream *stream, const char *reason
     task_dropped(object_task(self), reason, rows);
 }
 
-static sl_error *reject(sl_object *self, const sl_batch *batch, int64_t row,
-                        const sl_reject *why) {
+static sl_error *reject(sl_object *self, const sl_batch *batch, int64_t row, const sl_reject *why) {
     return rejects_add(object_task(self), batch, row, why);
 }
 
@@ -242,6 +241,34 @@ static void all_assigned_on_control(void *arg) {
 static void all_assigned(sl_object *self) {
     sl_error *error = loop_post_new(&self->host->control, all_assigned_on_control, self->node);
     if (error != NULL) {
+        host_node_failed(self->node, error);
+    }
+}
+
+struct missing_streams {
+    struct host_node *node;
+    size_t missing;
+    size_t total;
+};
+
+static void missing_on_control(void *arg) {
+    struct missing_streams *said = arg;
+    sl_error *error = assignment_missing(said->node, said->missing, said->total);
+    if (error != NULL) {
+        host_node_failed(said->node, error);
+    }
+    free(said);
+}
+
+static void missing(sl_object *self, size_t n, size_t total) {
+    struct missing_streams *said = malloc(sizeof(*said));
+    sl_error *error = sl_error_no_memory();
+    if (said != NULL) {
+        *said = (struct missing_streams){self->node, n, total};
+        error = loop_post_new(&self->host->control, missing_on_control, said);
+    }
+    if (error != NULL) {
+        free(said);
         host_node_failed(self->node, error);
     }
 }
@@ -494,6 +521,7 @@ const sl_services *host_services(void) {
         .metric_set = metric_set,
         .fail = fail,
         .reject = reject,
+        .missing = missing,
     };
     return &services;
 }

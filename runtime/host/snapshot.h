@@ -12,6 +12,7 @@
 enum host_node_state {
     HOST_NODE_STARTING,
     HOST_NODE_RUNNING,
+    HOST_NODE_WAITING, /* for streams of its sources that are with other hosts */
     HOST_NODE_DRAINED, /* all its input has ended and is committed */
     HOST_NODE_FAILED
 };

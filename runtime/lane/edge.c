@@ -144,7 +144,8 @@ void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struc
     for (size_t i = 0; i < from->n_routes[output]; i++) {
         const struct route *route = &from->routes[output][i];
         struct lane_task *task = &route->to->tasks[lane->index];
-        if (!atomic_load_explicit(&route->to->failed, memory_order_relaxed)) {
+        if (!atomic_load_explicit(&route->to->failed, memory_order_relaxed) &&
+            !atomic_load_explicit(&route->to->waiting, memory_order_relaxed)) {
             batch_retain(&batch->pub);
             push_on_edge(task, &task->inputs[route->input], batch);
         }

@@ -416,6 +416,13 @@ static void metric_set(sl_metric *target, int64_t value) {
     }
 }
 
+/* All streams of the harness are here. */
+static void missing(sl_object *self, size_t n, size_t total) {
+    (void)self;
+    (void)n;
+    (void)total;
+}
+
 const sl_services harness_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = error_new,
@@ -446,4 +453,5 @@ const sl_services harness_services = {
     .metric_add = metric_add,
     .metric_set = metric_set,
     .fail = fail,
+    .missing = missing,
 };

@@ -51,6 +51,7 @@ struct behaviour {
     bool unresumable;            /* the last stream cannot be resumed */
     atomic_int revocations;
     bool lost;
+    bool tells_missing;      /* source: what is revoked is with another host until it comes back */
     atomic_int fatal_flush;  /* fails for good when it comes to 0 from above */
     atomic_int commits_left; /* then it fails for good; negative: never */
     atomic_int signal_after; /* polls until SIGTERM; 0: never */
@@ -303,10 +304,17 @@ static void topic_names(sl_stream_name *of) {
     }
 }
 
+static void tell_missing(sl_node *node, size_t missing) {
+    if (node->does->tells_missing) {
+        services->missing(node->self, missing, PARTITIONS);
+    }
+}
+
 static void revoked(void *arg) {
     sl_node *node = arg;
     sl_stream_name topics[PARTITIONS];
     topic_names(topics);
+    tell_missing(node, 0);
     services->assign(node->self, topics + 1, 2);
     plan_revocation(node);
 }
@@ -318,6 +326,7 @@ static void revoke_some(void *arg) {
     sl_stream_name topics[PARTITIONS];
     topic_names(topics);
     services->revoke(node->self, topics + 1, 2, node->does->lost, revoked, node);
+    tell_missing(node, 2);
 }
 
 static void source_start(sl_node *node, sl_request *request) {
@@ -327,6 +336,8 @@ static void source_start(sl_node *node, sl_request *request) {
     }
     sl_stream_name topics[PARTITIONS];
     topic_names(topics);
+    tell_missing(node, PARTITIONS);
+    tell_missing(node, 0);
     services->assign(node->self, topics, PARTITIONS);
     plan_revocation(node);
     services->done(request, NULL);
@@ -819,6 +830,16 @@ static const sl_role owner_role = {.struct_bytes = sizeof(sl_role),
                                    .node = &owner_node,
                                    .task = &sink_task};
 
+/* The same, but only while no stream of its sources is missing. */
+static const sl_role whole_role = {.struct_bytes = sizeof(sl_role),
+                                   .flags = SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS |
+                                            SL_ROLE_BLOCKING | SL_ROLE_WHOLE,
+                                   .guarantee = SL_EXACTLY_ONCE,
+                                   .min_inputs = 1,
+                                   .max_inputs = INPUTS_MAX,
+                                   .node = &owner_node,
+                                   .task = &sink_task};
+
 /* ---- topologies ---- */
 
 static struct plugin plugin = {.descriptor = {.name = "test"}, .file = "here"};
@@ -882,7 +903,7 @@ static int expected_out(size_t node, uint32_t output, int64_t id) {
     for (size_t i = 0; i < nodes[node].n_inputs; i++) {
         times += expected_out(edges[node][i].from, edges[node][i].output, id);
     }
-    if (nodes[node].role == &owner_role) {
+    if (nodes[node].role->node == &owner_node) {
         return times;
     }
     int filter = behaviours[node].filter;

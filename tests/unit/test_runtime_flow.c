@@ -280,6 +280,27 @@ START_TEST(test_results_are_cut_at_every_readers_position) {
 }
 END_TEST
 
+/* What a node that waits has not read, it reads when everything is here, and nobody waits for it.
+ */
+START_TEST(test_a_node_that_needs_everything_waits_for_it) {
+    build_owner();
+    nodes[1].role = &whole_role;
+    add_node(TOPOLOGY_TRANSFORM, &whole_role);
+    add_input(1, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(4, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(0, 0, BUFFER);
+    behaviours[0].tells_missing = true;
+    behaviours[0].batch = 7;
+    behaviours[0].one_in_empty = 3;
+    behaviours[0].revocations = 10;
+    assert_goes_on();
+    ck_assert_int_eq(behaviours[0].revocations, 0);
+    ck_assert_int_eq(disk.n_outbox[1], PARTITIONS * behaviours[0].rows);
+}
+END_TEST
+
 START_TEST(test_what_replays_sees_everything_from_the_beginning_of_a_stream) {
     build(&blocking_sink_role);
     nodes[1].role = &replay_role;
@@ -373,7 +394,8 @@ static void random_behaviour(struct behaviour *does) {
 }
 
 static void random_topology(void) {
-    static const sl_role *const transforms[] = {&split_role, &replay_role, &owner_role};
+    static const sl_role *const transforms[] = {&split_role, &replay_role, &owner_role,
+                                                &whole_role};
     world_reset();
     topology.lanes = (uint32_t)(1 + below(4));
     topology.memory_max_bytes = below(4) == 0 ? 5000 + below(20000) : 0;
@@ -385,6 +407,7 @@ static void random_topology(void) {
         does->batch = 1 + below(100);
         does->one_in_empty = below(2) == 0 ? 2 + below(10) : 0;
         does->lost = below(2) == 0;
+        does->tells_missing = below(2) == 0;
         does->seed = (uint64_t)below(1000);
     }
     int n_transforms = below(5);
@@ -392,7 +415,7 @@ static void random_topology(void) {
     for (int i = 0; i < n_transforms + n_sinks; i++) {
         bool sink = i >= n_transforms;
         const sl_role *role =
-            sink ? (below(2) == 0 ? &sink_role : &blocking_sink_role) : transforms[below(3)];
+            sink ? (below(2) == 0 ? &sink_role : &blocking_sink_role) : transforms[below(4)];
         size_t before = (size_t)(n_sources + (sink ? n_transforms : i));
         random_behaviour(add_node(sink ? TOPOLOGY_SINK : TOPOLOGY_TRANSFORM, role));
         for (uint32_t input = 0; input < 1 + (uint32_t)below((int)role->max_inputs); input++) {
@@ -478,6 +501,7 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_task_that_does_not_open_leaves_nothing, 0, 2);
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
     tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
+    tcase_add_test(flow, test_a_node_that_needs_everything_waits_for_it);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
     tcase_add_loop_test(flow, test_what_full_buffers_drop_is_counted, 0, 2);
     suite_add_tcase(suite, flow);

@@ -58,7 +58,11 @@ enum {
        it numbers itself. */
     SL_ROLE_OWNS_STREAMS = 8u,
     /* Does not give the same rows when it is given the same input again. */
-    SL_ROLE_UNREPEATABLE = 16u
+    SL_ROLE_UNREPEATABLE = 16u,
+    /* Makes sense only of everything: while some streams of the sources above it are with other
+       hosts (services->missing), the host holds the node back. It is given no batch, owns no
+       stream and is asked nothing; the other nodes go on. Since 1.1. */
+    SL_ROLE_WHOLE = 32u
 };
 
 /* An input as a node sees it. */

@@ -197,6 +197,13 @@ typedef struct sl_services {
      * answer is an error (RECORD) that says where the record is: return it. Tasks, inside process.
      */
     sl_error *(*reject)(sl_object *self, const sl_batch *batch, int64_t row, const sl_reject *why);
+
+    /*
+     * Of the `total` streams that the source's config names, `missing` are not (yet) assigned to
+     * this host: nodes with SL_ROLE_WHOLE wait for them. To be said whenever it changes: before the
+     * assign that changes it, after the revoke. A source that never says it misses none.
+     */
+    void (*missing)(sl_object *node, size_t missing, size_t total);
 } sl_services;
 
 #ifdef __cplusplus

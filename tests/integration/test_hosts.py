@@ -1,0 +1,128 @@
+"""Several hosts on one group, sharing lake and state: gold-agg makes sense only of all partitions.
+
+With `scope: host` the node of a host that has not all of them waits, and the other sinks go on.
+"""
+
+import copy
+import itertools
+import json
+import signal
+
+import pytest
+
+from tests.lake import readers
+from tests.oracle import check, expect_for_topology
+from tests.support import events, sluice
+from tests.support.medallion import Medallion
+from tests.support.servers import wait_for
+
+PARTITIONS = 4
+PART = 15_000
+LIMIT_S = 60
+
+
+class Hosts:
+    """Hosts of one pipeline, started by name; each may leave or be killed."""
+
+    def __init__(self, medallion):
+        self.medallion = medallion
+        self.running = {}
+
+    def start(self, name):
+        document = copy.deepcopy(self.medallion.document)
+        path = self.medallion.folder / f"{name}.json"
+        path.write_text(json.dumps(document))
+        self.running[name] = sluice.Process("run", "--json", path)
+
+    def says(self, name, text, since=0):
+        process = self.running[name]
+        process.wait_for(lambda: text in process.text(1)[since:], LIMIT_S, f"{name} says {text}")
+
+    def said(self, name):
+        """How much it has said so far, for `since`."""
+        return len(self.running[name].text(1))
+
+    def leave(self, name):
+        process = self.running.pop(name)
+        with process:
+            process.signal(signal.SIGTERM)
+            done = process.wait(LIMIT_S)
+        assert done.exit_code == 0, done.failed_because()
+        return done
+
+    def close(self):
+        for process in self.running.values():
+            process.__exit__()
+
+
+@pytest.fixture
+def lake(broker, new_topic, tmp_path):
+    """(medallion, topic, hosts); members are dynamic, so that one that stops hands over at once."""
+    topic = new_topic(PARTITIONS)
+    medallion = Medallion(tmp_path, broker.bootstrap, topic)
+    config = medallion.document["sources"]["events"]["config"]
+    quick = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 200}
+    config.update({"group.instance.id": "", **quick})
+    medallion.document["transforms"]["per_country"]["config"]["idle"] = "1h"
+    medallion.write()
+    hosts = Hosts(medallion)
+    yield medallion, topic, hosts
+    hosts.close()
+
+
+def rows(medallion, name):
+    table = medallion.table(name)
+    return readers.read(table).num_rows if (table / "_delta_log").is_dir() else 0
+
+
+def gold_rows(medallion):
+    """Rows that gold has taken: in its windows, and late."""
+    if not (medallion.table("gold") / "_delta_log").is_dir():
+        return 0
+    counts = readers.read(medallion.table("gold"))["events"].to_pylist()
+    return sum(counts) + rows(medallion, "late")
+
+
+def wait_for_gold(medallion, records):
+    """Until every record has come into bronze, and all of silver into gold."""
+    wait_for(lambda: rows(medallion, "bronze") == records, LIMIT_S, f"{records} rows in bronze")
+    wait_for(
+        lambda: 0 < rows(medallion, "silver_tbl") == gold_rows(medallion), LIMIT_S, "gold has all"
+    )
+
+
+def assert_right(medallion, broker, topic):
+    bronze = readers.read(medallion.table("bronze"))
+    assert check.bronze(bronze, broker.end_offsets(topic)) is None
+    answer = expect_for_topology(bronze, medallion.document, medallion.folder)
+    read = {n: readers.read(medallion.table(n)) for n in medallion.document["sinks"]}
+    assert check.silver(answer, read["silver_tbl"]) is None
+    assert check.gold(answer, "per_country", read["gold"]) is None
+    assert check.late(answer, "per_country", read["late"]) is None
+
+
+def test_with_scope_host_the_host_that_has_not_all_partitions_waits(broker, lake):
+    medallion, topic, hosts = lake
+    feed = events.records(events.Feed(records=3 * PART))
+    broker.produce(topic, itertools.islice(feed, PART))
+    hosts.start("a")
+    wait_for_gold(medallion, PART)
+    assert "waits:" not in hosts.running["a"].text(1)
+
+    hosts.start("b")
+    hosts.says("a", "per_country: waits: 2 of 4 partitions of events are not with this host")
+    hosts.says("b", "per_country: waits: 2 of 4 partitions of events are not with this host")
+    before = gold_rows(medallion)
+    broker.produce(topic, itertools.islice(feed, PART))
+    wait_for(
+        lambda: rows(medallion, "bronze") == 2 * PART, LIMIT_S, "the other sinks of both go on"
+    )
+    assert gold_rows(medallion) == before
+
+    left = hosts.leave("a")
+    assert left.node("per_country")["state"] == "waiting"
+    hosts.says("b", "per_country: all partitions of its sources are here: it goes on")
+    broker.produce(topic, feed)
+    wait_for_gold(medallion, 3 * PART)
+    assert hosts.leave("b").node("per_country")["state"] == "drained"
+    assert_right(medallion, broker, topic)

@@ -27,6 +27,7 @@ include deploy/make/test-plugins.mk
 include deploy/make/json.mk
 include deploy/make/parquet.mk
 include deploy/make/delta.mk
+include deploy/make/store.mk
 include deploy/make/bench.mk
 include deploy/make/fuzz.mk
 include deploy/make/lint.mk

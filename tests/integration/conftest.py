@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from tests.support import events, sluice
-from tests.support.servers import Kafka
+from tests.support.servers import Azurite, Kafka
 
 LARGE_BYTES = 67_108_864
 EVENTS = int(os.environ.get("SLUICE_EVENTS", "200000"))
@@ -53,6 +53,15 @@ def own_broker(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own-broker")
     with Kafka(folder, secure=True, group_min_session_timeout_ms=1000) as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory):
+    """Azure's own emulator of Blob storage."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm for Azurite")
+    with Azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

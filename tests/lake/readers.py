@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -98,6 +99,7 @@ def spark_session():
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "2",  # of 50: the logs are small
         "spark.sql.warehouse.dir": f"{scratch}/warehouse",
         "spark.local.dir": scratch,
         "spark.driver.memory": "2g",
@@ -174,9 +176,18 @@ def available():
     return [name for name in READERS if missing(name) is None]
 
 
+def address(table):
+    """What readers call a table: a path, or az:// for the URL of one on Azurite, whose account they
+    take from the environment (tests.support.servers.Azurite.environment)."""
+    if str(table).startswith("http://"):
+        _, container, path = urlsplit(str(table)).path.lstrip("/").split("/", 2)
+        return f"az://{container}/{path}"
+    return table
+
+
 def read(table, reader="delta-rs", version=None):
     """The table's rows (at `version`, or the newest) as an Arrow table in the common form."""
-    return normalised(READERS[reader][0](table, version))
+    return normalised(READERS[reader][0](address(table), version))
 
 
 def _common_type(kind):

@@ -32,16 +32,18 @@ class Medallion:
 
     The pipeline is named after the topic, so that tests share no consumer group."""
 
-    def __init__(self, folder, bootstrap, topic, pipeline=None):
+    def __init__(self, folder, bootstrap, topic, pipeline=None, lake=None):
+        """`lake`: URL of a folder for tables and state, instead of `folder`."""
         pipeline = pipeline or f"retail-{topic}"
         self.folder = Path(folder)
         self.path = self.folder / "topology.json"
+        self.lake = lake
         self.state = self.folder / "state"
         self.group = f"sluice-{pipeline}-events"
         self.document = {
             "pipeline": pipeline,
             "kafka": {"bootstrap.servers": bootstrap},
-            "state": f"file://{self.state}",
+            "state": f"{lake}/state" if lake else f"file://{self.state}",
             "sources": {
                 "events": {
                     "plugin": "kafka",
@@ -78,14 +80,16 @@ class Medallion:
         }
 
     def _sink(self, name):
-        config = {"table": f"file://{self.table(name)}"}
+        config = {"table": self.table(name) if self.lake else f"file://{self.table(name)}"}
         if name == "gold":
             config["mode"] = "upsert"
         plugin = "bronze-sink" if name == "bronze" else "delta-sink"
         return {"plugin": plugin, "inputs": [_INPUTS[name]], "config": config}
 
     def table(self, name):
-        """Folder of a sink's table."""
+        """Folder, or URL, of a sink's table."""
+        if self.lake:
+            return f"{self.lake}/{TABLES[name]}"
         return self.folder / "lake" / TABLES[name]
 
     def without(self, *names):

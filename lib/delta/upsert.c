@@ -20,7 +20,8 @@
 typedef struct upsert {
     sl_delta_table *table;
     sl_delta_upsert_info *info;
-    int64_t *key;                  /* in the rows' schema */
+    const char *owner; /* only its tail files are left alone; NULL: all tail files are */
+    int64_t *key;      /* in the rows' schema */
     struct ArrowSchema key_schema; /* only the key columns, in their order */
     int64_t *key_positions;        /* 0, 1, …: the key in batches of key_schema */
     key_map map;                   /* key to the row that holds */
@@ -99,9 +100,14 @@ static sl_error *prepare(upsert *u) {
 
 /* ---- finding files ---- */
 
+static bool is_left_alone(const upsert *u, const sl_delta_file *file) {
+    return file->tail_owner != NULL &&
+           (u->owner == NULL || strcmp(file->tail_owner, u->owner) == 0);
+}
+
 static sl_error *collect_candidate(const sl_delta_file *file, void *arg) {
     upsert *u = arg;
-    if (file->tail_owner != NULL ||
+    if (is_left_alone(u, file) ||
         !delta_key_ranges_may_hold(u->ranges, file, &u->table->metadata.partition_columns)) {
         return NULL;
     }
@@ -235,7 +241,8 @@ static sl_error *append_new(upsert *u) {
 
 /* ---- the whole ---- */
 
-static sl_error *compute(upsert *u) {
+/* Files that hold the keys become files without them. */
+static sl_error *take_out(upsert *u) {
     u->info->rows_written = 0;
     u->info->rows_deleted = 0;
     u->info->files_rewritten = 0;
@@ -247,6 +254,11 @@ static sl_error *compute(upsert *u) {
     if (error == NULL && u->encoder != NULL) {
         error = sl_delta_encoder_store(u->encoder, u->table->store, &u->adds);
     }
+    return error;
+}
+
+static sl_error *compute(upsert *u) {
+    sl_error *error = take_out(u);
     return error ? error : append_new(u);
 }
 
@@ -303,4 +315,17 @@ sl_error *sl_delta_upsert(sl_delta_table *table, sl_delta_upsert_info *info) {
                : sl_error_new(SL_ERROR_RETRIABLE,
                               "%s: other writers changed the files of an upsert %d times in a row",
                               table->url, MAX_ATTEMPTS);
+}
+
+sl_error *sl_delta_displace(sl_delta_table *table, sl_delta_upsert_info *info, const char *owner,
+                            sl_delta_files *removes, sl_delta_files *adds) {
+    upsert u = {.table = table, .info = info, .owner = owner};
+    sl_error *error = take_out(&u);
+    if (error != NULL) {
+        sl_delta_remove_files(table->store, &u.adds);
+    }
+    error = error ? error : sl_delta_files_move(removes, &u.removes);
+    error = error ? error : sl_delta_files_move(adds, &u.adds);
+    upsert_free(&u);
+    return error;
 }

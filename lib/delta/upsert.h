@@ -5,6 +5,9 @@
  * the table in files tagged with their owner, which each commit replaces whole. A row that is final
  * leaves the tail and is appended once. The cost follows the open rows, not the table.
  *
+ * Other writers may move a tail's rows into files without the tag (OPTIMIZE does). Whoever keeps
+ * count of its rows sees it, and takes them out of where they are by sl_delta_displace.
+ *
  * sl_delta_upsert replaces rows anywhere in the table: it finds the files that hold the keys, by
  * partition and statistics, then by reading their key columns, and rewrites those files without the
  * replaced rows (copy on write).
@@ -77,5 +80,14 @@ typedef struct sl_delta_upsert_info {
  * and metadata. Memory: the batches, their keys, and one batch of each file that is read.
  */
 sl_error *sl_delta_upsert(sl_delta_table *table, sl_delta_upsert_info *info);
+
+/*
+ * Takes rows out, wherever they are but in the tail files of `owner`: files that hold keys of the
+ * rows in `info` are written anew without them, for a commit of the caller's. `removes` and `adds`
+ * get the files before and after; info->rows_deleted is how many rows went. After an error nothing
+ * is left. Of `info` only rows, key and encoder count.
+ */
+sl_error *sl_delta_displace(sl_delta_table *table, sl_delta_upsert_info *info, const char *owner,
+                            sl_delta_files *removes, sl_delta_files *adds);
 
 #endif /* SL_DELTA_UPSERT_H */

@@ -7,8 +7,8 @@
 
 #include "columns/raw.h"
 
-/* How often a commit fits its schema again when others keep changing the table's. */
-#define MAX_FITS 5
+/* How often a commit is made anew when others keep changing the table's schema or its files. */
+#define MAX_ANEW 10
 
 /* ---- open: no I/O ---- */
 
@@ -330,7 +330,7 @@ static void count_files(const struct sl_node *node, const sl_delta_commit_info *
 
 /* One commit of files: the tasks', or the tail's. */
 static sl_error *commit_files(struct sl_node *node, const sl_commit *commit,
-                              const sl_delta_advance *advances, sl_delta_conflict *conflict) {
+                              sl_delta_advance *advances, sl_delta_conflict *conflict) {
     sl_delta_file *files = NULL;
     sl_delta_commit_info info = {
         .advances = advances,
@@ -340,7 +340,7 @@ static sl_error *commit_files(struct sl_node *node, const sl_commit *commit,
     };
     sl_error *error = NULL;
     if (node->way == WAY_TAIL) {
-        error = sink_tail_prepare(node, commit, &info);
+        error = sink_tail_prepare(node, commit, &info, &advances[commit->n_positions]);
     } else {
         error = list_files(commit, &files, &info.n_adds);
         info.adds = files;
@@ -372,34 +372,39 @@ static sl_error *commit_once(struct sl_node *node, const sl_commit *commit,
     return error;
 }
 
-static sl_error *explain(const struct sl_node *node, sl_delta_conflict conflict, sl_error *error) {
-    if (!sl_error_is(error, SL_ERROR_CONFLICT) || conflict != SL_DELTA_CONFLICT_REMOVED ||
-        node->way != WAY_TAIL) {
-        return error;
-    }
-    sl_error *fatal = sl_error_new(
-        SL_ERROR_FATAL,
-        "%s; these are rows of open windows, which only this node may rewrite: keep other writers "
-        "from compacting files with the tag " SL_DELTA_TAG_TAIL ", and restore the table to the "
-        "version before that",
-        sl_error_message(error));
-    sl_error_free(error);
-    return fatal;
+/* What another writer did to the table, that the commit can be made anew on top of. */
+static bool can_be_anew(const struct sl_node *node, sl_delta_conflict conflict,
+                        const sl_error *error) {
+    return sl_error_is(error, SL_ERROR_CONFLICT) &&
+           (conflict == SL_DELTA_CONFLICT_METADATA ||
+            (conflict == SL_DELTA_CONFLICT_REMOVED && node->way == WAY_TAIL));
 }
 
-/* Commits; when another writer changed the schema the inputs are fitted again. */
-static sl_error *commit_fitted(struct sl_node *node, const sl_commit *commit) {
+/* Commits; anew when another writer changed the schema, or moved rows of open windows. */
+static sl_error *commit_anew(struct sl_node *node, const sl_commit *commit) {
     sl_delta_conflict conflict = SL_DELTA_CONFLICT_NONE;
     sl_error *error = commit_once(node, commit, &conflict);
-    for (int i = 0; i < MAX_FITS && sl_error_is(error, SL_ERROR_CONFLICT) &&
-                    conflict == SL_DELTA_CONFLICT_METADATA;
-         i++) {
+    for (int i = 0; i < MAX_ANEW && can_be_anew(node, conflict, error); i++) {
         sl_error_free(error);
+        error = NULL;
         node->token[0] = 0;
-        error = fit_inputs(node);
+        node->services->metric_add(node->conflicts, 1);
+        if (conflict == SL_DELTA_CONFLICT_REMOVED) {
+            sink_tail_undo(node);
+        } else {
+            error = fit_inputs(node);
+        }
         error = error ? error : commit_once(node, commit, &conflict);
     }
-    return explain(node, conflict, error);
+    if (!can_be_anew(node, conflict, error) || conflict != SL_DELTA_CONFLICT_REMOVED) {
+        return error;
+    }
+    sl_error_free(error);
+    node->token[0] = 0;
+    sink_tail_undo(node);
+    return sl_error_new(SL_ERROR_RETRIABLE,
+                        "%s: other writers moved rows of open windows %d times in a row",
+                        sl_delta_url(node->table), MAX_ANEW);
 }
 
 static void after_commit(struct sl_node *node, const sl_commit *commit) {
@@ -418,7 +423,7 @@ static void after_commit(struct sl_node *node, const sl_commit *commit) {
 }
 
 static void node_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
-    sl_error *error = commit_fitted(node, commit);
+    sl_error *error = commit_anew(node, commit);
     if (error == NULL) {
         after_commit(node, commit);
         node->services->done(request, NULL);

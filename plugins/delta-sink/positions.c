@@ -6,7 +6,6 @@
  */
 #include "sink.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,15 +55,14 @@ int64_t sink_stored_position(const struct sl_node *node, const char *key) {
 
 /* Looks for a key of this pipeline and another node. */
 struct stranger {
-    char pipeline[512]; /* "sluice/<pipeline>/" */
-    char own[1024];     /* "sluice/<pipeline>/<node>/" */
+    const char *own; /* "sluice/<pipeline>/<node>/" */
     const char *found;
 };
 
 static int find_stranger(const char *app_id, int64_t position, void *arg) {
     struct stranger *stranger = arg;
     (void)position;
-    if (strncmp(app_id, stranger->pipeline, strlen(stranger->pipeline)) == 0 &&
+    if (behind_pipeline(app_id, stranger->own) != NULL &&
         strncmp(app_id, stranger->own, strlen(stranger->own)) != 0) {
         stranger->found = app_id;
         return 1;
@@ -73,30 +71,37 @@ static int find_stranger(const char *app_id, int64_t position, void *arg) {
 }
 
 /* As the host does it in position keys: '/' and '%' percent-encoded. */
-static void encode_part(const char *text, char *out, size_t room) {
-    size_t n = 0;
-    for (const char *c = text; *c != 0 && n + 4 < room; c++) {
+static void encode_part(sl_buffer *out, const char *text) {
+    for (const char *c = text; *c != 0; c++) {
         if (*c == '/' || *c == '%') {
-            n += (size_t)snprintf(out + n, room - n, "%%%02X", (unsigned char)*c);
+            sl_buffer_printf(out, "%%%02X", (unsigned char)*c);
         } else {
-            out[n++] = *c;
+            sl_buffer_append_byte(out, (uint8_t)*c);
         }
     }
-    out[n] = 0;
+}
+
+void sink_key_prefix(sl_buffer *out, const char *pipeline, const char *node) {
+    sl_buffer_append_text(out, "sluice/");
+    encode_part(out, pipeline);
+    sl_buffer_append_byte(out, '/');
+    encode_part(out, node);
+    sl_buffer_append_byte(out, '/');
 }
 
 sl_error *sink_check_positions(const struct sl_node *node) {
-    char pipeline[400];
-    char name[400];
-    struct stranger stranger = {.found = NULL};
     if (node->config->positions != POSITIONS_OWN) {
         return NULL;
     }
-    encode_part(node->pipeline, pipeline, sizeof(pipeline));
-    encode_part(node->name, name, sizeof(name));
-    snprintf(stranger.pipeline, sizeof(stranger.pipeline), "sluice/%s/", pipeline);
-    snprintf(stranger.own, sizeof(stranger.own), "sluice/%s/%s/", pipeline, name);
+    sl_buffer own = SL_BUFFER_INIT;
+    sink_key_prefix(&own, node->pipeline, node->name);
+    struct stranger stranger = {.own = sl_buffer_text(&own)};
+    if (stranger.own == NULL) {
+        sl_buffer_free(&own);
+        return sl_error_no_memory();
+    }
     sl_delta_visit_positions(node->table, find_stranger, &stranger);
+    sl_buffer_free(&own);
     if (stranger.found == NULL) {
         return NULL;
     }

@@ -95,7 +95,9 @@ extern const sl_node_ops sink_node_ops;
 int64_t sink_stored_position(const struct sl_node *node, const char *key);
 /* CONFIG when the table has positions of a node of this pipeline that is not us. */
 sl_error *sink_check_positions(const struct sl_node *node);
-/* The commit's positions for the log; to be freed with free(). */
+/* Appends "sluice/<pipeline>/<node>/", as the host begins position keys. */
+void sink_key_prefix(sl_buffer *out, const char *pipeline, const char *node);
+/* The commit's positions for the log, and room for one more; to be freed with free(). */
 sl_error *sink_advances(const struct sl_node *node, const sl_commit *commit,
                         sl_delta_advance **out);
 
@@ -107,10 +109,13 @@ sl_error *sink_tail_new(struct sl_node *node);
 void sink_tail_free(struct sl_node *node);
 /* The tail is read from the table again before the next commit. */
 void sink_tail_forget(struct sl_node *node);
+/* The same, and the files of the commit that was prepared go: it will not be made. */
+void sink_tail_undo(struct sl_node *node);
 /* Puts the commit's rows into the tail and into files; adds and removes of `info` are filled,
- * borrowed from the tail. A commit that is tried again is not put in twice. */
+ * borrowed from the tail. `open_rows` is the place behind the advances; it counts as one of them
+ * when the number of open rows changes. A commit that is tried again is not put in twice. */
 sl_error *sink_tail_prepare(struct sl_node *node, const sl_commit *commit,
-                            sl_delta_commit_info *info);
+                            sl_delta_commit_info *info, sl_delta_advance *open_rows);
 void sink_tail_committed(struct sl_node *node);
 sl_error *sink_replace(struct sl_node *node, const sl_commit *commit,
                        const sl_delta_advance *advances, sl_delta_conflict *conflict);

@@ -2,6 +2,11 @@
  * Upsert. Of windows (the input declares its key, and marks rows that are still going to change):
  * open rows live in memory and in tail files that each commit replaces, final rows are appended
  * once. By a key of the operator's choice: rows are replaced wherever they are.
+ *
+ * Another writer's OPTIMIZE puts open rows into files that are no tail files any more. The number
+ * of open rows is kept in the table, as a txn beside the positions, so it shows after a restart,
+ * too, that some have gone *astray*: each of them is then taken out of where it is by the commit
+ * that replaces it.
  */
 #include "sink.h"
 
@@ -11,16 +16,38 @@
 struct tail_state {
     sl_delta_tail *rows;
     char *owner;
-    bool loaded;           /* rows and live are what the table has */
-    bool prepared;         /* a commit is being made: what follows belongs to it */
-    sl_delta_files live;   /* the tail files in the table */
-    sl_delta_files tail;   /* those that are to replace them */
-    sl_delta_files adds;   /* all files of the commit, tail included; strings are borrowed */
-    sl_delta_files finals; /* files of final rows */
-    bool replaces;         /* the commit replaces the tail */
+    char *app_id;             /* of the number of open rows in the table */
+    bool loaded;              /* rows, live and astray are what the table has */
+    sl_delta_files live;      /* the tail files in the table */
+    int64_t astray;           /* open rows that are in no tail file */
+    bool prepared;            /* a commit is being made: what follows belongs to it */
+    sl_delta_files tail;      /* the tail files that are to replace the live ones */
+    sl_delta_files finals;    /* files of final rows */
+    sl_delta_files displaced; /* files with rows astray that the commit replaces... */
+    sl_delta_files instead;   /* ...and what stays of them */
+    int64_t found;            /* how many rows astray the commit replaces */
+    sl_delta_files adds;      /* all files of the commit; strings are borrowed */
+    sl_delta_files removes;   /* all that it takes away, likewise */
+    bool replaces;            /* the commit replaces the tail */
 };
 
 /* ---- tail ---- */
+
+static sl_error *name_tail(struct tail_state *tail, const struct sl_node *node) {
+    sl_buffer owner = SL_BUFFER_INIT;
+    sl_buffer_printf(&owner, "%s/%s", node->pipeline, node->name);
+    sl_buffer app_id = SL_BUFFER_INIT;
+    sink_key_prefix(&app_id, node->pipeline, node->name);
+    sl_buffer_append_text(&app_id, "open-rows");
+    if (sl_buffer_text(&owner) == NULL || sl_buffer_text(&app_id) == NULL) {
+        sl_buffer_free(&owner);
+        sl_buffer_free(&app_id);
+        return sl_error_no_memory();
+    }
+    tail->owner = (char *)owner.data;
+    tail->app_id = (char *)app_id.data;
+    return NULL;
+}
 
 sl_error *sink_tail_new(struct sl_node *node) {
     struct tail_state *tail = calloc(1, sizeof(*tail));
@@ -28,22 +55,22 @@ sl_error *sink_tail_new(struct sl_node *node) {
         return sl_error_no_memory();
     }
     node->tail = tail;
-    sl_buffer owner = SL_BUFFER_INIT;
-    if (!sl_buffer_printf(&owner, "%s/%s", node->pipeline, node->name) ||
-        sl_buffer_text(&owner) == NULL) {
-        sl_buffer_free(&owner);
-        return sl_error_no_memory();
-    }
-    tail->owner = (char *)owner.data;
-    return sl_delta_tail_new(node->inputs[0].schema, node->key, node->n_key, &tail->rows);
+    sl_error *error = name_tail(tail, node);
+    return error ? error
+                 : sl_delta_tail_new(node->inputs[0].schema, node->key, node->n_key, &tail->rows);
 }
 
-/* `adds` borrows from the other lists: only its array is freed. */
+/* `adds` and `removes` borrow from the other lists: only their arrays are freed. */
 static void forget_prepared(struct tail_state *tail) {
     free(tail->adds.items);
+    free(tail->removes.items);
     tail->adds = (sl_delta_files){0};
+    tail->removes = (sl_delta_files){0};
     sl_delta_files_free(&tail->tail);
     sl_delta_files_free(&tail->finals);
+    sl_delta_files_free(&tail->displaced);
+    sl_delta_files_free(&tail->instead);
+    tail->found = 0;
     tail->prepared = false;
     tail->replaces = false;
 }
@@ -57,6 +84,7 @@ void sink_tail_free(struct sl_node *node) {
     sl_delta_files_free(&tail->live);
     sl_delta_tail_free(tail->rows);
     free(tail->owner);
+    free(tail->app_id);
     free(tail);
     node->tail = NULL;
 }
@@ -71,13 +99,30 @@ void sink_tail_forget(struct sl_node *node) {
     }
 }
 
+void sink_tail_undo(struct sl_node *node) {
+    struct tail_state *tail = node->tail;
+    sl_delta_remove_files(node->store, &tail->tail);
+    sl_delta_remove_files(node->store, &tail->finals);
+    sl_delta_remove_files(node->store, &tail->instead);
+    sink_tail_forget(node);
+}
+
 static sl_error *load(struct sl_node *node) {
     struct tail_state *tail = node->tail;
     if (tail->loaded) {
         return NULL;
     }
     sl_error *error = sl_delta_tail_load(tail->rows, node->table, tail->owner, &tail->live);
+    int64_t open_rows = sink_stored_position(node, tail->app_id);
+    int64_t astray = open_rows - sl_delta_tail_rows(tail->rows);
+    tail->astray = open_rows == SL_DELTA_NO_POSITION || astray < 0 ? 0 : astray;
     tail->loaded = error == NULL;
+    if (tail->loaded && tail->astray > 0) {
+        node->services->log(node->self, SL_LOG_INFO,
+                            "%s: another writer has put %lld rows of open windows into other "
+                            "files; each is taken from there when it changes",
+                            sl_delta_url(node->table), (long long)tail->astray);
+    }
     return error;
 }
 
@@ -133,57 +178,6 @@ static sl_error *write_tail(struct sl_node *node) {
     return error;
 }
 
-static sl_error *list_adds(struct tail_state *tail) {
-    size_t n = tail->finals.n + tail->tail.n;
-    tail->adds.items = calloc(n + 1, sizeof(*tail->adds.items));
-    if (tail->adds.items == NULL) {
-        return sl_error_no_memory();
-    }
-    if (tail->finals.n > 0) {
-        memcpy(tail->adds.items, tail->finals.items, tail->finals.n * sizeof(*tail->adds.items));
-    }
-    if (tail->tail.n > 0) {
-        memcpy(tail->adds.items + tail->finals.n, tail->tail.items,
-               tail->tail.n * sizeof(*tail->adds.items));
-    }
-    tail->adds.n = n;
-    return NULL;
-}
-
-sl_error *sink_tail_prepare(struct sl_node *node, const sl_commit *commit,
-                            sl_delta_commit_info *info) {
-    struct tail_state *tail = node->tail;
-    if (!tail->prepared) {
-        sl_error *error = load(node);
-        error = error ? error : take_batches(node, commit);
-        error = error ? error : write_tail(node);
-        error = error ? error : list_adds(tail);
-        if (error != NULL) { /* the rows are half in: the next try begins from the table */
-            sink_tail_forget(node);
-            return error;
-        }
-        tail->prepared = true;
-    }
-    info->adds = tail->adds.items;
-    info->n_adds = tail->adds.n;
-    info->removes = tail->live.items;
-    info->n_removes = tail->replaces ? tail->live.n : 0;
-    info->reads_only_removes = true;
-    return NULL;
-}
-
-void sink_tail_committed(struct sl_node *node) {
-    struct tail_state *tail = node->tail;
-    if (tail->replaces) {
-        sl_delta_files_free(&tail->live);
-        tail->live = tail->tail;
-        tail->tail = (sl_delta_files){0};
-    }
-    forget_prepared(tail);
-}
-
-/* ---- by key, anywhere ---- */
-
 static sl_error *collect_batches(const sl_commit *commit, const struct ArrowArray ***out,
                                  size_t *n) {
     *n = 0;
@@ -204,6 +198,104 @@ static sl_error *collect_batches(const sl_commit *commit, const struct ArrowArra
     *out = batches;
     return NULL;
 }
+
+/* Rows astray whose keys are among the commit's go out of where they are. */
+static sl_error *displace(struct sl_node *node, const sl_commit *commit) {
+    struct tail_state *tail = node->tail;
+    if (tail->astray == 0 || commit->n_pieces == 0) {
+        return NULL;
+    }
+    const struct ArrowArray **batches = NULL;
+    sl_delta_encoder_options options = sink_encoder_options(node, node->inputs[0].schema);
+    sl_delta_upsert_info info = {
+        .schema = node->inputs[0].schema,
+        .key = node->key,
+        .n_key = node->n_key,
+        .delete_column = -1,
+        .encoder = &options,
+    };
+    sl_error *error = collect_batches(commit, &batches, &info.n_batches);
+    info.batches = batches;
+    error = error ? error
+                  : sl_delta_displace(node->table, &info, tail->owner, &tail->displaced,
+                                      &tail->instead);
+    tail->found = error == NULL ? info.rows_deleted : 0;
+    free((void *)batches);
+    return error;
+}
+
+/* Appends the files of `from`, borrowed, to a list that has room. */
+static void borrow(sl_delta_files *to, const sl_delta_files *from) {
+    if (from->n > 0) {
+        memcpy(to->items + to->n, from->items, from->n * sizeof(*to->items));
+        to->n += from->n;
+    }
+}
+
+static sl_error *list_files(struct tail_state *tail) {
+    size_t adds = tail->finals.n + tail->tail.n + tail->instead.n;
+    size_t removes = tail->live.n + tail->displaced.n;
+    tail->adds.items = calloc(adds + 1, sizeof(*tail->adds.items));
+    tail->removes.items = calloc(removes + 1, sizeof(*tail->removes.items));
+    if (tail->adds.items == NULL || tail->removes.items == NULL) {
+        return sl_error_no_memory();
+    }
+    borrow(&tail->adds, &tail->finals);
+    borrow(&tail->adds, &tail->tail);
+    borrow(&tail->adds, &tail->instead);
+    if (tail->replaces) {
+        borrow(&tail->removes, &tail->live);
+    }
+    borrow(&tail->removes, &tail->displaced);
+    return NULL;
+}
+
+static sl_error *prepare(struct sl_node *node, const sl_commit *commit) {
+    struct tail_state *tail = node->tail;
+    sl_error *error = load(node);
+    error = error ? error : take_batches(node, commit);
+    error = error ? error : write_tail(node);
+    error = error ? error : displace(node, commit);
+    return error ? error : list_files(tail);
+}
+
+sl_error *sink_tail_prepare(struct sl_node *node, const sl_commit *commit,
+                            sl_delta_commit_info *info, sl_delta_advance *open_rows) {
+    struct tail_state *tail = node->tail;
+    if (!tail->prepared) {
+        sl_error *error = prepare(node, commit);
+        if (error != NULL) { /* the rows are half in: the next try begins from the table */
+            sink_tail_undo(node);
+            return error;
+        }
+        tail->prepared = true;
+    }
+    info->adds = tail->adds.items;
+    info->n_adds = tail->adds.n;
+    info->removes = tail->removes.items;
+    info->n_removes = tail->removes.n;
+    info->reads_only_removes = true;
+    int64_t stored = sl_delta_position(node->table, tail->app_id);
+    int64_t rows = sl_delta_tail_rows(tail->rows) + tail->astray - tail->found;
+    if (rows != (stored == SL_DELTA_NO_POSITION ? 0 : stored)) {
+        *open_rows = (sl_delta_advance){tail->app_id, stored, rows};
+        info->n_advances++;
+    }
+    return NULL;
+}
+
+void sink_tail_committed(struct sl_node *node) {
+    struct tail_state *tail = node->tail;
+    if (tail->replaces) {
+        sl_delta_files_free(&tail->live);
+        tail->live = tail->tail;
+        tail->tail = (sl_delta_files){0};
+    }
+    tail->astray -= tail->found < tail->astray ? tail->found : tail->astray;
+    forget_prepared(tail);
+}
+
+/* ---- by key, anywhere ---- */
 
 sl_error *sink_replace(struct sl_node *node, const sl_commit *commit,
                        const sl_delta_advance *advances, sl_delta_conflict *conflict) {

@@ -1,0 +1,224 @@
+"""Three tables of one run, written at the same time by others: delta-rs appends rows of its own, and
+Spark's OPTIMIZE and delta-rs' compaction rewrite files, those with the rows of open windows
+included. Nobody's rows may be lost, and none be there twice. The generator is the source."""
+
+import datetime
+import json
+import signal
+import threading
+
+import pyarrow as pa
+import pytest
+
+from tests.lake import compare, readers
+from tests.oracle import check, expect_for_topology
+from tests.support import sluice
+from tests.support.servers import ROOT
+
+COMMITS = 200  # of sluice's, over all tables
+RATE = 2_000
+TABLES = ("raw", "latest", "gold")
+FOREIGN = b"foreign"  # key of the rows of others
+LIMIT_S = 180
+
+
+def topology(folder):
+    demo = json.loads((ROOT / "deploy" / "demo" / "retail.json").read_text())
+    silver, gold = demo["transforms"]["silver"], demo["transforms"]["per_country"]
+    silver["inputs"] = ["shop"]
+    silver["config"]["schema"] = str(ROOT / "deploy" / "demo" / "event.schema.json")
+    gold["config"]["lateness"] = "30s"
+    tables = {name: {"table": str(folder / name)} for name in TABLES}
+    upsert = {"mode": "upsert"}
+    sinks = {
+        "raw": {"plugin": "bronze-sink", "inputs": ["shop"], "config": tables["raw"]},
+        "latest": {
+            "plugin": "delta-sink",
+            "inputs": ["shop"],
+            "config": tables["latest"] | upsert | {"key": "key"},
+        },
+        "gold": {"plugin": "delta-sink", "inputs": ["per_country"], "config": tables["gold"] | upsert},
+    }
+    shop = {"rate": RATE, "event_rate": 40, "partitions": 1}
+    document = {
+        "pipeline": "races",
+        "state": str(folder / "state"),
+        "commit.interval": "200ms",
+        "sources": {"shop": {"plugin": "generator", "config": shop}},
+        "transforms": {"silver": silver, "per_country": gold},
+        "sinks": sinks,
+    }
+    path = folder / "topology.json"
+    path.write_text(json.dumps(document))
+    return document, path
+
+
+def foreign_row(table, number):
+    """A row of a foreign writer for one of the tables, as a dict; its columns are few."""
+    if table == "gold":
+        day = datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)
+        return {"window_start": day, "window_end": day, "country": "--", "events": number}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"key": FOREIGN, "offset": number, "timestamp": now}
+
+
+def is_foreign(table, row):
+    return row["country"] == "--" if table == "gold" else row["key"] == FOREIGN
+
+
+class Others:
+    """Foreign writers, each in a thread of its own, until they are stopped."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.done = threading.Event()
+        self.appended = {name: [] for name in TABLES}
+        self.optimized = {(name, by): 0 for name in TABLES for by in ("spark", "delta-rs")}
+        self.faults = []
+        self.threads = [threading.Thread(target=self._safely, args=(self._append, n), name=n) for n in TABLES]
+        self.threads += [
+            threading.Thread(target=self._safely, args=(optimize, None), name=optimize.__name__)
+            for optimize in (self._by_spark, self._by_delta_rs)
+        ]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        for thread in self.threads:
+            thread.join(120)
+        alive = [thread.name for thread in self.threads if thread.is_alive()]
+        assert not alive, alive
+
+    def _safely(self, work, name):
+        try:
+            work(name)
+        except Exception as error:  # the test shows it
+            self.faults.append(error)
+
+    def _append(self, name):
+        import deltalake
+
+        number = 0
+        while not self.done.wait(0.1):
+            table = deltalake.DeltaTable(str(self.folder / name))
+            schema = pa.schema(table.schema().to_arrow())
+            row = foreign_row(name, number)
+            columns = pa.schema([schema.field(column) for column in row])
+            try:
+                rows = pa.Table.from_pylist([row], schema=columns)
+                deltalake.write_deltalake(table, rows, mode="append", schema_mode="merge")
+                self.appended[name].append(number)
+            except deltalake.exceptions.CommitFailedError:
+                pass  # it lost too often: its row is not there
+            number += 1
+
+    def optimize_by_spark(self, name):
+        try:
+            readers.spark_session().sql(f"OPTIMIZE delta.`{self.folder / name}`").collect()
+            self.optimized[name, "spark"] += 1
+        except Exception as error:
+            if "Concurrent" not in str(error):
+                raise
+
+    def _by_spark(self, _):
+        while not self.done.is_set():
+            for name in TABLES:
+                if not self.done.is_set():
+                    self.optimize_by_spark(name)
+
+    def _by_delta_rs(self, _):
+        import deltalake
+
+        while not self.done.wait(0.3):
+            for name in TABLES:
+                try:
+                    deltalake.DeltaTable(str(self.folder / name)).optimize.compact()
+                    self.optimized[name, "delta-rs"] += 1
+                except deltalake.exceptions.CommitFailedError:
+                    pass
+
+
+def own_commits(folder):
+    entries = [p for name in TABLES for p in (folder / name / "_delta_log").glob("*[0-9].json")]
+    return sum('"engineInfo":"sluice/' in path.read_text() for path in entries)
+
+
+def split(table, rows):
+    """(ours, the numbers of the foreign ones)"""
+    own = [row for row in rows.to_pylist() if not is_foreign(table, row)]
+    number = "events" if table == "gold" else "offset"
+    foreign = [row[number] for row in rows.to_pylist() if is_foreign(table, row)]
+    return pa.Table.from_pylist(own, schema=rows.schema), sorted(foreign)
+
+
+def race(process, folder):
+    """Until there are enough commits. In the middle the program stands still, so that Spark's
+    OPTIMIZE, which takes longer than a commit, comes through on each table."""
+    with Others(folder) as others:
+        process.wait_for(lambda: own_commits(folder) >= COMMITS // 2, LIMIT_S, "commits")
+        process.signal(signal.SIGSTOP)
+        for name in TABLES:
+            before = others.optimized[name, "spark"]
+            while others.optimized[name, "spark"] == before:
+                others.optimize_by_spark(name)
+        process.signal(signal.SIGCONT)
+        more = max(COMMITS, own_commits(folder) + COMMITS // 4)
+        process.wait_for(lambda: own_commits(folder) >= more, LIMIT_S, "commits")
+        process.signal(signal.SIGTERM)
+        done = process.wait(LIMIT_S)
+    assert others.faults == []
+    return done, others
+
+
+def test_commits_that_race_with_appends_and_optimize_lose_and_double_nothing(tmp_path):
+    if readers.missing("spark"):
+        pytest.skip(readers.missing("spark"))
+    readers.spark_session()
+    document, path = topology(tmp_path)
+    with sluice.Process("run", "--json", path) as process:
+        process.wait_for(lambda: own_commits(tmp_path) > 2 * len(TABLES), 60, "commits")
+        done, others = race(process, tmp_path)
+    print(done.log, others.optimized, {n: len(v) for n, v in others.appended.items()})
+    assert done.exit_code == 0, done.failed_because()
+    assert all(others.appended.values())
+    assert all(n > 0 for n in others.optimized.values()), others.optimized
+    right(tmp_path, document, others)
+
+
+def right(folder, document, others):
+    rows = {}
+    for name in TABLES:
+        found = readers.read(folder / name, "delta-rs")
+        for reader in ("duckdb", "spark"):
+            told = compare.difference(found, readers.read(folder / name, reader))
+            assert told is None, f"{name} by {reader}: {told}"
+        rows[name], foreign = split(name, found)
+        assert foreign == others.appended[name]
+    answer = expect_for_topology(rows["raw"], document, folder)
+    assert check.bronze(rows["raw"], {0: (0, rows["raw"].num_rows)}) is None
+    assert check.gold(answer, "per_country", rows["gold"]) is None
+    last = {row["key"]: row for row in sorted(rows["raw"].to_pylist(), key=lambda r: r["offset"])}
+    latest = rows["latest"].select(["key", "offset", "value"])
+    wanted = [{column: row[column] for column in latest.schema.names} for row in last.values()]
+    told = compare.difference(pa.Table.from_pylist(wanted, schema=latest.schema), latest)
+    assert told is None, told
+
+
+def test_open_rows_that_others_moved_while_nothing_ran_are_replaced_where_they_are(tmp_path):
+    import deltalake
+
+    document, path = topology(tmp_path)
+    shop = document["sources"]["shop"]["config"]
+    for count in (3_000, 6_000, 9_000):
+        shop |= {"rate": 0, "count": count}
+        path.write_text(json.dumps(document))
+        sluice.run_until_end(path)
+        for name in TABLES:
+            deltalake.DeltaTable(str(tmp_path / name)).optimize.compact()
+    raw, gold = (readers.read(tmp_path / name, "duckdb") for name in ("raw", "gold"))
+    answer = expect_for_topology(raw, document, tmp_path)
+    assert check.gold(answer, "per_country", gold) is None

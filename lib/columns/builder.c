@@ -144,14 +144,23 @@ bool sl_builder_grow_rows(sl_builder *builder, int64_t rows) {
     return true;
 }
 
+/* As many bytes a row as the last array had, for the rows that there is room for, and an eighth. */
+static size_t expected_bytes(const sl_builder *builder) {
+    if (builder->expected_rows == 0) {
+        return 0;
+    }
+    double row_bytes = (double)builder->expected_bytes / (double)builder->expected_rows;
+    double bytes = row_bytes * (double)builder->capacity * 1.125;
+    return bytes < (double)MAX_STRING_BYTES ? (size_t)bytes : MAX_STRING_BYTES;
+}
+
 bool sl_builder_grow_bytes(sl_builder *builder, size_t bytes) {
     if (bytes > MAX_STRING_BYTES - builder->data_bytes) {
         return false;
     }
     size_t wanted = builder->data_bytes + bytes;
-    size_t capacity = builder->data_capacity_bytes == 0
-                          ? builder->expected_bytes + builder->expected_bytes / 8
-                          : builder->data_capacity_bytes * 2;
+    size_t capacity = builder->data_capacity_bytes == 0 ? expected_bytes(builder)
+                                                        : builder->data_capacity_bytes * 2;
     capacity = capacity < 256 ? 256 : capacity;
     capacity = capacity < wanted ? wanted : capacity;
     if (!resize(&builder->data, capacity)) {
@@ -303,17 +312,9 @@ static bool complete_buffers(sl_builder *builder) {
     return true;
 }
 
-/* Arrays differ in size: a small one lets the next begin a little smaller only, or each large one
- * behind it would be moved several times while it grows. */
-static void expect_alike(sl_builder *builder) {
-    int64_t rows = builder->expected_rows - builder->expected_rows / 8;
-    size_t bytes = builder->expected_bytes - builder->expected_bytes / 8;
-    builder->expected_rows = builder->length > rows ? builder->length : rows;
-    builder->expected_bytes = builder->data_bytes > bytes ? builder->data_bytes : bytes;
-}
-
 static void forget_buffers(sl_builder *builder) {
-    expect_alike(builder);
+    builder->expected_rows = builder->length;
+    builder->expected_bytes = builder->data_bytes;
     builder->validity = NULL;
     builder->data = NULL;
     builder->offsets = NULL;

@@ -118,7 +118,7 @@ typedef struct sl_builder {
     int32_t *offsets;
     struct sl_builder *children;
     size_t n_children;
-    /* of the arrays finished so far, the last ones above all: the first allocation of the next */
+    /* of the last finished array, for the first allocation of the next one */
     int64_t expected_rows;
     size_t expected_bytes;
 } sl_builder;

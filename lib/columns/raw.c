@@ -68,3 +68,11 @@ sl_error *sl_raw_builder_init(sl_raw_builder *builder) {
     schema.release(&schema);
     return error;
 }
+
+sl_error *sl_raw_reserve(sl_raw_builder *builder, int64_t rows) {
+    sl_error *error = sl_builder_reserve(&builder->root, rows, 0);
+    for (size_t i = 0; i < SL_RAW_COLUMNS && error == NULL; i++) {
+        error = sl_builder_reserve(&builder->root.children[i], rows, 0);
+    }
+    return error;
+}

@@ -28,6 +28,8 @@ static inline void sl_raw_builder_free(sl_raw_builder *builder) {
     sl_builder_free(&builder->root);
 }
 
+/* Room for `rows` rows about as long as those of the array before. NO_MEMORY. */
+sl_error *sl_raw_reserve(sl_raw_builder *builder, int64_t rows);
 /*
  * Appends key and value (NULL: null) and what goes with them. Then come the row's headers, if any
  * (sl_raw_append_header), then sl_raw_end_row. False when memory is short or a column is full: the

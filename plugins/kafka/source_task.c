@@ -22,6 +22,7 @@ struct reading {
     sl_watch *watch;
     int64_t expected; /* next offset to come */
     int was_full;     /* the prefetch, since the last nudge */
+    size_t row_bytes; /* of a record of the last poll that had any */
     /* of the poll under way */
     size_t max_bytes;
     int full;
@@ -245,8 +246,9 @@ static void keep_fetching(struct reading *reading, int64_t rows, size_t bytes) {
         return;
     }
     const struct source_partition *partition = reading->handle->partition;
+    reading->row_bytes = bytes / (size_t)rows;
     int64_t waiting =
-        (int64_t)(rd_kafka_queue_length(reading->handle->queue) * (bytes / (size_t)rows + 1));
+        (int64_t)(rd_kafka_queue_length(reading->handle->queue) * (reading->row_bytes + 1));
     int64_t prefetch = partition->node->prefetch_bytes;
     if (waiting > prefetch * 3 / 4) {
         reading->was_full = 1;
@@ -256,16 +258,27 @@ static void keep_fetching(struct reading *reading, int64_t rows, size_t bytes) {
     }
 }
 
+/* Room for what waits, as far as a poll takes it: nothing is moved while it is copied in. */
+static sl_error *make_room(struct reading *reading, size_t max_bytes) {
+    size_t rows = rd_kafka_queue_length(reading->handle->queue);
+    size_t most = max_bytes / (reading->row_bytes + 1) + 1;
+    return sl_raw_reserve(&reading->task->builder, (int64_t)(rows < most ? rows : most));
+}
+
 static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
                            sl_poll_state *state) {
     struct reading *reading = sl_slots_get(&task->readings, stream->index);
     int64_t first = reading->expected;
     reading->max_bytes = max_bytes;
     reading->full = reading->at_end = 0;
+    sl_error *error = make_room(reading, max_bytes);
+    if (error != NULL) {
+        return error;
+    }
     if (!has_ended(reading)) {
         rd_kafka_consume_callback_queue(reading->handle->queue, 0, on_message, reading);
     }
-    sl_error *error = reading->error;
+    error = reading->error;
     if (error != NULL) {
         reading->error = NULL;
         sl_builder_clear(&task->builder.root);

@@ -1,13 +1,15 @@
 /*
- * The chain in the state store: entries and snapshots as objects, version 1. Integers are
- * little-endian, "i64" has 8 bytes; a block is its length (i64) and its bytes.
+ * The chain in the state store: entries and snapshots as objects. Integers are little-endian, "i64"
+ * has 8 bytes; a block is its length (i64) and its bytes.
  *
- * log/<20 digits>: "SLGA", version (1 byte), number, token, plan fingerprint, watermark, base
+ * log/<20 digits>: "SLGA", version (1 byte: 2), number, token, plan fingerprint, watermark, base
  *   number, base token, for each output first and next sequence number, number of final rows, their
  *   largest event time, number of streams (i64 each); each stream: block of its key, position,
- *   largest event time, floor (i64 each); blocks of the delta (lib/window), the final rows and the
- *   late rows (lib/columns); XXH3 of all before (8 bytes).
- * base/<20 digits>-<16 hex digits>: "SLGB", version (1 byte), block of the table, XXH3 as above.
+ *   largest event time, floor, flags (i64 each; flag 1: idle; version 1 had none); blocks of the
+ * delta (lib/window), the final rows and the late rows (lib/columns); XXH3 of all before (8 bytes).
+ * delta/<16 hex digits: XXH3 of the stream's key>/<20 digits>: a group's delta log, objects as in
+ *   log/ with one stream, whose position is the next offset.
+ * base/<20 digits>-<16 hex digits>: "SLGB", version (1 byte: 1), block of the table, XXH3 as above.
  */
 #include "gold.h"
 
@@ -21,7 +23,9 @@
 
 #define ENTRY_MAGIC "SLGA"
 #define BASE_MAGIC "SLGB"
-#define VERSION 1
+#define ENTRY_VERSION 2
+#define BASE_VERSION 1
+#define STREAM_IDLE 1
 #define PATH_BYTES 64
 #define MAX_COLLECTED 1000
 
@@ -34,8 +38,13 @@ uint64_t random_token(void) {
     return token;
 }
 
-static void entry_path(int64_t number, char out[PATH_BYTES]) {
-    (void)snprintf(out, PATH_BYTES, "log/%020" PRId64, number);
+static void entry_path(const char *folder, int64_t number, char out[PATH_BYTES]) {
+    (void)snprintf(out, PATH_BYTES, "%s%020" PRId64, folder, number);
+}
+
+void delta_folder(const char *key, char out[FOLDER_BYTES]) {
+    (void)snprintf(out, FOLDER_BYTES, "delta/%016" PRIx64 "/",
+                   (uint64_t)XXH3_64bits(key, strlen(key)));
 }
 
 static void base_path(int64_t number, uint64_t token, char out[PATH_BYTES]) {
@@ -67,7 +76,7 @@ static sl_error *put_checksum(sl_buffer *out) {
 sl_error *entry_encode(const struct entry *entry, sl_buffer *out) {
     sl_buffer_clear(out);
     (void)sl_buffer_append_text(out, ENTRY_MAGIC);
-    (void)sl_buffer_append_byte(out, VERSION);
+    (void)sl_buffer_append_byte(out, ENTRY_VERSION);
     put_i64(out, entry->number);
     put_u64(out, entry->token);
     put_u64(out, entry->fingerprint);
@@ -87,6 +96,7 @@ sl_error *entry_encode(const struct entry *entry, sl_buffer *out) {
         put_i64(out, stream->position);
         put_i64(out, stream->clock.max_event_us);
         put_i64(out, stream->clock.floor_us);
+        put_i64(out, stream->idle ? STREAM_IDLE : 0);
     }
     put_block(out, entry->delta, entry->delta_bytes);
     for (int i = 0; i < OUTPUTS; i++) {
@@ -101,6 +111,7 @@ struct cursor {
     const uint8_t *at;
     const uint8_t *end;
     bool failed; /* stays, so that one check at the end is enough */
+    int version;
 };
 
 static uint64_t get_u64(struct cursor *cursor) {
@@ -139,7 +150,7 @@ static sl_error *corrupt(sl_store *store, const char *path, const char *what) {
 }
 
 /* Gets an object and checks its frame; *cursor is set behind magic and version. */
-static sl_error *get_object(sl_store *store, const char *path, const char *magic,
+static sl_error *get_object(sl_store *store, const char *path, const char *magic, int newest,
                             sl_store_bytes *bytes, struct cursor *cursor) {
     sl_error *error = store->ops->get(store, path, 0, -1, bytes);
     if (error != NULL) {
@@ -149,10 +160,10 @@ static sl_error *get_object(sl_store *store, const char *path, const char *magic
     uint64_t checksum = 0;
     if (bytes->bytes < 13 || memcmp(data, magic, 4) != 0) {
         error = corrupt(store, path, "this is no state of gold-agg");
-    } else if (data[4] != VERSION) {
+    } else if (data[4] < 1 || data[4] > newest) {
         error = sl_error_new(SL_ERROR_UNSUPPORTED,
-                             "%s/%s: format version %u; this gold-agg reads version %d",
-                             store->ops->url(store), path, data[4], VERSION);
+                             "%s/%s: format version %u; this gold-agg reads versions up to %d",
+                             store->ops->url(store), path, data[4], newest);
     } else {
         memcpy(&checksum, data + bytes->bytes - 8, sizeof(checksum));
         if (XXH3_64bits(data, bytes->bytes - 8) != checksum) {
@@ -163,7 +174,7 @@ static sl_error *get_object(sl_store *store, const char *path, const char *magic
         bytes->release(bytes);
         return error;
     }
-    *cursor = (struct cursor){data + 5, data + bytes->bytes - 8, false};
+    *cursor = (struct cursor){data + 5, data + bytes->bytes - 8, false, data[4]};
     return NULL;
 }
 
@@ -179,17 +190,18 @@ static bool get_streams(struct cursor *cursor, struct entry *out) {
         stream->position = get_i64(cursor);
         stream->clock.max_event_us = get_i64(cursor);
         stream->clock.floor_us = get_i64(cursor);
+        stream->idle = cursor->version > 1 && get_i64(cursor) == STREAM_IDLE;
     }
     out->n_streams = (size_t)n;
     return out->streams != NULL && !cursor->failed;
 }
 
-sl_error *entry_get(sl_store *store, int64_t number, struct entry *out) {
+sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct entry *out) {
     char path[PATH_BYTES];
     struct cursor cursor;
     memset(out, 0, sizeof(*out));
-    entry_path(number, path);
-    sl_error *error = get_object(store, path, ENTRY_MAGIC, &out->bytes, &cursor);
+    entry_path(folder, number, path);
+    sl_error *error = get_object(store, path, ENTRY_MAGIC, ENTRY_VERSION, &out->bytes, &cursor);
     if (error != NULL) {
         return error;
     }
@@ -240,9 +252,9 @@ static bool is_ours(sl_store *store, const char *path, const sl_buffer *bytes) {
     return same;
 }
 
-sl_error *entry_put(sl_store *store, int64_t number, const sl_buffer *bytes) {
+sl_error *entry_put(sl_store *store, const char *folder, int64_t number, const sl_buffer *bytes) {
     char path[PATH_BYTES];
-    entry_path(number, path);
+    entry_path(folder, number, path);
     sl_error *error = store->ops->put(store, path, bytes->data, bytes->bytes, SL_STORE_IF_ABSENT);
     if (!sl_error_is(error, SL_ERROR_EXISTS)) {
         return error;
@@ -270,14 +282,14 @@ static int64_t number_of(const char *path, const char *folder) {
 
 static int keep_last(const sl_store_entry *entry, void *arg) {
     int64_t *last = arg;
-    int64_t number = number_of(entry->path, "log/");
+    int64_t number = number_of(entry->path, CHAIN_FOLDER);
     *last = number > *last ? number : *last;
     return 0;
 }
 
 sl_error *chain_last(sl_store *store, int64_t *number) {
     *number = 0;
-    return store->ops->list(store, "log/", NULL, 0, keep_last, number);
+    return store->ops->list(store, CHAIN_FOLDER, NULL, 0, keep_last, number);
 }
 
 sl_error *base_put(sl_store *store, int64_t number, uint64_t token, const sl_buffer *table) {
@@ -285,7 +297,7 @@ sl_error *base_put(sl_store *store, int64_t number, uint64_t token, const sl_buf
     sl_buffer bytes = SL_BUFFER_INIT;
     base_path(number, token, path);
     (void)sl_buffer_append_text(&bytes, BASE_MAGIC);
-    (void)sl_buffer_append_byte(&bytes, VERSION);
+    (void)sl_buffer_append_byte(&bytes, BASE_VERSION);
     put_block(&bytes, table->data, table->bytes);
     sl_error *error = put_checksum(&bytes);
     if (error == NULL) {
@@ -301,7 +313,7 @@ sl_error *base_load(sl_store *store, int64_t number, uint64_t token, sl_window_t
     sl_store_bytes object;
     struct cursor cursor;
     base_path(number, token, path);
-    sl_error *error = get_object(store, path, BASE_MAGIC, &object, &cursor);
+    sl_error *error = get_object(store, path, BASE_MAGIC, BASE_VERSION, &object, &cursor);
     if (error != NULL) {
         return error;
     }
@@ -333,20 +345,16 @@ static int collect(const sl_store_entry *entry, void *arg) {
     return 0;
 }
 
-sl_error *chain_collect(sl_store *store, int64_t limit, int64_t before_ms) {
-    static const char *const folders[] = {"log/", "base/"};
-    sl_error *error = NULL;
-    char(*paths)[PATH_BYTES] = malloc(MAX_COLLECTED * sizeof(*paths));
-    if (paths == NULL) {
+sl_error *chain_collect(sl_store *store, const char *folder, int64_t limit, int64_t before_ms) {
+    struct collected collected = {.limit = limit, .before_ms = before_ms, .folder = folder};
+    collected.paths = malloc(MAX_COLLECTED * sizeof(*collected.paths));
+    if (collected.paths == NULL) {
         return sl_error_no_memory();
     }
-    for (size_t f = 0; f < SL_ARRAY_LENGTH(folders) && error == NULL; f++) {
-        struct collected collected = {limit, before_ms, folders[f], 0, paths};
-        error = store->ops->list(store, folders[f], NULL, 0, collect, &collected);
-        for (size_t i = 0; i < collected.n && error == NULL; i++) {
-            error = store->ops->remove(store, paths[i]);
-        }
+    sl_error *error = store->ops->list(store, folder, NULL, 0, collect, &collected);
+    for (size_t i = 0; i < collected.n && error == NULL; i++) {
+        error = store->ops->remove(store, collected.paths[i]);
     }
-    free(paths);
+    free(collected.paths);
     return error;
 }

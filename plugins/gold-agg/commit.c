@@ -47,16 +47,14 @@ static bool is_idle(const sl_node *node, const struct gold_stream *stream, int64
                : now - shared->at_end_since >= node->config->idle_us;
 }
 
-static bool idle_now(const sl_node *node, struct gold_stream *stream, int64_t now) {
+bool stream_is_idle(const sl_node *node, struct gold_stream *stream, int64_t now) {
     (void)pthread_mutex_lock(&stream->shared.mutex);
     bool idle = is_idle(node, stream, now);
     (void)pthread_mutex_unlock(&stream->shared.mutex);
     return idle;
 }
 
-/* Raises the floor of an idle stream, so that its later rows are judged by it; false when it has
- * woken up. */
-static bool raise_floor(const sl_node *node, struct gold_stream *stream, int64_t now,
+bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t now,
                         int64_t watermark) {
     (void)pthread_mutex_lock(&stream->shared.mutex);
     bool idle = is_idle(node, stream, now);
@@ -79,7 +77,7 @@ static int64_t smallest(sl_node *node, int64_t now) {
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
         int64_t own = sl_window_clock_watermark(node->plan, &stream->clock);
         largest = own > largest ? own : largest;
-        if (own < least && !idle_now(node, stream, now)) {
+        if (own < least && !stream_is_idle(node, stream, now)) {
             least = own;
         }
     }
@@ -88,12 +86,17 @@ static int64_t smallest(sl_node *node, int64_t now) {
 
 int64_t commit_watermark(sl_node *node) {
     int64_t now = node->services->now_us(node->self);
+    if (node_in_group(node)) { /* floors are raised by the streams' owners */
+        int64_t published = group_watermark(node);
+        return published > node->watermark_us ? published : node->watermark_us;
+    }
     int64_t watermark = smallest(node, now);
     if (watermark <= node->watermark_us) {
         return node->watermark_us;
     }
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        if (idle_now(node, stream, now) && !raise_floor(node, stream, now, watermark)) {
+        if (stream_is_idle(node, stream, now) &&
+            !stream_raise_floor(node, stream, now, watermark)) {
             return node->watermark_us; /* it woke up meanwhile: the next commit sees its rows */
         }
     }
@@ -105,21 +108,23 @@ int64_t commit_watermark(sl_node *node) {
 
 /* ---- preparing ---- */
 
-static sl_error *merge_late(sl_node *node, const sl_commit *commit, struct prepared *prepared) {
+sl_error *commit_late_rows(sl_node *node, const sl_commit *commit, const struct gold_stream *stream,
+                           struct ArrowArray *out) {
     sl_builder late;
     sl_error *error = sl_builder_init(&late, node->rows_schema);
     for (size_t p = 0; p < commit->n_pieces && error == NULL; p++) {
         const struct gold_piece *piece = commit->pieces[p];
         for (size_t d = 0; d < piece->n && error == NULL; d++) {
             const struct ArrowArray *rows = &piece->deltas[d].late;
-            bool here = node_find_stream(node, piece->deltas[d].stream) != NULL;
-            if (here && rows->release != NULL) {
+            const struct gold_stream *from = node_find_stream(node, piece->deltas[d].stream);
+            bool wanted = from != NULL && (stream == NULL || stream == from);
+            if (wanted && rows->release != NULL) {
                 error = sl_builder_append_array(&late, node->rows_schema, rows, 0, rows->length);
             }
         }
     }
     if (error == NULL && late.length > 0) {
-        error = sl_builder_finish(&late, &prepared->late);
+        error = sl_builder_finish(&late, out);
     }
     sl_builder_free(&late);
     return error;
@@ -151,7 +156,7 @@ static sl_error *merge_deltas(sl_node *node, const sl_commit *commit, struct pre
         error = error != NULL ? error : sl_window_table_merge(node->state, delta);
     }
     sl_window_table_free(delta);
-    return error != NULL ? error : merge_late(node, commit, prepared);
+    return error != NULL ? error : commit_late_rows(node, commit, NULL, &prepared->late);
 }
 
 static void count_results(sl_node *node, const sl_window_result_counts *counts) {
@@ -229,9 +234,13 @@ static sl_error *list_streams(sl_node *node, struct entry *entry) {
         return sl_error_no_memory();
     }
     for (const struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        if (stream->position != SL_OFFSET_NONE) {
+        size_t bytes = strlen(stream->key);
+        if (node_in_group(node) && stream->listed) {
             entry->streams[entry->n_streams++] = (struct entry_stream){
-                stream->key, strlen(stream->key), stream->position, stream->clock};
+                stream->key, bytes, stream->applied, stream->applied_clock, stream->applied_idle};
+        } else if (!node_in_group(node) && stream->position != SL_OFFSET_NONE) {
+            entry->streams[entry->n_streams++] =
+                (struct entry_stream){stream->key, bytes, stream->position, stream->clock, false};
         }
     }
     return NULL;
@@ -265,7 +274,7 @@ static void start_entry(sl_node *node, struct prepared *prepared) {
     prepared->used = true;
     prepared->entry = (struct entry){.number = node->number + 1,
                                      .token = random_token(),
-                                     .fingerprint = sl_window_plan_fingerprint(node->plan),
+                                     .fingerprint = node_fingerprint(node),
                                      .max_event_us = SL_TIME_NONE,
                                      .base_number = node->base_number,
                                      .base_token = node->base_token};
@@ -283,6 +292,13 @@ static sl_error *prepare(sl_node *node, const sl_commit *commit, bool refresh) {
         for (size_t i = 0; i < commit->n_positions; i++) {
             struct gold_stream *stream = node_find_stream(node, commit->positions[i].stream);
             stream->position = commit->positions[i].to;
+        }
+    } else if (node_in_group(node)) {
+        error = group_take(node, prepared);
+        if (error == NULL && prepared->taken == 0 && !refresh &&
+            commit_watermark(node) <= node->watermark_us) {
+            prepared_free(prepared); /* there is no news */
+            return NULL;
         }
     }
     error = error != NULL ? error : make_results(node, prepared, refresh);
@@ -310,7 +326,9 @@ static void collect_old(sl_node *node) {
     int64_t limit = node->base_number;
     int64_t before_ms = (node->services->now_us(node->self) - node->config->keep_us) / 1000;
     sl_error *error = outbox_limit(node, &limit);
-    error = error != NULL ? error : chain_collect(node->store, limit, before_ms);
+    error = error != NULL ? error : chain_collect(node->store, CHAIN_FOLDER, limit, before_ms);
+    error = error != NULL ? error : chain_collect(node->store, "base/", limit, before_ms);
+    error = error != NULL ? error : group_collect(node, before_ms);
     if (error != NULL) { /* nothing depends on it; the next time does it */
         node->services->log(node->self, SL_LOG_WARN, "removing old state: %s",
                             sl_error_message(error));
@@ -321,7 +339,8 @@ static void collect_old(sl_node *node) {
 /* Puts the prepared entry; when it is durable, the results go out. */
 static sl_error *finish(sl_node *node) {
     struct prepared *prepared = &node->prepared;
-    sl_error *error = entry_put(node->store, prepared->entry.number, &prepared->bytes);
+    sl_error *error =
+        entry_put(node->store, CHAIN_FOLDER, prepared->entry.number, &prepared->bytes);
     if (error != NULL) {
         return error;
     }
@@ -380,6 +399,9 @@ static bool is_prepared(sl_node *node, const sl_commit *commit) {
 }
 
 sl_error *commit_run(sl_node *node, const sl_commit *commit) {
+    if (node_in_group(node)) {
+        return group_commit(node, commit);
+    }
     sl_error *error = NULL;
     if (!is_prepared(node, commit)) {
         if (node->prepared.used && !node->prepared.of_commit) {
@@ -410,7 +432,8 @@ sl_error *commit_alone(sl_node *node, bool refresh) {
     if (node->prepared.used) {
         return node->prepared.of_commit ? NULL : settle(node, finish(node));
     }
-    if (!refresh && commit_watermark(node) <= node->watermark_us) {
+    refresh = refresh || node->refresh;
+    if (!refresh && !node_in_group(node) && commit_watermark(node) <= node->watermark_us) {
         return NULL;
     }
     sl_error *error = prepare(node, NULL, refresh);
@@ -418,10 +441,17 @@ sl_error *commit_alone(sl_node *node, bool refresh) {
         node_unload(node);
         return error;
     }
-    const struct entry *entry = &node->prepared.entry;
-    if (entry->next[OUTPUT_RESULTS] == entry->first[OUTPUT_RESULTS]) {
+    node->refresh = false;
+    const struct prepared *prepared = &node->prepared;
+    if (!prepared->used) {
+        return NULL;
+    }
+    if (prepared->taken == 0 &&
+        prepared->entry.next[OUTPUT_RESULTS] == prepared->entry.first[OUTPUT_RESULTS]) {
         prepared_free(&node->prepared); /* nothing was closed */
         return NULL;
     }
-    return settle(node, finish(node));
+    error = settle(node, finish(node));
+    node->refresh = node->refresh || (refresh && !node->loaded);
+    return error;
 }

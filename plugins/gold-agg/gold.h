@@ -1,7 +1,8 @@
 /*
  * gold-agg: what its files share. plugin.c has the descriptor, node.c the operations of the node,
  * commit.c a commit from deltas to a durable entry, chain.c entries and snapshots in the state
- * store, outbox.c results on their way out, task.c the lanes.
+ * store, outbox.c results on their way out, group.c several hosts that share the work, task.c the
+ * lanes.
  *
  * The chain: numbered entries log/NNN in the node's folder of the state store, each put if absent,
  * which is also the fence against a second writer. An entry holds the position and the clock of
@@ -45,7 +46,9 @@ struct gold_config {
     int32_t updates;
     int64_t outbox_max_bytes;
     int64_t keep_us;
+    int32_t scope;
 };
+enum { SCOPE_HOST, SCOPE_GROUP };
 
 /* ---- streams ---- */
 
@@ -70,6 +73,13 @@ struct gold_stream {
     sl_window_clock clock; /* at the position */
     uint64_t merged;       /* of shared.takes */
     struct shared_clock shared;
+    /* scope group: `position` and `clock` are those of the last object of its delta log */
+    int64_t logged; /* number of that object, 0: none */
+    bool idle;      /* as it says */
+    bool listed;    /* the chain has the stream, and what follows is the chain's */
+    int64_t applied;
+    sl_window_clock applied_clock;
+    bool applied_idle;
 };
 
 /* What resume hands to attach. */
@@ -100,8 +110,9 @@ void gold_piece_free(struct gold_piece *piece);
 struct entry_stream {
     const char *key; /* borrowed from the entry's bytes, or from the node */
     size_t key_bytes;
-    int64_t position;
+    int64_t position; /* in the chain of a group: the last number merged of its delta log */
     sl_window_clock clock;
+    bool idle; /* its owner lets its floor follow the others */
 };
 
 /* An entry's contents; byte ranges are borrowed from `bytes`. */
@@ -127,19 +138,23 @@ struct entry {
 
 /* Writes the entry's contents (all but `bytes`) as bytes. */
 sl_error *entry_encode(const struct entry *entry, sl_buffer *out);
-/* Reads log/<number>; NOT_FOUND, CORRUPT. On success free with entry_free. */
-sl_error *entry_get(sl_store *store, int64_t number, struct entry *out);
+#define CHAIN_FOLDER "log/"
+enum { FOLDER_BYTES = 32 };
+/* Reads <folder><number>; NOT_FOUND, CORRUPT. On success free with entry_free. */
+sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct entry *out);
 void entry_free(struct entry *entry);
-/* Puts encoded bytes as log/<number>. CONFLICT when another writer was first. */
-sl_error *entry_put(sl_store *store, int64_t number, const sl_buffer *bytes);
+/* Puts encoded bytes as <folder><number>. CONFLICT when another writer was first. */
+sl_error *entry_put(sl_store *store, const char *folder, int64_t number, const sl_buffer *bytes);
 /* The largest number in the chain, 0 when it is empty. */
 sl_error *chain_last(sl_store *store, int64_t *number);
 sl_error *base_put(sl_store *store, int64_t number, uint64_t token, const sl_buffer *table);
 /* Merges base/<number>-<token> into `table`. */
 sl_error *base_load(sl_store *store, int64_t number, uint64_t token, sl_window_table *table,
                     size_t *bytes);
-/* Deletes entries and snapshots with numbers below `limit` that are older than before_ms. */
-sl_error *chain_collect(sl_store *store, int64_t limit, int64_t before_ms);
+/* Deletes the folder's objects with numbers below `limit` that are older than before_ms. */
+sl_error *chain_collect(sl_store *store, const char *folder, int64_t limit, int64_t before_ms);
+/* The folder of a partition's delta log. */
+void delta_folder(const char *key, char out[FOLDER_BYTES]);
 uint64_t random_token(void);
 
 /* ---- the node ---- */
@@ -153,6 +168,7 @@ struct outbox_item {
 struct own_stream {
     const sl_stream *stream; /* NULL until it is resumed, and when nobody reads it */
     int64_t acknowledged;
+    int64_t emitted; /* results below are sent */
     struct outbox_item *items;
     size_t n_items;
     size_t capacity;
@@ -174,7 +190,11 @@ struct prepared {
     const void *first_piece;
     size_t n_pieces;
     bool has_base;
+    size_t taken; /* objects of delta logs */
 };
+
+/* Whether this host of a group is the one that merges. */
+enum merging { MERGES_NOT, MERGES, MERGES_NO_MORE };
 
 struct sl_node {
     const sl_services *services;
@@ -201,7 +221,12 @@ struct sl_node {
     struct own_stream outputs[OUTPUTS];
     sl_timer *timer;
     int64_t started_us;
-    bool warned; /* of partitions that nobody reads */
+    bool warned;  /* of partitions that nobody reads */
+    bool refresh; /* readers have missed updates that another writer of the chain sent */
+    /* scope group */
+    enum merging merging;
+    bool slept;       /* for so long that others may have collected what they merged */
+    int64_t awake_us; /* when it last was known not to have slept */
     sl_builder finals_builder;
     sl_builder updates_builder;
 
@@ -229,6 +254,17 @@ sl_error *commit_run(sl_node *node, const sl_commit *commit);
 /* Commits without deltas: closes what an idle stream no longer holds open, and with `refresh` sends
  * all open windows again. */
 sl_error *commit_alone(sl_node *node, bool refresh);
+/* A stream is idle when it is at its end for long enough and nothing was taken that is not merged.
+ */
+bool stream_is_idle(const sl_node *node, struct gold_stream *stream, int64_t now);
+/* Raises the floor of an idle stream, so that its later rows are judged by it; false when it has
+ * woken up. */
+bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t now,
+                        int64_t watermark);
+/* The late rows of a commit's deltas, of one stream (NULL: of all), as one array; released when
+ * there are none. */
+sl_error *commit_late_rows(sl_node *node, const sl_commit *commit, const struct gold_stream *stream,
+                           struct ArrowArray *out);
 void prepared_free(struct prepared *prepared);
 /* The smallest watermark of the streams that are not idle (of all idle ones the largest); at least
  * the present one. May raise the floors of idle streams. */
@@ -243,6 +279,29 @@ void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position
 sl_error *outbox_check(const sl_node *node);
 /* Lowers *limit to the number of the first entry that a reader may still need. */
 sl_error *outbox_limit(sl_node *node, int64_t *limit);
+
+/* ---- several hosts (group.c) ---- */
+
+bool node_in_group(const sl_node *node);
+/* The number by which the chain knows the plan: of a group and of one host they differ. */
+uint64_t node_fingerprint(const sl_node *node);
+/* Refuses an entry of another plan or scope. CONFIG. */
+sl_error *node_check_entry(const sl_node *node, const struct entry *entry);
+/* Finds the positions in the delta logs; streams that are new are entered into the chain. */
+sl_error *group_recover(sl_node *node, sl_position *positions, size_t n);
+/* Writes the commit's deltas, one object for each stream, and merges if it is this host that does.
+ */
+sl_error *group_commit(sl_node *node, const sl_commit *commit);
+/* Once a second: takes over or hands over the merging, lets idle streams follow, merges. */
+void group_tick(sl_node *node);
+/* What the chain's last entry says of the streams. */
+sl_error *group_apply(sl_node *node, const struct entry *last);
+/* Merges the next objects of all delta logs into the state, as part of a commit. */
+sl_error *group_take(sl_node *node, struct prepared *prepared);
+/* The smallest published watermark: floors of idle streams follow the others. */
+int64_t group_watermark(sl_node *node);
+/* Deletes what is merged and older than before_ms. */
+sl_error *group_collect(sl_node *node, int64_t before_ms);
 
 extern const sl_node_ops gold_node_ops;
 extern const sl_task_ops gold_task_ops;

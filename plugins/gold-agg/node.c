@@ -209,6 +209,10 @@ void node_unload(sl_node *node) {
 }
 
 static sl_error *apply_last(sl_node *node, const struct entry *last) {
+    sl_error *error = node_check_entry(node, last);
+    if (error != NULL) {
+        return error;
+    }
     node->number = last->number;
     node->base_number = last->base_number;
     node->base_token = last->base_token;
@@ -216,7 +220,9 @@ static sl_error *apply_last(sl_node *node, const struct entry *last) {
     for (int i = 0; i < OUTPUTS; i++) {
         node->next[i] = last->next[i];
     }
-    sl_error *error = NULL;
+    if (node_in_group(node)) {
+        return group_apply(node, last);
+    }
     for (size_t i = 0; i < last->n_streams && error == NULL; i++) {
         const struct entry_stream *stored = &last->streams[i];
         struct gold_stream *stream;
@@ -237,7 +243,7 @@ static sl_error *load_state(sl_node *node) {
     }
     for (int64_t n = node->base_number + 1; n <= node->number && error == NULL; n++) {
         struct entry entry;
-        error = entry_get(node->store, n, &entry);
+        error = entry_get(node->store, CHAIN_FOLDER, n, &entry);
         if (error == NULL) {
             if (entry.delta_bytes > 0) {
                 error = sl_window_table_read(node->state, entry.delta, entry.delta_bytes);
@@ -258,22 +264,25 @@ static void forget_positions(sl_node *node) {
     node->watermark_us = SL_TIME_NONE;
     memset(node->next, 0, sizeof(node->next));
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        stream->position = SL_OFFSET_NONE;
+        if (!node_in_group(node)) {
+            stream->position = SL_OFFSET_NONE;
+        }
     }
 }
 
 /* Of a stream that is not in the chain nothing older than what is closed already can count. */
 static void start_clocks(sl_node *node) {
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        if (stream->position == SL_OFFSET_NONE) {
+        if (stream->position == SL_OFFSET_NONE && !node_in_group(node)) {
             stream->clock = (sl_window_clock){SL_TIME_NONE, node->watermark_us};
         }
     }
 }
 
-/* Streams come or are here. Without any, another host may go on with the chain meanwhile. */
+/* Streams come or are here. Without any, another host may go on with the chain meanwhile; in a
+ * group the merger unloads it when it is to merge no more. */
 static bool in_use(const sl_node *node) {
-    bool used = false;
+    bool used = node_in_group(node);
     for (int i = 0; i < OUTPUTS; i++) {
         used = used || node->outputs[i].stream != NULL;
     }
@@ -297,7 +306,7 @@ sl_error *node_load(sl_node *node) {
     sl_error *error = sl_window_table_new(node->plan, &node->state);
     error = error != NULL ? error : chain_last(node->store, &number);
     if (error == NULL && number > 0) {
-        error = entry_get(node->store, number, &last);
+        error = entry_get(node->store, CHAIN_FOLDER, number, &last);
         if (error == NULL) {
             error = apply_last(node, &last);
             entry_free(&last);
@@ -334,6 +343,10 @@ static void warn_of_absent(sl_node *node) {
 /* Closes windows that idle streams no longer hold open. */
 static void tick(void *arg) {
     sl_node *node = arg;
+    if (node_in_group(node)) {
+        group_tick(node);
+        return;
+    }
     if (!node->loaded) {
         return;
     }
@@ -358,7 +371,7 @@ static void node_start(sl_node *node, sl_request *request) {
                              "names none: add \"state\": \"file:///var/lib/sluice/NAME\"");
     } else {
         make_metrics(node);
-        error = node_load(node);
+        error = node_in_group(node) ? NULL : node_load(node);
     }
     if (error == NULL && node->number > 0) {
         node->services->log(node->self, SL_LOG_INFO,
@@ -367,13 +380,18 @@ static void node_start(sl_node *node, sl_request *request) {
                             sl_window_table_groups(node->state),
                             (long long)node->next[OUTPUT_RESULTS]);
     }
-    if (error == NULL && node->config->idle_us > 0) {
+    node->awake_us = node->started_us;
+    if (error == NULL && (node->config->idle_us > 0 || node_in_group(node))) {
         error = node->services->timer_start(node->self, TICK_MS, TICK_MS, tick, node, &node->timer);
     }
     node->services->done(request, error);
 }
 
 static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
+    if (node_in_group(node)) {
+        node->services->done(request, group_recover(node, positions, n));
+        return;
+    }
     sl_error *error = node_load(node);
     for (size_t i = 0; i < n && error == NULL; i++) {
         struct gold_stream *stream;
@@ -402,7 +420,7 @@ static sl_error *stream_by_name(sl_node *node, const sl_stream *stream, struct g
 
 static sl_error *resume_input(sl_node *node, const sl_stream *stream, void **handle) {
     struct gold_stream *found = node_find_stream(node, stream);
-    sl_error *error = node_load(node);
+    sl_error *error = node_in_group(node) ? NULL : node_load(node);
     if (error == NULL && found == NULL) {
         error = stream_by_name(node, stream, &found);
     }
@@ -466,6 +484,12 @@ static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handl
     free(handle);
 }
 
+/* The host that merges is found by the group itself, not by the host. */
+static uint32_t node_flags(const void *config) {
+    const struct gold_config *gold = config;
+    return ~(uint32_t)(gold->scope == SCOPE_GROUP ? SL_ROLE_WHOLE : SL_ROLE_ASSIGNS);
+}
+
 const sl_node_ops gold_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -478,5 +502,6 @@ const sl_node_ops gold_node_ops = {
     .drop_piece = node_drop_piece,
     .acknowledge = outbox_acknowledge,
     .close = node_close,
+    .flags = node_flags,
     .drop_handle = node_drop_handle,
 };

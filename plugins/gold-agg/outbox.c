@@ -37,33 +37,47 @@ static sl_error *remember(struct own_stream *own, int64_t next, size_t bytes) {
     return NULL;
 }
 
-sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
+static sl_error *emit_results(sl_node *node, struct prepared *prepared) {
     const struct entry *entry = &prepared->entry;
-    sl_error *error = NULL;
     int64_t first = entry->first[OUTPUT_RESULTS];
     int64_t middle = first + entry->finals;
     int64_t next = entry->next[OUTPUT_RESULTS];
-    if (node->outputs[OUTPUT_RESULTS].stream != NULL) {
-        if (middle > first) {
-            error = emit(node, OUTPUT_RESULTS, 0, first, middle, entry->max_event_us,
-                         &prepared->finals);
-        }
-        if (error == NULL && next > middle) {
-            error = emit(node, OUTPUT_RESULTS, SL_BATCH_UPDATES, middle, next,
-                         prepared->updates_max_event_us, &prepared->updates);
-        }
-        if (error == NULL && next > first) {
-            error =
-                remember(&node->outputs[OUTPUT_RESULTS], next, entry->rows_bytes[OUTPUT_RESULTS]);
-        }
+    sl_error *error = NULL;
+    if (middle > first) {
+        error =
+            emit(node, OUTPUT_RESULTS, 0, first, middle, entry->max_event_us, &prepared->finals);
     }
-    if (error == NULL && prepared->late.release != NULL &&
-        node->outputs[OUTPUT_LATE].stream != NULL) {
-        error = emit(node, OUTPUT_LATE, 0, entry->first[OUTPUT_LATE], entry->next[OUTPUT_LATE],
-                     SL_TIME_NONE, &prepared->late);
-        error = error != NULL ? error
-                              : remember(&node->outputs[OUTPUT_LATE], entry->next[OUTPUT_LATE],
-                                         entry->rows_bytes[OUTPUT_LATE]);
+    if (error == NULL && next > middle) {
+        error = emit(node, OUTPUT_RESULTS, SL_BATCH_UPDATES, middle, next,
+                     prepared->updates_max_event_us, &prepared->updates);
+    }
+    return error;
+}
+
+static sl_error *emit_late(sl_node *node, struct prepared *prepared) {
+    const struct entry *entry = &prepared->entry;
+    return emit(node, OUTPUT_LATE, 0, entry->first[OUTPUT_LATE], entry->next[OUTPUT_LATE],
+                SL_TIME_NONE, &prepared->late);
+}
+
+static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset);
+
+sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
+    const struct entry *entry = &prepared->entry;
+    sl_error *error = NULL;
+    for (uint32_t i = 0; i < OUTPUTS && error == NULL; i++) {
+        struct own_stream *own = &node->outputs[i];
+        if (own->stream == NULL || own->emitted == entry->next[i]) {
+            continue;
+        }
+        if (own->emitted != entry->first[i]) { /* another host has written in between */
+            error = emit_again(node, i, own->emitted);
+            node->refresh = true;
+        } else {
+            error = i == OUTPUT_LATE ? emit_late(node, prepared) : emit_results(node, prepared);
+            error = error != NULL ? error : remember(own, entry->next[i], entry->rows_bytes[i]);
+        }
+        own->emitted = entry->next[i];
     }
     return error;
 }
@@ -100,7 +114,7 @@ static sl_error *find_entry(sl_node *node, uint32_t output, int64_t offset, int6
                             int64_t *begins) {
     for (*number = node->number;; --*number) {
         struct entry entry;
-        sl_error *error = entry_get(node->store, *number, &entry);
+        sl_error *error = entry_get(node->store, CHAIN_FOLDER, *number, &entry);
         if (sl_error_is(error, SL_ERROR_NOT_FOUND) && *number < node->number) {
             sl_error_free(error);
             ++*number;
@@ -134,7 +148,7 @@ static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset) {
     }
     for (; number <= node->number && error == NULL; number++) {
         struct entry entry;
-        error = entry_get(node->store, number, &entry);
+        error = entry_get(node->store, CHAIN_FOLDER, number, &entry);
         if (error == NULL) {
             error = entry.next[output] <= offset ? NULL : emit_entry(node, output, &entry);
             entry_free(&entry);
@@ -161,12 +175,14 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
     own->n_items = 0;
     own->bytes = 0;
     own->acknowledged = offset; /* the smallest position of its readers */
+    own->emitted = node->next[output];
     if (offset == node->next[output]) {
         return NULL;
     }
     error = emit_again(node, output, offset);
     if (error == NULL && output == OUTPUT_RESULTS) {
-        error = commit_alone(node, true);
+        node->refresh = true;
+        error = node_in_group(node) ? NULL : commit_alone(node, true);
     }
     return error;
 }

@@ -35,6 +35,8 @@ static const sl_option window_options[] = {
     {.name = NULL},
 };
 
+static const char *const scopes[] = {"host", "group", NULL};
+
 static const sl_option options[] = {
     {.name = "time",
      .type = SL_OPTION_STRING,
@@ -102,6 +104,13 @@ static const sl_option options[] = {
      .min = 60e6,
      .max = 3.2e14,
      .doc = "how long entries of the state stay that are no longer needed"},
+    {.name = "scope",
+     .type = SL_OPTION_ENUM,
+     .offset = offsetof(struct gold_config, scope),
+     .default_text = "host",
+     .enum_names = scopes,
+     .doc = "of several hosts: host: the one with all partitions aggregates, the others wait; "
+            "group: each aggregates the partitions that it has, one merges"},
     {.name = NULL},
 };
 
@@ -109,7 +118,8 @@ static const char *const outputs[] = {"", "late", NULL};
 
 static const sl_role transform = {
     .struct_bytes = sizeof(sl_role),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS | SL_ROLE_WHOLE,
+    .flags =
+        SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS | SL_ROLE_WHOLE | SL_ROLE_ASSIGNS,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = options,

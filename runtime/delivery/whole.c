@@ -69,7 +69,7 @@ void whole_turn(struct assignment *a) {
     if (!atomic_load(&node->waiting)) {
         host_log(a->host, SL_LOG_INFO, node->spec->name,
                  "all partitions of its sources are here: it goes on");
-        if ((node->flags & SL_ROLE_OWNS_STREAMS) != 0) {
+        if ((node->flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) == SL_ROLE_OWNS_STREAMS) {
             error = assignment_add_own(node);
         }
     }

@@ -349,7 +349,8 @@ static void call_start(void *arg) {
 
 static void start_nodes(struct host *host) {
     for (size_t n = 0; n < host->n_nodes && host->error == NULL; n++) {
-        if ((host->nodes[n].flags & SL_ROLE_OWNS_STREAMS) != 0) {
+        if ((host->nodes[n].flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) ==
+            SL_ROLE_OWNS_STREAMS) {
             host->error = assignment_add_own(&host->nodes[n]);
         }
     }

@@ -178,9 +178,28 @@ static struct names *names_copy(struct host_node *node, const sl_stream_name *it
     return names;
 }
 
+/* A transform's own streams are named as its outputs. */
+static uint32_t output_of(const struct host_node *node, const char *topic) {
+    uint32_t output = 0;
+    for (uint32_t o = 0; node->spec->kind == TOPOLOGY_TRANSFORM && o < node->opened->n_outputs;
+         o++) {
+        output = strcmp(node->opened->output_names[o], topic) == 0 ? o : output;
+    }
+    return output;
+}
+
 static void assign_on_control(void *arg) {
     struct names *names = arg;
-    sl_error *error = assignment_add(names->node, 0, names->items, names->n);
+    sl_error *error = NULL;
+    for (size_t i = 0, n; i < names->n && error == NULL; i += n) {
+        uint32_t output = output_of(names->node, names->items[i].topic);
+        for (n = 1; i + n < names->n; n++) {
+            if (output_of(names->node, names->items[i + n].topic) != output) {
+                break;
+            }
+        }
+        error = assignment_add(names->node, output, names->items + i, n);
+    }
     if (error != NULL) {
         host_node_failed(names->node, error);
     }

@@ -1,6 +1,7 @@
 """Several hosts on one group, sharing lake and state: gold-agg makes sense only of all partitions.
 
-With `scope: host` the node of a host that has not all of them waits, and the other sinks go on.
+With `scope: host` the node of a host that has not all of them waits, and the other sinks go on. With
+`scope: group` each host aggregates the partitions that it has, and one merges.
 """
 
 import copy
@@ -19,6 +20,8 @@ from tests.support.servers import wait_for
 PARTITIONS = 4
 PART = 15_000
 LIMIT_S = 60
+MERGES = "per_country: this host merges"
+MERGES_NOT = "per_country: another host of the group merges"
 
 
 class Hosts:
@@ -34,13 +37,14 @@ class Hosts:
         path.write_text(json.dumps(document))
         self.running[name] = sluice.Process("run", "--json", path)
 
-    def says(self, name, text, since=0):
+    def says(self, name, text):
         process = self.running[name]
-        process.wait_for(lambda: text in process.text(1)[since:], LIMIT_S, f"{name} says {text}")
+        process.wait_for(lambda: text in process.text(1), LIMIT_S, f"{name} says {text}")
 
-    def said(self, name):
-        """How much it has said so far, for `since`."""
-        return len(self.running[name].text(1))
+    def mergers(self):
+        """Names of the hosts that merge, by what they said last of it."""
+        said = {name: process.text(1) for name, process in self.running.items()}
+        return [n for n, text in said.items() if text.rfind(MERGES) > text.rfind(MERGES_NOT)]
 
     def leave(self, name):
         process = self.running.pop(name)
@@ -49,6 +53,11 @@ class Hosts:
             done = process.wait(LIMIT_S)
         assert done.exit_code == 0, done.failed_because()
         return done
+
+    def kill(self, name):
+        with self.running.pop(name) as process:
+            process.signal(signal.SIGKILL)
+            process.wait(LIMIT_S)
 
     def close(self):
         for process in self.running.values():
@@ -125,4 +134,30 @@ def test_with_scope_host_the_host_that_has_not_all_partitions_waits(broker, lake
     broker.produce(topic, feed)
     wait_for_gold(medallion, 3 * PART)
     assert hosts.leave("b").node("per_country")["state"] == "drained"
+    assert_right(medallion, broker, topic)
+
+
+def test_with_scope_group_hosts_come_go_and_are_killed_and_gold_is_exact(broker, lake):
+    medallion, topic, hosts = lake
+    medallion.document["transforms"]["per_country"]["config"]["scope"] = "group"
+    feed = events.records(events.Feed(records=4 * PART))
+    broker.produce(topic, itertools.islice(feed, PART))
+    hosts.start("a")
+    hosts.says("a", MERGES)
+    wait_for_gold(medallion, PART)
+
+    hosts.start("b")
+    hosts.start("c")
+    broker.produce(topic, itertools.islice(feed, PART))
+    wait_for_gold(medallion, 2 * PART)
+    wait_for(hosts.mergers, LIMIT_S, "a host that merges")
+    hosts.kill(hosts.mergers()[0])
+    broker.produce(topic, itertools.islice(feed, PART))
+    wait_for_gold(medallion, 3 * PART)
+
+    left = sorted(hosts.running)
+    hosts.leave(left[0])
+    broker.produce(topic, feed)
+    wait_for_gold(medallion, 4 * PART)
+    hosts.leave(left[1])
     assert_right(medallion, broker, topic)

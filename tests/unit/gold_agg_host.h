@@ -60,6 +60,7 @@ struct options { /* in the order of the option table, checked in load_plugin */
     int32_t updates;
     int64_t outbox_max_bytes;
     int64_t keep_us;
+    int32_t scope;
 };
 
 static const sl_pair aggregate_pairs[] = {{"events", "count()"},

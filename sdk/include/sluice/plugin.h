@@ -62,7 +62,10 @@ enum {
     /* Makes sense only of everything: while some streams of the sources above it are with other
        hosts (services->missing), the host holds the node back. It is given no batch, owns no
        stream and is asked nothing; the other nodes go on. Since 1.1. */
-    SL_ROLE_WHOLE = 32u
+    SL_ROLE_WHOLE = 32u,
+    /* With OWNS_STREAMS: the node itself assigns and revokes its streams, named as its outputs
+       (services->assign, revoke); without it they are assigned at the start. Since 1.1. */
+    SL_ROLE_ASSIGNS = 64u
 };
 
 /* An input as a node sees it. */

@@ -20,6 +20,7 @@ SYS_base        := -lpthread -lm
 SYS_libs        = $(foreach l,$(LIBS),$(SYS_$(l)))
 # System libraries of one plugin beyond those of our libraries: SYS_plugin_NAME.
 SYS_plugin_kafka := -lrdkafka
+SYS_plugin_powerbi-sink := -lcjson -lxxhash
 # mimalloc replaces malloc where Debian has it; sanitizer builds keep their own allocator.
 MIMALLOC        := $(if $(SANITIZE),,$(shell pkg-config --libs mimalloc 2>/dev/null || { [ -e /usr/lib/x86_64-linux-gnu/libmimalloc.so ] && echo -lmimalloc; }))
 # ThreadSanitizer does not know C11 threads, which librdkafka starts; tests/support/c11_threads.c.

@@ -1,0 +1,293 @@
+/* Columns as rows of JSON, what Power BI's types can hold, and the newest row of each key. */
+#include "powerbi.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+/* ---- types ---- */
+
+const char *powerbi_type(const struct ArrowSchema *column) {
+    sl_type type;
+    if (!sl_type_parse(column->format, &type)) {
+        return NULL;
+    }
+    switch (type.id) {
+    case SL_TYPE_BOOL:
+        return "Boolean";
+    case SL_TYPE_INT8:
+    case SL_TYPE_INT16:
+    case SL_TYPE_INT32:
+    case SL_TYPE_INT64:
+        return "Int64";
+    case SL_TYPE_FLOAT:
+    case SL_TYPE_DOUBLE:
+        return "Double";
+    case SL_TYPE_DECIMAL128:
+        return "Decimal";
+    case SL_TYPE_DATE32:
+    case SL_TYPE_TIMESTAMP_UTC:
+    case SL_TYPE_TIMESTAMP_NTZ:
+        return "DateTime";
+    case SL_TYPE_UTF8:
+        return "String";
+    default:
+        return NULL;
+    }
+}
+
+sl_error *powerbi_check_columns(const struct ArrowSchema *schema) {
+    if (schema->n_children > POWERBI_MAX_COLUMNS) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the input has %lld columns; a table of a push dataset has at most %d",
+                            (long long)schema->n_children, POWERBI_MAX_COLUMNS);
+    }
+    for (int64_t i = 0; i < schema->n_children; i++) {
+        const struct ArrowSchema *column = schema->children[i];
+        if (powerbi_type(column) != NULL) {
+            continue;
+        }
+        sl_buffer described = SL_BUFFER_INIT;
+        sl_type_describe(column, &described);
+        const char *text = sl_buffer_text(&described);
+        sl_error *error = sl_error_new(
+            SL_ERROR_CONFIG,
+            "column \"%s\" is %s; a push dataset holds numbers, text, booleans, dates and "
+            "timestamps: aggregate it, or take it out before this sink",
+            column->name, text != NULL ? text : "of another kind");
+        sl_buffer_free(&described);
+        return error;
+    }
+    return NULL;
+}
+
+/* Code points of UTF-8 text: bytes that do not continue one. */
+static size_t characters(const uint8_t *text, size_t bytes) {
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        n += (text[i] & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+int64_t powerbi_too_long(const struct ArrowSchema *schema, const struct ArrowArray *columns,
+                         int64_t row) {
+    for (int64_t i = 0; i < schema->n_children; i++) {
+        const struct ArrowArray *column = columns->children[i];
+        if (strcmp(schema->children[i]->format, "u") != 0) {
+            continue;
+        }
+        const int32_t *offsets = (const int32_t *)column->buffers[1] + column->offset + row;
+        size_t bytes = (size_t)(offsets[1] - offsets[0]);
+        if (bytes > POWERBI_STRING_CHARACTERS &&
+            characters((const uint8_t *)column->buffers[2] + offsets[0], bytes) >
+                POWERBI_STRING_CHARACTERS) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* ---- lists of rows ---- */
+
+static void free_one(struct powerbi_rows *rows) {
+    sl_buffer_free(&rows->json);
+    free(rows);
+}
+
+void powerbi_rows_free(struct powerbi_rows *head) {
+    while (head != NULL) {
+        struct powerbi_rows *next = head->next;
+        free_one(head);
+        head = next;
+    }
+}
+
+static bool fits(const struct powerbi_rows *rows, size_t more_bytes, int32_t more_rows) {
+    return rows->rows + more_rows <= POWERBI_POST_ROWS &&
+           rows->json.bytes + more_bytes < POWERBI_POST_BYTES;
+}
+
+bool powerbi_rows_append(struct powerbi_rows **head, struct powerbi_rows **last,
+                         const uint8_t *json, size_t bytes) {
+    struct powerbi_rows *to = *last;
+    if (to == NULL || !fits(to, bytes, 1)) {
+        to = calloc(1, sizeof(*to));
+        if (to == NULL) {
+            return false;
+        }
+    }
+    size_t before = to->json.bytes;
+    bool good = (before == 0 || sl_buffer_append_byte(&to->json, ',')) &&
+                sl_buffer_append(&to->json, json, bytes);
+    if (!good) {
+        to->json.bytes = before;
+        to->json.failed = false;
+        if (to != *last) {
+            free_one(to);
+        }
+        return false;
+    }
+    to->rows++;
+    if (to != *last) {
+        if (*last != NULL) {
+            (*last)->next = to;
+        } else {
+            *head = to;
+        }
+        *last = to;
+    }
+    return true;
+}
+
+void powerbi_rows_merge(struct powerbi_rows *head) {
+    while (head != NULL && head->next != NULL) {
+        struct powerbi_rows *next = head->next;
+        bool joined = fits(head, next->json.bytes, next->rows) &&
+                      sl_buffer_reserve(&head->json, next->json.bytes + 1);
+        if (!joined) {
+            head->json.failed = false;
+            head = next;
+            continue;
+        }
+        sl_buffer_append_byte(&head->json, ',');
+        sl_buffer_append(&head->json, next->json.data, next->json.bytes);
+        head->rows += next->rows;
+        head->next = next->next;
+        free_one(next);
+    }
+}
+
+/* ---- the newest of each key ---- */
+
+struct entry {
+    uint64_t hash;
+    sl_buffer key;
+    sl_buffer json;
+};
+
+struct powerbi_coalesced {
+    struct entry *entries; /* in the order in which their keys came */
+    size_t n;
+    size_t capacity;
+    uint32_t *slots; /* index + 1 of an entry; 0: free */
+    size_t n_slots;  /* a power of two, more than twice n */
+};
+
+struct powerbi_coalesced *powerbi_coalesced_new(void) {
+    return calloc(1, sizeof(struct powerbi_coalesced));
+}
+
+static void clear(struct powerbi_coalesced *newest) {
+    for (size_t i = 0; i < newest->n; i++) {
+        sl_buffer_free(&newest->entries[i].key);
+        sl_buffer_free(&newest->entries[i].json);
+    }
+    newest->n = 0;
+    if (newest->slots != NULL) {
+        memset(newest->slots, 0, newest->n_slots * sizeof(*newest->slots));
+    }
+}
+
+void powerbi_coalesced_free(struct powerbi_coalesced *newest) {
+    if (newest != NULL) {
+        clear(newest);
+        free(newest->entries);
+        free(newest->slots);
+        free(newest);
+    }
+}
+
+/* The slot of the key: its entry's, or the free one where it belongs. */
+static uint32_t *slot_of(struct powerbi_coalesced *newest, uint64_t hash, const sl_buffer *key) {
+    for (size_t i = hash & (newest->n_slots - 1);; i = (i + 1) & (newest->n_slots - 1)) {
+        uint32_t *slot = &newest->slots[i];
+        if (*slot == 0) {
+            return slot;
+        }
+        const struct entry *entry = &newest->entries[*slot - 1];
+        if (entry->hash == hash && entry->key.bytes == key->bytes &&
+            memcmp(entry->key.data, key->data, key->bytes) == 0) {
+            return slot;
+        }
+    }
+}
+
+static bool make_room(struct powerbi_coalesced *newest) {
+    if (newest->n < newest->capacity) {
+        return true;
+    }
+    size_t capacity = newest->capacity == 0 ? 64 : newest->capacity * 2;
+    struct entry *entries = realloc(newest->entries, capacity * sizeof(*entries));
+    if (entries == NULL) {
+        return false;
+    }
+    newest->entries = entries;
+    uint32_t *slots = calloc(capacity * 4, sizeof(*slots));
+    if (slots == NULL) {
+        return false;
+    }
+    free(newest->slots);
+    newest->slots = slots;
+    newest->n_slots = capacity * 4;
+    newest->capacity = capacity;
+    for (size_t i = 0; i < newest->n; i++) {
+        *slot_of(newest, entries[i].hash, &entries[i].key) = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+bool powerbi_coalesced_put(struct powerbi_coalesced *newest, const sl_buffer *key,
+                           const sl_buffer *json, size_t *bytes, int64_t *added) {
+    *added = 0;
+    if (!make_room(newest)) {
+        return false;
+    }
+    uint64_t hash = XXH3_64bits(key->data, key->bytes);
+    uint32_t *slot = slot_of(newest, hash, key);
+    if (*slot == 0) {
+        struct entry *entry = &newest->entries[newest->n];
+        *entry = (struct entry){.hash = hash};
+        if (!sl_buffer_append(&entry->key, key->data, key->bytes) ||
+            !sl_buffer_append(&entry->json, json->data, json->bytes)) {
+            sl_buffer_free(&entry->key);
+            sl_buffer_free(&entry->json);
+            return false;
+        }
+        newest->n++;
+        *slot = (uint32_t)newest->n;
+        *bytes += key->bytes + json->bytes;
+        *added = 1;
+        return true;
+    }
+    struct entry *entry = &newest->entries[*slot - 1];
+    if (!sl_buffer_reserve(&entry->json, json->bytes)) {
+        return false;
+    }
+    *bytes = *bytes - entry->json.bytes + json->bytes;
+    sl_buffer_clear(&entry->json);
+    sl_buffer_append(&entry->json, json->data, json->bytes);
+    return true;
+}
+
+bool powerbi_coalesced_take(struct powerbi_coalesced *newest, struct powerbi_rows **head,
+                            struct powerbi_rows **last) {
+    struct powerbi_rows *made = NULL;
+    struct powerbi_rows *end = NULL;
+    for (size_t i = 0; i < newest->n; i++) {
+        const sl_buffer *json = &newest->entries[i].json;
+        if (!powerbi_rows_append(&made, &end, json->data, json->bytes)) {
+            powerbi_rows_free(made);
+            return false;
+        }
+    }
+    if (made != NULL) {
+        if (*last != NULL) {
+            (*last)->next = made;
+        } else {
+            *head = made;
+        }
+        *last = end;
+    }
+    clear(newest);
+    return true;
+}

@@ -1,0 +1,223 @@
+"""powerbi-sink against the double of the service (tests/doubles/powerbi.py: what it is built from),
+with tokens of the double of Entra ID. Limits and pace in virtual time: tests/unit/test_powerbi_limits.c.
+"""
+
+import json
+
+import pytest
+
+from tests.doubles.entra import Entra
+from tests.doubles.powerbi import PowerBI
+from tests.support import sluice
+from tests.support.servers import wait_for
+
+WORKSPACE = "f089354e-8366-4e18-aea3-4cb4a3a50b48"
+ROWS = 200_000
+
+
+@pytest.fixture
+def entra():
+    with Entra() as double:
+        yield double
+
+
+def config(entra, service, **more):
+    return {
+        "workspace": WORKSPACE,
+        "dataset": "Retail live",
+        "table": "per country",
+        "endpoint": service.url,
+        "auth": "client-secret",
+        "tenant": entra.tenant,
+        "client_id": entra.client,
+        "client_secret": "${env:TEST_SECRET}",
+        "authority": entra.url,
+        **more,
+    }
+
+
+def lines(folder, count):
+    """A file of gold-like rows and a topology that sends them to a sink named `live`."""
+    file = folder / "rows.jsonl"
+    with open(file, "w") as out:
+        for i in range(count):
+            row = {
+                "id": i,
+                "country": f"c{i % 40}",
+                "revenue": i / 4,
+                "open": i % 2 == 0,
+                "at": f"2026-11-22T10:{i // 60 % 60:02}:{i % 60:02}Z",
+                "price": i % 1000 + i % 100 / 100,
+            }
+            out.write(json.dumps(row) + "\n")
+    schema = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "integer"},
+            "country": {"type": "string"},
+            "revenue": {"type": "number"},
+            "open": {"type": "boolean"},
+            "at": {"type": "string", "format": "date-time"},
+            "price": {"type": "number", "x-sluice-type": "decimal(12,2)"},
+        },
+        "required": ["id"],
+    }
+    (folder / "row.schema.json").write_text(json.dumps(schema))
+    return file
+
+
+def topology(folder, sink, count, **edge):
+    file = lines(folder, count)
+    document = {
+        "pipeline": "live",
+        "state": str(folder / "state"),
+        "sources": {"lines": {"plugin": "file", "config": {"path": str(file)}}},
+        "transforms": {
+            "rows": {
+                "plugin": "silver-validate",
+                "inputs": ["lines"],
+                "config": {"schema": "row.schema.json"},
+            }
+        },
+        "sinks": {
+            "live": {"plugin": "powerbi-sink", "inputs": [{"from": "rows", **edge}], "config": sink},
+            "rejected": {
+                "plugin": "file",
+                "inputs": ["rows.rejects"],
+                "config": {"path": str(folder / "rejected.jsonl")},
+            },
+        },
+    }
+    path = folder / "topology.json"
+    path.write_text(json.dumps(document, indent=2))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def secret(entra, monkeypatch):
+    monkeypatch.setenv("TEST_SECRET", entra.secret)
+
+
+def test_all_rows_without_a_429(entra, tmp_path):
+    """200,000 rows; no limit is touched; neither secret nor token is in any output."""
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service), ROWS)
+        run = sluice.run_until_end(path, "--log-level", "debug")
+        assert service.counts["unprovoked 429"] == 0
+        rows = service.rows("Retail live", "per country")
+        assert sorted(r["id"] for r in rows) == list(range(ROWS))
+        first = next(r for r in rows if r["id"] == 7)
+        assert first == {
+            "id": 7,
+            "country": "c7",
+            "revenue": 1.75,
+            "open": False,
+            "at": "2026-11-22T10:00:07Z",
+            "price": 7.07,
+            "_topic": first["_topic"],
+            "_partition": 0,
+            "_offset": first["_offset"],
+        }
+        assert entra.requests["token"] == 1
+        text = run.log + run.output
+        assert entra.secret not in text
+        assert not [token for token in entra.tokens() if token in text]
+        again = sluice.run_until_end(path)
+        assert again.rows_in("live") == 0
+        assert len(service.datasets) == 1
+
+
+def test_trouble_loses_nothing(entra, tmp_path):
+    """429, 503 and lost answers: every row arrives; only what had no answer arrives twice."""
+    troubles = ("throttled", "busy", "cut", "lost")
+    with PowerBI(entra, WORKSPACE, provoke=0.3, troubles=troubles, seed=3) as service:
+        path = topology(tmp_path, config(entra, service), ROWS)
+        run = sluice.run_until_end(path)
+        assert run.exit_code == 0
+        assert all(service.counts[trouble] > 0 for trouble in troubles)
+        assert service.counts["unprovoked 429"] == 0
+        stored = service.counts["rows"]
+        kept = {r["id"] for r in service.rows("Retail live", "per country")}
+        # the table keeps the newest 200,000: what came twice has pushed others out
+        assert len(kept) >= ROWS - (stored - ROWS)
+        assert ROWS < stored <= ROWS + 10_000 * service.counts["lost"]
+
+
+def test_tokens_are_renewed(entra, tmp_path):
+    entra.lifetime_s = 1
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service), 30_000)
+        sluice.run_until_end(path)
+        assert service.counts["rows"] == 30_000
+    assert entra.requests["token"] >= 1
+
+
+def test_coalesce_sends_the_newest_of_each_key(entra, tmp_path):
+    with PowerBI(entra, WORKSPACE, provoke=0.5, troubles=("throttled",), seed=1) as service:
+        sink = config(entra, service, coalesce=True, key=["country"])
+        sluice.run_until_end(topology(tmp_path, sink, 50_000))
+        rows = service.rows("Retail live", "per country")
+        assert len(rows) < 20_000
+        newest = {r["country"]: r["id"] for r in rows}
+        assert newest == {f"c{i % 40}": i for i in range(49_960, 50_000)}
+
+
+def test_long_texts_are_records_at_fault(entra, tmp_path):
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service), 3)
+        with open(tmp_path / "rows.jsonl", "a") as out:
+            out.write(json.dumps({"id": 3, "country": "é" * 4000}) + "\n")
+            out.write(json.dumps({"id": 4, "country": "x" * 4001}) + "\n")
+        run = sluice.run_command("run", "--until-end", path)
+        assert run.exit_code == 1
+        assert "country" in run.failed_because() and "4000" in run.failed_because()
+        document = json.loads(path.read_text())
+        document["sinks"]["live"]["errors.tolerance"] = "all"
+        path.write_text(json.dumps(document))
+        assert sluice.run_until_end(path).exit_code == 0
+        rows = service.rows("Retail live", "per country")
+        assert {r["id"] for r in rows} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"client_secret": "wrong"}, "AADSTS7000215"),
+        ({"workspace": "0000"}, "404"),
+        ({"endpoint": "http://10.0.0.1:1"}, "endpoint is"),
+        ({"workspace": "../x"}, "workspace is"),
+        ({"coalesce": True}, '"coalesce" needs to know'),
+    ],
+)
+def test_what_is_wrong_is_said(entra, tmp_path, change, sentence):
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service, **change), 3)
+        run = sluice.run_command("run", "--until-end", path, limit_s=60)
+        assert run.exit_code in (1, 2)
+        assert sentence in run.log
+        assert entra.secret not in run.log + run.output
+
+
+def test_columns_are_checked_before_anything_runs(tmp_path, entra):
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service), 3)
+        schema = json.loads((tmp_path / "row.schema.json").read_text())
+        schema["properties"]["tags"] = {"type": "array", "items": {"type": "string"}}
+        (tmp_path / "row.schema.json").write_text(json.dumps(schema))
+        run = sluice.run_command("validate", path)
+        assert run.exit_code == 2
+        assert '"tags" is array<string>' in run.log
+
+
+def test_waits_are_seen_and_end_at_a_signal(entra, tmp_path):
+    """Held back by a long Retry-After, sluice still stops when told, and says what is not done."""
+    with PowerBI(entra, WORKSPACE, provoke=1.0, troubles=("throttled",)) as service:
+        path = topology(tmp_path, config(entra, service), 5)
+        document = json.loads(path.read_text())
+        document["shutdown.timeout"] = "1s"
+        path.write_text(json.dumps(document))
+        with sluice.Process("run", path) as process:
+            wait_for(lambda: service.counts["throttled"] > 1, 60, "a 429")
+            process.signal(15)
+            assert process.wait(30).exit_code == 1
+            assert "shutdown.timeout" in process.text(1)

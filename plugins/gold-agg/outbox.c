@@ -166,10 +166,12 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
     if (offset > node->next[output]) {
         return sl_error_new(SL_ERROR_FATAL,
                             "a reader of %s%s has results below %lld, the state only below %lld: "
-                            "the state was lost or is not this pipeline's; restore it, or delete "
-                            "the reader's table as well",
+                            "the state is older than the reader's table, or of something else; "
+                            "bring the newer state back, or delete %s and the tables of all "
+                            "readers of this node, and everything that its sources still have is "
+                            "aggregated anew",
                             node->name, output == OUTPUT_LATE ? ".late" : "", (long long)offset,
-                            (long long)node->next[output]);
+                            (long long)node->next[output], node->store->ops->url(node->store));
     }
     own->stream = stream;
     own->n_items = 0;

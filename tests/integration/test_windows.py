@@ -134,6 +134,37 @@ def test_windows_are_what_the_oracle_says_after_kills(folder):
         assert check.late(answer, node, late[node]) is None
 
 
+def test_an_old_backup_of_the_state_is_refused_with_both_numbers(folder):
+    """And after what the message says to do, all is as if nothing had been."""
+    path, state = folder / "topology.json", folder / "state"
+    document = topology(rate=15_000)
+    for nodes in (document["transforms"], document["sinks"]):
+        for name in [n for n in nodes if n.startswith("visits")]:
+            del nodes[name]
+    path.write_text(json.dumps(document))
+    kill_after(path, 1, folder)
+    shutil.copytree(state, folder / "backup")
+    document["sources"]["events"]["config"]["rate"] = 0
+    path.write_text(json.dumps(document))
+    sluice.run_until_end(path)
+
+    shutil.rmtree(state)
+    shutil.copytree(folder / "backup", state)
+    before = readers.read(folder / "hops", "delta-rs")
+    run = sluice.run_command("run", "--until-end", path)
+    assert run.exit_code == 1
+    assert re.search(r"a reader of hops has results below (\d+), the state only below (\d+)", run.log)
+    assert readers.read(folder / "hops", "delta-rs").equals(before)
+
+    for name in ("state/nodes/hops", "hops", "hops_late"):
+        shutil.rmtree(folder / name)
+    sluice.run_until_end(path)
+    bronze = readers.read(folder / "bronze", "delta-rs")
+    answer = expect_for_topology(bronze, document, folder)
+    assert check.gold(answer, "hops", readers.read(folder / "hops", "delta-rs")) is None
+    assert check.late(answer, "hops", readers.read(folder / "hops_late", "delta-rs")) is None
+
+
 def test_the_readme_example_runs(folder):
     readme = (ROOT / "plugins" / "gold-agg" / "README.md").read_text()
     (example,) = re.findall(r"```json\n(.*?)```", readme, re.S)

@@ -336,7 +336,7 @@ START_TEST(lost_or_foreign_state_is_refused) {
     ok(host->store->ops->remove(host->store, "log/00000000000000000001"));
     error = start(host);
     ck_assert(sl_error_is(error, SL_ERROR_FATAL));
-    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "the state was lost"));
+    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "the state is older than"));
     sl_error_free(error);
     free_host(host);
 }

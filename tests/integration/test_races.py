@@ -72,13 +72,15 @@ class Others:
     def __init__(self, folder):
         self.folder = folder
         self.done = threading.Event()
+        self.turn = threading.Lock()  # of those that rewrite files
+        self.calm = threading.Event()  # nobody appends
         self.appended = {name: [] for name in TABLES}
         self.optimized = {(name, by): 0 for name in TABLES for by in ("spark", "delta-rs")}
         self.faults = []
         self.threads = [threading.Thread(target=self._safely, args=(self._append, n), name=n) for n in TABLES]
         self.threads += [
-            threading.Thread(target=self._safely, args=(optimize, None), name=optimize.__name__)
-            for optimize in (self._by_spark, self._by_delta_rs)
+            threading.Thread(target=self._safely, args=(self._optimize, by), name=by)
+            for by in ("spark", "delta-rs")
         ]
 
     def __enter__(self):
@@ -103,7 +105,9 @@ class Others:
         import deltalake
 
         number = 0
-        while not self.done.wait(0.1):
+        while not self.done.wait(0.2):
+            if self.calm.is_set():
+                continue
             table = deltalake.DeltaTable(str(self.folder / name))
             schema = pa.schema(table.schema().to_arrow())
             row = foreign_row(name, number)
@@ -116,30 +120,39 @@ class Others:
                 pass  # it lost too often: its row is not there
             number += 1
 
-    def optimize_by_spark(self, name):
+    def optimize(self, name, by):
+        """True when it came through; it loses against those who remove what it reads."""
+        import deltalake
+
         try:
-            readers.spark_session().sql(f"OPTIMIZE delta.`{self.folder / name}`").collect()
-            self.optimized[name, "spark"] += 1
+            if by == "spark":
+                readers.spark_session().sql(f"OPTIMIZE delta.`{self.folder / name}`").collect()
+            else:
+                deltalake.DeltaTable(str(self.folder / name)).optimize.compact()
+        except deltalake.exceptions.CommitFailedError:
+            return False
         except Exception as error:
             if "Concurrent" not in str(error):
                 raise
+            return False
+        self.optimized[name, by] += 1
+        return True
 
-    def _by_spark(self, _):
-        while not self.done.is_set():
+    def optimize_each(self, by):
+        """Each table, while nobody else writes to it."""
+        with self.turn:
+            self.calm.set()
             for name in TABLES:
-                if not self.done.is_set():
-                    self.optimize_by_spark(name)
+                while not self.optimize(name, by):
+                    pass
+            self.calm.clear()
 
-    def _by_delta_rs(self, _):
-        import deltalake
-
+    def _optimize(self, by):
         while not self.done.wait(0.3):
             for name in TABLES:
-                try:
-                    deltalake.DeltaTable(str(self.folder / name)).optimize.compact()
-                    self.optimized[name, "delta-rs"] += 1
-                except deltalake.exceptions.CommitFailedError:
-                    pass
+                with self.turn:
+                    if not self.done.is_set():
+                        self.optimize(name, by)
 
 
 def own_commits(folder):
@@ -161,10 +174,7 @@ def race(process, folder):
     with Others(folder) as others:
         process.wait_for(lambda: own_commits(folder) >= COMMITS // 2, LIMIT_S, "commits")
         process.signal(signal.SIGSTOP)
-        for name in TABLES:
-            before = others.optimized[name, "spark"]
-            while others.optimized[name, "spark"] == before:
-                others.optimize_by_spark(name)
+        others.optimize_each("spark")
         process.signal(signal.SIGCONT)
         more = max(COMMITS, own_commits(folder) + COMMITS // 4)
         process.wait_for(lambda: own_commits(folder) >= more, LIMIT_S, "commits")

@@ -1,6 +1,6 @@
 """The crash tests (make crash): the medallion on a real broker, killed over and over.
 
-    python3 -m tests.crash [--lie replace|sync-files|sync-folders] [--keep]
+    python3 -m tests.crash [--lie replace|sync-files|sync-folders|positions] [--keep]
 
 Each process is ended by SIGKILL at a random moment; or right before or after the n-th call of one
 kind on one kind of file, by SIGKILL or by a power cut, which takes away what was not synced; or it is
@@ -8,8 +8,8 @@ stopped there while another process does its work, and then goes on. Producers f
 meanwhile. Chapters of one process take turns with chapters of three hosts that come and go, and of
 a broker that is killed, too. After each chapter the oracle compares all tables.
 
-With --lie the shim breaks a promise of the file system, and the tests must find that out: the exit
-code is 0 when they do.
+With --lie the shim breaks a promise of the file system, or the program is a build without the check
+of positions (`positions`), and the tests must find that out: the exit code is 0 when they do.
 
 SLUICE_CRASH_KILLS (60), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
 SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (200000 of each chapter),
@@ -33,6 +33,7 @@ from tests.crash.points import Shim, merged, not_interposed, table
 from tests.support import sluice
 from tests.support.servers import Kafka
 
+LIES = ["replace", "sync-files", "sync-folders", "positions"]
 KINDS = (OneProcess, Hosts)
 IN_FLIGHT_SHARE = 0.5
 IN_FLIGHT_FROM = 20  # kills; of fewer the share says little
@@ -108,7 +109,7 @@ def run(folder, lie):
 
 def main():
     parser = argparse.ArgumentParser(prog="tests.crash", description=__doc__.splitlines()[0])
-    parser.add_argument("--lie", choices=["replace", "sync-files", "sync-folders"])
+    parser.add_argument("--lie", choices=LIES)
     parser.add_argument("--keep", action="store_true", help="keep the folder, whatever comes of it")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sluice-crash-"))

@@ -14,6 +14,7 @@ RARE_LIMIT_S = 12  # for points that most rounds do not reach
 RARE_ROUNDS = 2  # of a chapter
 STOP_LIMIT_S = 30
 RANDOM_SHARE = 0.25
+OVERTAKEN = ("replace", "positions")  # lies that harm when another process was faster
 NAMING = ("renameat2", "rename", "link")
 
 
@@ -75,7 +76,7 @@ class OneProcess(Chapter):
         first process only."""
         if self.rng.random() < RANDOM_SHARE and self.lie is None:
             return None, math.nan
-        if self.lie == "replace":
+        if self.lie in OVERTAKEN:
             chosen = ("renameat2 log-entry", "before", 1)
         else:
             wanted = lambda point: point.name.startswith("mkdir ") == self.first
@@ -93,7 +94,7 @@ class OneProcess(Chapter):
 
     def _action(self, name, side):
         if self.lie is not None:
-            return "stop" if self.lie == "replace" else "power"
+            return "stop" if self.lie in OVERTAKEN else "power"
         if side == "before" and name.split()[0] in NAMING and self.rng.random() < 0.3:
             return "stop"
         return "power" if self.rng.random() < 0.4 else "kill"

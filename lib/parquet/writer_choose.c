@@ -94,6 +94,10 @@ static bool index_sample(sl_pqw_column *column) {
     if (column->leaf->width == 0) {
         done = sl_pqw_dictionary_index_lengths(
             dictionary, raw, (const uint32_t *)(const void *)column->lengths.data, n, indexes);
+    } else if (column->leaf->width == sizeof(int32_t)) {
+        done = sl_pqw_dictionary_index_i32(dictionary, raw, n, indexes);
+    } else if (column->leaf->width == sizeof(int64_t)) {
+        done = sl_pqw_dictionary_index_i64(dictionary, raw, n, indexes);
     } else {
         done = sl_pqw_dictionary_index_fixed(dictionary, raw, n, indexes);
     }

@@ -133,7 +133,11 @@ static sl_error *append_indexes(sl_pqw_column_context *context, sl_pqw_column *c
         if (error != NULL) {
             return error;
         }
-        *done = sl_pqw_dictionary_index_fixed(dictionary, values, n, indexes);
+        *done = column->leaf->width == sizeof(int32_t)
+                    ? sl_pqw_dictionary_index_i32(dictionary, values, n, indexes)
+                : column->leaf->width == sizeof(int64_t)
+                    ? sl_pqw_dictionary_index_i64(dictionary, values, n, indexes)
+                    : sl_pqw_dictionary_index_fixed(dictionary, values, n, indexes);
     }
     *done = *done && dictionary->page.bytes <= context->options.dictionary_bytes;
     column->indexes.bytes += *done ? n * sizeof(uint32_t) : 0;

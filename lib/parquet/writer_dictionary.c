@@ -13,8 +13,6 @@
  * (chosen values): the dictionary is then given up, which costs only size. */
 #define STEPS_PER_VALUE 8
 #define STEPS_FREE 65536
-/* Values that are looked up together. */
-#define BLOCK 32
 
 void sl_pqw_dictionary_init(sl_pqw_dictionary *dictionary, uint32_t width) {
     memset(dictionary, 0, sizeof(*dictionary));
@@ -26,6 +24,7 @@ void sl_pqw_dictionary_clear(sl_pqw_dictionary *dictionary) {
         memset(dictionary->slots, 0, ((size_t)dictionary->mask + 1) * sizeof(*dictionary->slots));
     }
     dictionary->count = 0;
+    memset(&dictionary->last, 0, sizeof(dictionary->last));
     dictionary->steps = 0;
     dictionary->exhausted = false;
     sl_buffer_clear(&dictionary->page);
@@ -108,6 +107,7 @@ static __attribute__((noinline)) uint32_t insert(sl_pqw_dictionary *dictionary, 
     }
     sl_pqw_dictionary_slot slot = {low, high, bytes, ++dictionary->count};
     place(dictionary->slots, dictionary->mask, &slot);
+    dictionary->last = slot;
     return slot.index - 1;
 }
 
@@ -117,96 +117,27 @@ static bool same_bytes(const sl_pqw_dictionary *dictionary, uint32_t index, cons
     return memcmp(sl_pqw_dictionary_value(dictionary, index, &stored_bytes), data, bytes) == 0;
 }
 
-/* Values on their way through the dictionary. */
-typedef struct block {
-    const uint8_t *data[BLOCK];
-    uint32_t bytes[BLOCK];
-    uint64_t low[BLOCK]; /* the first 16 bytes, or a hash of 128 bits */
-    uint64_t high[BLOCK];
-    uint32_t hash[BLOCK];
-} block;
-
-/* Bytes of a value that count, by its length up to 16: of the first eight and the second. */
-#define ONES(bytes) (UINT64_MAX >> (64 - 8 * (bytes)))
-#define LOW(bytes)                                                                                 \
-    { ONES(bytes), 0 }
-#define HIGH(bytes)                                                                                \
-    { UINT64_MAX, ONES(bytes) }
-static const uint64_t masks[SHORT_BYTES + 1][2] = {
-    {0, 0},  LOW(1),  LOW(2),  LOW(3),  LOW(4),  LOW(5),  LOW(6),  LOW(7), LOW(8),
-    HIGH(1), HIGH(2), HIGH(3), HIGH(4), HIGH(5), HIGH(6), HIGH(7), HIGH(8)};
-
-static inline uint64_t load(const uint8_t *data) {
-    uint64_t word;
-    memcpy(&word, data, sizeof(word));
-    return word;
-}
-
-static void make_key(block *b, size_t k) {
-    if (b->bytes[k] <= SHORT_BYTES) {
-        b->low[k] = load(b->data[k]) & masks[b->bytes[k]][0];
-        b->high[k] = load(b->data[k] + 8) & masks[b->bytes[k]][1];
-    } else {
-        XXH128_hash_t wide = XXH3_128bits(b->data[k], b->bytes[k]);
-        b->low[k] = wide.low64;
-        b->high[k] = wide.high64;
+__attribute__((always_inline)) static inline uint32_t find(sl_pqw_dictionary *dictionary,
+                                                           uint64_t low, uint64_t high,
+                                                           const uint8_t *data, uint32_t bytes) {
+    const sl_pqw_dictionary_slot *last = &dictionary->last;
+    if (last->low == low && last->high == high && last->bytes == bytes && last->index != 0 &&
+        (bytes <= SHORT_BYTES || same_bytes(dictionary, last->index - 1, data, bytes))) {
+        return last->index - 1;
     }
-    b->hash[k] = hash(b->low[k], b->high[k], b->bytes[k]);
-}
-
-static uint32_t find(sl_pqw_dictionary *dictionary, const block *b, size_t k) {
-    uint64_t low = b->low[k];
-    uint64_t high = b->high[k];
-    uint32_t bytes = b->bytes[k];
     if (dictionary->slots != NULL) {
-        uint32_t mask = dictionary->mask;
-        for (uint32_t at = b->hash[k] & mask; dictionary->slots[at].index != 0;
-             at = (at + 1) & mask) {
+        uint32_t at = hash(low, high, bytes) & dictionary->mask;
+        for (; dictionary->slots[at].index != 0; at = (at + 1) & dictionary->mask) {
             const sl_pqw_dictionary_slot *slot = &dictionary->slots[at];
-            /* one branch, which is nearly always taken: what differs does not matter */
-            if (((slot->low ^ low) | (slot->high ^ high) | (slot->bytes ^ bytes)) == 0 &&
-                (bytes <= SHORT_BYTES ||
-                 same_bytes(dictionary, slot->index - 1, b->data[k], bytes))) {
+            if (slot->low == low && slot->high == high && slot->bytes == bytes &&
+                (bytes <= SHORT_BYTES || same_bytes(dictionary, slot->index - 1, data, bytes))) {
+                dictionary->last = *slot;
                 return slot->index - 1;
             }
             dictionary->steps++;
         }
     }
-    return insert(dictionary, low, high, b->data[k], bytes);
-}
-
-/* True when all values are alike and lie one after the other, as in columns of one value. */
-static bool all_alike(const block *b, size_t n) {
-    uint32_t bytes = b->bytes[0];
-    if (bytes == 0 || b->data[n - 1] != b->data[0] + (n - 1) * bytes) {
-        return false;
-    }
-    uint32_t differs = 0;
-    for (size_t k = 1; k < n; k++) {
-        differs |= b->bytes[k] ^ bytes;
-    }
-    return differs == 0 && memcmp(b->data[0], b->data[0] + bytes, (n - 1) * bytes) == 0;
-}
-
-/* All keys first, so that the slots are on their way from memory when they are looked at. */
-static bool index_block(sl_pqw_dictionary *dictionary, block *b, size_t n, uint32_t *indexes) {
-    size_t distinct = all_alike(b, n) ? 1 : n;
-    for (size_t k = 0; k < distinct; k++) {
-        make_key(b, k);
-        if (dictionary->slots != NULL) {
-            __builtin_prefetch(&dictionary->slots[b->hash[k] & dictionary->mask]);
-        }
-    }
-    for (size_t k = 0; k < distinct; k++) {
-        indexes[k] = find(dictionary, b, k);
-        if (indexes[k] == NONE) {
-            return false;
-        }
-    }
-    for (size_t k = distinct; k < n; k++) {
-        indexes[k] = indexes[0];
-    }
-    return true;
+    return insert(dictionary, low, high, data, bytes);
 }
 
 /* Hashing has degenerated when probes outnumber the values of this call by far; so that long series
@@ -219,18 +150,61 @@ static bool healthy(sl_pqw_dictionary *dictionary, size_t n) {
     return !dictionary->exhausted;
 }
 
-bool sl_pqw_dictionary_index_fixed(sl_pqw_dictionary *dictionary, const void *values, size_t n,
-                                   uint32_t *indexes) {
-    uint32_t width = dictionary->width;
-    const uint8_t *data = values;
-    block b;
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t part = n - i < BLOCK ? n - i : BLOCK;
-        for (size_t k = 0; k < part; k++, data += width) {
-            b.data[k] = data;
-            b.bytes[k] = width;
+bool sl_pqw_dictionary_index_i32(sl_pqw_dictionary *dictionary, const int32_t *values, size_t n,
+                                 uint32_t *indexes) {
+    for (size_t i = 0; i < n; i++) {
+        indexes[i] = find(dictionary, (uint64_t)values[i], 0, (const uint8_t *)&values[i],
+                          (uint32_t)sizeof(values[i]));
+        if (indexes[i] == NONE) {
+            return false;
         }
-        if (!index_block(dictionary, &b, part, indexes + i)) {
+    }
+    return healthy(dictionary, n);
+}
+
+bool sl_pqw_dictionary_index_i64(sl_pqw_dictionary *dictionary, const int64_t *values, size_t n,
+                                 uint32_t *indexes) {
+    for (size_t i = 0; i < n; i++) {
+        indexes[i] = find(dictionary, (uint64_t)values[i], 0, (const uint8_t *)&values[i],
+                          (uint32_t)sizeof(values[i]));
+        if (indexes[i] == NONE) {
+            return false;
+        }
+    }
+    return healthy(dictionary, n);
+}
+
+/* The first `bytes` (0 to 8) bytes at `data` as a number; 8 may be read. */
+static uint64_t load_part(const uint8_t *data, uint32_t bytes) {
+    uint64_t word;
+    memcpy(&word, data, 8);
+    return bytes == 0 ? 0 : word & (UINT64_MAX >> (64 - 8 * bytes));
+}
+
+__attribute__((always_inline)) static inline uint32_t
+find_bytes(sl_pqw_dictionary *dictionary, const uint8_t *data, size_t bytes) {
+    if (bytes <= 8) {
+        return find(dictionary, load_part(data, (uint32_t)bytes), 0, data, (uint32_t)bytes);
+    }
+    if (bytes <= SHORT_BYTES) {
+        uint64_t low = load_part(data, 8);
+        uint64_t high = load_part(data + 8, (uint32_t)bytes - 8);
+        return find(dictionary, low, high, data, (uint32_t)bytes);
+    }
+    if (bytes > PAGE_MAX_BYTES) {
+        dictionary->exhausted = true;
+        return NONE;
+    }
+    XXH128_hash_t wide = XXH3_128bits(data, bytes);
+    return find(dictionary, wide.low64, wide.high64, data, (uint32_t)bytes);
+}
+
+bool sl_pqw_dictionary_index_fixed(sl_pqw_dictionary *dictionary, const uint8_t *values, size_t n,
+                                   uint32_t *indexes) {
+    size_t width = dictionary->width;
+    for (size_t i = 0; i < n; i++) {
+        indexes[i] = find_bytes(dictionary, values + i * width, width);
+        if (indexes[i] == NONE) {
             return false;
         }
     }
@@ -239,17 +213,12 @@ bool sl_pqw_dictionary_index_fixed(sl_pqw_dictionary *dictionary, const void *va
 
 bool sl_pqw_dictionary_index_lengths(sl_pqw_dictionary *dictionary, const uint8_t *data,
                                      const uint32_t *lengths, size_t n, uint32_t *indexes) {
-    block b;
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t part = n - i < BLOCK ? n - i : BLOCK;
-        for (size_t k = 0; k < part; k++) {
-            b.data[k] = data;
-            b.bytes[k] = lengths[i + k];
-            data += lengths[i + k];
-        }
-        if (!index_block(dictionary, &b, part, indexes + i)) {
+    for (size_t i = 0; i < n; i++) {
+        indexes[i] = find_bytes(dictionary, data, lengths[i]);
+        if (indexes[i] == NONE) {
             return false;
         }
+        data += lengths[i];
     }
     return healthy(dictionary, n);
 }
@@ -257,15 +226,11 @@ bool sl_pqw_dictionary_index_lengths(sl_pqw_dictionary *dictionary, const uint8_
 bool sl_pqw_dictionary_index_strings(sl_pqw_dictionary *dictionary, const uint8_t *data,
                                      const int32_t *offsets, int64_t first, const int32_t *rows,
                                      size_t n, uint32_t *indexes) {
-    block b;
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t part = n - i < BLOCK ? n - i : BLOCK;
-        for (size_t k = 0; k < part; k++) {
-            int64_t row = rows == NULL ? first + (int64_t)(i + k) : rows[i + k];
-            b.data[k] = data + offsets[row];
-            b.bytes[k] = (uint32_t)(offsets[row + 1] - offsets[row]);
-        }
-        if (!index_block(dictionary, &b, part, indexes + i)) {
+    for (size_t i = 0; i < n; i++) {
+        int64_t row = rows == NULL ? first + (int64_t)i : rows[i];
+        int32_t begin = offsets[row];
+        indexes[i] = find_bytes(dictionary, data + begin, (size_t)(offsets[row + 1] - begin));
+        if (indexes[i] == NONE) {
             return false;
         }
     }

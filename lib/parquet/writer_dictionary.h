@@ -23,11 +23,12 @@ typedef struct sl_pqw_dictionary {
     sl_pqw_dictionary_slot *slots; /* a power of two; at most half are used */
     uint32_t mask;
     uint32_t count;
-    uint64_t steps;      /* probes beyond the first */
-    sl_buffer page;      /* the dictionary page's payload */
-    sl_buffer positions; /* uint32_t each: where value i begins in `page` */
-    uint32_t width;      /* bytes of a fixed-width value; 0: with 4 bytes of length before */
-    bool exhausted;      /* memory was short, or hashing degenerated */
+    sl_pqw_dictionary_slot last; /* the slot found last */
+    uint64_t steps;              /* probes beyond the first */
+    sl_buffer page;              /* the dictionary page's payload */
+    sl_buffer positions;         /* uint32_t each: where value i begins in `page` */
+    uint32_t width; /* bytes of a fixed-width value; 0: with 4 bytes of length before */
+    bool exhausted; /* memory was short, or hashing degenerated */
 } sl_pqw_dictionary;
 
 void sl_pqw_dictionary_init(sl_pqw_dictionary *dictionary, uint32_t width);
@@ -42,8 +43,12 @@ size_t sl_pqw_dictionary_bytes(const sl_pqw_dictionary *dictionary);
  * Number n values, adding those that are new. False when the dictionary is exhausted; then indexes
  * is not filled to the end. Values and string data may be read 16 bytes past their end.
  */
+bool sl_pqw_dictionary_index_i32(sl_pqw_dictionary *dictionary, const int32_t *values, size_t n,
+                                 uint32_t *indexes);
+bool sl_pqw_dictionary_index_i64(sl_pqw_dictionary *dictionary, const int64_t *values, size_t n,
+                                 uint32_t *indexes);
 /* Values of dictionary->width bytes. */
-bool sl_pqw_dictionary_index_fixed(sl_pqw_dictionary *dictionary, const void *values, size_t n,
+bool sl_pqw_dictionary_index_fixed(sl_pqw_dictionary *dictionary, const uint8_t *values, size_t n,
                                    uint32_t *indexes);
 /* Strings one after the other. */
 bool sl_pqw_dictionary_index_lengths(sl_pqw_dictionary *dictionary, const uint8_t *data,

@@ -1,4 +1,5 @@
 /* sluice run: loads a topology and hands it to the host, with the log and the progress. */
+#include "cli/change.h"
 #include "cli/common.h"
 #include "cli/log.h"
 #include "cli/progress.h"
@@ -42,7 +43,20 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
                                    .progress_interval_ms = progress_interval_ms(log)};
     log_set_mask(log, mask, loaded->topology);
     log_warnings(log, args->operands[0], loaded->faults);
-    sl_error *error = host_run(loaded->topology, &options);
+    struct host_outcome outcome = {0};
+    options.outcome = &outcome;
+    const struct change_options settling = {.host = &options,
+                                            .registry = loaded->registry,
+                                            .skip = cli_args_get(args, "--skip-replay") != NULL};
+    struct change *change = NULL;
+    bool stopped = false;
+    sl_error *error = change_settle(loaded->topology, &settling, &change, &stopped);
+    if (error == NULL && !stopped) {
+        options.begin = change == NULL ? NULL : change_begin;
+        options.begin_arg = change;
+        error = host_run(loaded->topology, &options);
+    }
+    change_end(change, error == NULL && outcome.level);
     log_set_status(log, NULL);
     print_summary(progress);
     if (error == NULL) {
@@ -106,6 +120,8 @@ static const struct cli_option options[] = {
     {"--until-end", NULL, "stop at the end of the data there was when the run began"},
     CLI_SET_OPTION,
     CLI_PLUGIN_PATH_OPTION,
+    {"--skip-replay", NULL,
+     "after a change and an unclean stop: do not finish what was begun before the change"},
     {"--log-level", "LEVEL", "error, warn, info (default) or debug"},
     {"--log-format", "FORMAT", "text (default) or json, one line each"},
     {"--json", NULL, "print the summary as JSON, for programs"},

@@ -97,6 +97,11 @@ static bool append_paths(sl_buffer *out, const struct topology *topology) {
         (void)sl_buffer_printf(out, "  %s: %s\n    %s\n", paths[i].text,
                                delivery_name(paths[i].guarantee), paths[i].why);
     }
+    if (topology->state_url == NULL) {
+        (void)sl_buffer_append_text(
+            out, "  Without \"state\" nobody remembers the configuration: change it only after a "
+                 "clean stop.\n");
+    }
     if (!complete) {
         (void)sl_buffer_printf(out, "  (only the first %d paths)\n", DELIVERY_MAX_PATHS);
     }

@@ -160,6 +160,33 @@ static sl_error *place(struct stream *stream) {
     return NULL;
 }
 
+/* While catching up: reading ends where the farthest of the nodes is that are to become level, and
+ * all of them have the rest of it. */
+static sl_error *set_stop(struct stream *stream) {
+    const struct host_options *options = stream->host->options;
+    if (options->catch_up == NULL || stream->owner->spec->kind != TOPOLOGY_SOURCE) {
+        return NULL;
+    }
+    int64_t smallest = INT64_MAX;
+    stream->stop = stream->offset;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        const struct reader *reader = &stream->readers[r];
+        if (options->catch_up[reader->node->index] && !atomic_load(&reader->node->failed)) {
+            smallest = reader->position < smallest ? reader->position : smallest;
+            stream->stop = reader->position > stream->stop ? reader->position : stream->stop;
+        }
+    }
+    if (smallest >= stream->stop || options->catch_up_refused == NULL) {
+        return NULL;
+    }
+    return sl_error_new(
+        SL_ERROR_CONFIG,
+        "offsets %lld to %lld of %s partition %d are done in some tables and not in "
+        "others, and must be read again as they were read first: %s",
+        (long long)smallest, (long long)stream->stop - 1, stream->topic, (int)stream->pub.partition,
+        options->catch_up_refused);
+}
+
 /* A start other than the very first offset must survive a crash, or `latest` would skip what came
  * meanwhile. */
 static bool start_must_be_kept(const struct reader *reader) {
@@ -171,6 +198,7 @@ static void step_place(struct assignment *a) {
     a->step = step_resume_readers;
     for (size_t s = 0; s < a->n_streams && a->error == NULL; s++) {
         a->error = place(a->streams[s]);
+        a->error = a->error != NULL ? a->error : set_stop(a->streams[s]);
     }
     for (size_t n = 0; n < host->topology->n_nodes && a->error == NULL; n++) {
         struct host_node *node = &host->nodes[n];

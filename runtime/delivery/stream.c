@@ -116,6 +116,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     stream->output = output;
     stream->lane = &host->lanes[spread % host->n_lanes];
     stream->acknowledged = SL_OFFSET_NONE;
+    stream->stop = INT64_MAX;
     stream->topic = strdup(topic);
     stream->on_edge = calloc(host->n_edges + 1, sizeof(bool));
     stream->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));

@@ -50,6 +50,7 @@ struct stream {
     bool *told;          /* by place in edge_tasks: the task knows the stream */
     bool entered;        /* its lane has begun to attach it */
     int64_t *emitted_to; /* by output of the topology */
+    int64_t stop;        /* nothing is read from here on; INT64_MAX: no bound */
     int64_t *cuts;       /* ascending positions at which batches are cut */
     size_t n_cuts;
     size_t next_cut;

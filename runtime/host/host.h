@@ -10,6 +10,12 @@
 
 #include <stdbool.h>
 
+/* What a run tells besides its error. */
+struct host_outcome {
+    bool signalled; /* it was stopped from outside */
+    bool level; /* of every stream that it held at its end, all readers have the same position */
+};
+
 struct host_options {
     bool until_end;
     /* One line of log; `node` may be NULL. Any thread, so it must be safe to call from several at a
@@ -21,6 +27,20 @@ struct host_options {
     void (*progress)(void *arg, const struct host_snapshot *snapshot, bool last);
     void *progress_arg;
     uint64_t progress_interval_ms;
+    /*
+     * Catching up, with until_end: by node of the topology, whether what it reads is to become
+     * level. Each stream of a source is read to the largest position of these nodes and no further.
+     * NULL: a run as any.
+     */
+    const bool *catch_up;
+    /* Why nothing may be read to catch up; then it is an error that a stream is not level. NULL: it
+     * may. */
+    const char *catch_up_refused;
+    /* Called once on a pool thread, when every node has started and before anything is read; an
+     * error (moved) ends the run. NULL: nothing to do. */
+    sl_error *(*begin)(void *arg);
+    void *begin_arg;
+    struct host_outcome *outcome; /* filled when host_run returns; NULL: nobody asks */
 };
 
 /*

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void host_close(struct host *host);
@@ -263,6 +264,35 @@ static void began(struct host *host) {
     host_advance(host);
 }
 
+static void call_begin(uv_work_t *work) {
+    struct host *host = work->data;
+    host->error = host->options->begin(host->options->begin_arg);
+}
+
+static void begin_called(uv_work_t *work, int status) {
+    struct host *host = work->data;
+    (void)status;
+    if (host->error != NULL) {
+        host_close(host);
+    } else {
+        began(host);
+    }
+}
+
+/* All is there and nothing has been read. */
+static void begin(struct host *host) {
+    if (host->options->begin == NULL) {
+        began(host);
+        return;
+    }
+    host->begin_work.data = host;
+    int status = uv_queue_work(&host->control.uv, &host->begin_work, call_begin, begin_called);
+    if (status != 0) {
+        host->error = sl_error_new(SL_ERROR_FATAL, "cannot queue work: %s", uv_strerror(status));
+        host_close(host);
+    }
+}
+
 static void lane_opened(void *arg) {
     struct lane *lane = arg;
     struct host *host = lane->host;
@@ -278,7 +308,7 @@ static void lane_opened(void *arg) {
     if (host->error != NULL) {
         host_close(host);
     } else {
-        began(host);
+        begin(host);
     }
 }
 
@@ -450,8 +480,46 @@ static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->progress, NULL);
 }
 
+static int64_t position_of(const struct reader *reader) {
+    return reader->stored == SL_OFFSET_NONE ? reader->position : reader->stored;
+}
+
+/* Whether two streams are of one partition: a branch may have its own reading of it. */
+static bool of_one_partition(const struct stream *a, const struct stream *b) {
+    return a->owner == b->owner && a->output == b->output && strcmp(a->topic, b->topic) == 0 &&
+           a->pub.partition == b->pub.partition;
+}
+
+/* Whether all readers of each stream that is here have the same position. */
+static bool is_level(const struct host *host) {
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        if (stream->state != STREAM_RUNNING || stream->n_readers == 0) {
+            continue;
+        }
+        int64_t position = position_of(&stream->readers[0]);
+        for (size_t other = s; other < host->n_streams; other++) {
+            const struct stream *same = host->streams[other];
+            for (size_t r = 0; same->state == STREAM_RUNNING && r < same->n_readers; r++) {
+                if (position_of(&same->readers[r]) != position && of_one_partition(stream, same)) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
+static void tell_outcome(const struct host *host) {
+    struct host_outcome *outcome = host->options->outcome;
+    if (outcome != NULL) {
+        *outcome = (struct host_outcome){.signalled = host->signalled, .level = is_level(host)};
+    }
+}
+
 static void host_close(struct host *host) {
     host->finished = true;
+    tell_outcome(host);
     host_forget_laters(host);
     report(host, true);
     for (size_t n = 0; n < host->n_nodes; n++) {

@@ -26,6 +26,7 @@ struct host {
     size_t capacity_streams;
     struct assignment *assignments; /* waiting for the nodes to start, or under way */
     bool started;                   /* every node has started and every task is open */
+    uv_work_t begin_work;           /* options->begin */
     bool draining;                  /* reading has stopped for good */
     bool finished;
     bool signalled; /* once; the second signal ends at once */

@@ -79,6 +79,10 @@ static bool poll_one(struct lane *lane) {
         if (!stream->ended && atomic_load_explicit(&stream->owner->failed, memory_order_relaxed)) {
             stream_ends(stream);
         }
+        if (!stream->ended &&
+            stream->emitted_to[host_first_output(stream->owner)] >= stream->stop) {
+            stream_ends(stream);
+        }
         if (stream->awake && !stream->ended && !stream_is_blocked(stream)) {
             lane->turn = (lane->turn + i + 1) % lane->n_streams;
             poll_stream(stream);

@@ -280,6 +280,10 @@ sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *b
         lane_push(task->lane, task->object.node, output, head);
         batch = tail;
     }
+    if (batch->pub.first_offset >= stream->stop && batch->pub.next_offset > stream->stop) {
+        batch_release(&batch->pub); /* beyond the bound, which is one of the cuts */
+        return NULL;
+    }
     lane_push(task->lane, task->object.node, output, batch);
     return NULL;
 }

@@ -94,6 +94,9 @@ static sl_error *check_option(const struct origin *origin, const sl_option *opti
     if ((option->flags & SL_OPTION_REST) != 0 && option->type != SL_OPTION_MAP) {
         return refuse(origin, "option \"%s\" takes the rest of the keys, but is no map", name);
     }
+    if ((option->flags & SL_OPTION_CONTENT) != 0 && option->type != SL_OPTION_PATH) {
+        return refuse(origin, "option \"%s\" is a file's content, but is no path", name);
+    }
     if ((option->flags & SL_OPTION_EXCLUSIVE) != 0 && option->type != SL_OPTION_LOCATION) {
         return refuse(origin, "option \"%s\" is exclusive, but is no location", name);
     }

@@ -68,8 +68,10 @@ const char *json_kind_name(enum json_kind kind) {
     return "a value";
 }
 
-bool json_write(const struct json_value *value, bool shown, sl_buffer *out) {
-    const char *text = shown ? value->shown : value->text;
+bool json_write(const struct json_value *value, enum json_form form, sl_buffer *out) {
+    const char *text = form == JSON_VALUES                              ? value->text
+                       : form == JSON_WRITTEN && value->written != NULL ? value->written
+                                                                        : value->shown;
     switch (value->kind) {
     case JSON_NULL:
         return sl_buffer_append_text(out, "null");
@@ -93,7 +95,7 @@ bool json_write(const struct json_value *value, bool shown, sl_buffer *out) {
             (void)sl_buffer_append_json_string(out, child->key, strlen(child->key));
             (void)sl_buffer_append_byte(out, ':');
         }
-        (void)json_write(child, shown, out);
+        (void)json_write(child, form, out);
     }
     return sl_buffer_append_byte(out, object ? '}' : ']');
 }

@@ -29,12 +29,13 @@ struct json_place {
 
 struct json_value {
     enum json_kind kind;
-    bool truth;        /* JSON_BOOL */
-    bool broken;       /* a fault was reported here already: nothing more is to be said */
-    bool resolved;     /* substitution has been here */
-    bool substituted;  /* the string holds text that came from ${env:} or ${file:} */
-    const char *text;  /* strings: decoded; numbers: as written; 0-terminated */
-    const char *shown; /* strings: what may be printed: references instead of their values */
+    bool truth;          /* JSON_BOOL */
+    bool broken;         /* a fault was reported here already: nothing more is to be said */
+    bool resolved;       /* substitution has been here */
+    bool substituted;    /* the string holds text that came from ${env:} or ${file:} */
+    const char *text;    /* strings: decoded; numbers: as written; 0-terminated */
+    const char *shown;   /* strings: what may be printed: references instead of their values */
+    const char *written; /* strings: as in the document where that had a reference; else NULL */
     struct json_place place;
     /* Members of an object, items of an array, in order. */
     struct json_value *first;
@@ -70,8 +71,13 @@ struct json_value *json_new(struct arena *arena, enum json_kind kind, struct jso
 /* "a string", "an object", ... */
 const char *json_kind_name(enum json_kind kind);
 
-/* Appends the value as JSON text; with `shown`, references stand instead of substituted values. */
-bool json_write(const struct json_value *value, bool shown, sl_buffer *out);
+enum json_form {
+    JSON_VALUES, /* strings as they are after substitution */
+    JSON_SHOWN,  /* with references instead of substituted values, and without their defaults */
+    JSON_WRITTEN /* as in the document: parsed and substituted again it gives the same */
+};
+/* Appends the value as JSON text. */
+bool json_write(const struct json_value *value, enum json_form form, sl_buffer *out);
 
 /* What the parser and the tree share: the hash of a key, and a key's part of a path. */
 uint32_t json_hash(const char *key);

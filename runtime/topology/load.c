@@ -359,6 +359,7 @@ sl_error *topology_load_text(const char *text, size_t bytes, const char *file,
     }
     loaded->topology.file = loader.file;
     loaded->topology.directory = loader.directory;
+    loaded->root = loader.root;
     fill_top(&loader);
     *out = &loaded->topology;
     return NULL;

@@ -19,6 +19,7 @@ struct loaded_topology {
     struct topology topology; /* first */
     struct arena arena;
     struct secrets secrets;
+    const struct json_value *root; /* the document, --set and references put in */
 };
 
 /* A node while it is loaded. */

@@ -57,8 +57,19 @@ static void show_text(const struct option_target *t, const char *text) {
     if (t->effective == NULL) {
         return;
     }
-    const char *shown = t->value != NULL && t->value->substituted ? t->value->shown : text;
-    (void)sl_buffer_append_json_string(t->effective, shown, strlen(shown));
+    if (t->value != NULL && t->value->substituted) {
+        (void)sl_buffer_append_json_string(t->effective, t->value->shown, strlen(t->value->shown));
+        return;
+    }
+    /* what is no reference is shown as it must be written */
+    sl_buffer plain = SL_BUFFER_INIT;
+    for (const char *at = text; *at != 0; at++) {
+        (void)sl_buffer_append_text(&plain, at[0] == '$' && at[1] == '{' ? "$" : "");
+        (void)sl_buffer_append_byte(&plain, (uint8_t)*at);
+    }
+    (void)sl_buffer_append_json_string(t->effective, (const char *)plain.data, plain.bytes);
+    t->effective->failed = t->effective->failed || plain.failed;
+    sl_buffer_free(&plain);
 }
 
 static void show_raw(const struct option_target *t, const char *text) {
@@ -234,7 +245,7 @@ static bool put_array(const struct option_target *t) {
         items[n++] = arena_text(t->context->arena, item->text);
     }
     if (t->effective != NULL) {
-        (void)json_write(array, true, t->effective);
+        (void)json_write(array, JSON_SHOWN, t->effective);
     }
     return put_list(t, items, n);
 }
@@ -275,7 +286,7 @@ sl_pair option_make_pair(const struct option_context *context, const struct json
         pair.value = arena_text(context->arena, member->text);
     } else {
         sl_buffer text = SL_BUFFER_INIT;
-        (void)json_write(member, false, &text);
+        (void)json_write(member, JSON_VALUES, &text);
         pair.value = arena_take(context->arena, &text);
     }
     if (option_is_secret_name(member->key) && pair.value != NULL) {
@@ -294,7 +305,7 @@ void option_show_member(const struct json_value *member, bool first, sl_buffer *
     if (option_is_secret_name(member->key)) {
         (void)sl_buffer_append_text(effective, "\"***\"");
     } else {
-        (void)json_write(member, true, effective);
+        (void)json_write(member, JSON_SHOWN, effective);
     }
 }
 
@@ -329,12 +340,12 @@ static bool put_json(const struct option_target *t, const char *default_text) {
         made = arena_text(t->context->arena, default_text);
     } else {
         sl_buffer text = SL_BUFFER_INIT;
-        (void)json_write(t->value, false, &text);
+        (void)json_write(t->value, JSON_VALUES, &text);
         made = arena_take(t->context->arena, &text);
     }
     *(const char **)t->field = made;
     if (t->effective != NULL && t->value != NULL) {
-        (void)json_write(t->value, true, t->effective);
+        (void)json_write(t->value, JSON_SHOWN, t->effective);
     } else if (made != NULL) {
         show_raw(t, made);
     }

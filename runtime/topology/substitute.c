@@ -170,6 +170,7 @@ static void substitute_string(struct context *c, struct json_value *value, const
     const char *new_text = arena_take(c->arena, &text);
     const char *new_shown = arena_take(c->arena, &shown);
     if (new_text != NULL && new_shown != NULL && !value->broken) {
+        value->written = value->text;
         value->text = new_text;
         value->shown = new_shown;
     }

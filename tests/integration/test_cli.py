@@ -95,10 +95,11 @@ def test_exit_code_2_for_a_bad_topology_and_for_bad_usage(medallion):
 
 
 def test_exit_code_1_when_the_run_fails(medallion):
-    """A file stands where the state's folder has to be: the nodes with state fail, bronze does
-    not."""
+    """A file stands where the folder of the nodes' state has to be: the nodes with state fail,
+    bronze does not."""
     medallion.write()
-    medallion.state.write_text("no folder")
+    medallion.state.mkdir()
+    (medallion.state / "nodes").write_text("no folder")
     done = sluice.run_command(
         "run", "--until-end", "--json", "--set", "retry.timeout=0s", medallion.path
     )

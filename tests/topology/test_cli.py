@@ -262,10 +262,12 @@ def test_values_of_references_are_never_shown(tmp_path):
             assert secret not in done.stdout + done.stderr, args
 
 
-def test_a_secret_option_is_not_shown_anywhere():
+def test_a_secret_option_is_not_shown_anywhere(tmp_path):
     late = '{"plugin":"good","inputs":["silver.late"],"config":{"table":"late"}}'
     sets = ["--set", "transforms.per_country.plugin=good", "--set", f"sinks.late={late}"]
     for args in (["validate"], ["validate", "--json"], ["run", "--until-end", "--json"]):
-        done = runner.run([*args, *PATH, MEDALLION, *sets])
+        done = runner.run([*args, *PATH, "--set", f"state={tmp_path}", MEDALLION, *sets])
         assert done.returncode == 0, done.stderr
         assert "hunter2" not in done.stdout + done.stderr
+    kept = [p.read_text() for p in tmp_path.rglob("*") if p.is_file()]
+    assert kept and not any("hunter2" in text for text in kept)

@@ -70,10 +70,11 @@ enum {
     SL_OPTION_REST = 8u,
     /* min and max hold. */
     SL_OPTION_RANGE = 16u,
-    /* PATH: what the file holds is configuration: it is kept with it, so that a change is noticed
-       and what was read under the old one can be read again under it. */
+    /* PATH of a role's own table: what the file holds is configuration: it is kept with it, so that
+       a change is noticed and what was read under the old one can be read again under it. */
     SL_OPTION_CONTENT = 32u,
-    /* How the work is done, not which rows come out: a change needs no care. */
+    /* How the work is done, or which streams there are, but not which rows come out of a record: a
+       change needs no care. */
     SL_OPTION_TUNING = 64u
 };
 

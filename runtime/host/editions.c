@@ -1,0 +1,230 @@
+/* See editions.h. */
+#include "host/editions.h"
+
+#include "host/network.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#define CONFIG "config/"
+#define RUNS "runs/"
+
+enum { PATH_BYTES = 64, NAME_BYTES = 160, MAX_RUNS = 1000 };
+
+struct run_name {
+    char text[NAME_BYTES]; /* with the folder */
+};
+
+struct editions {
+    const struct topology *topology;
+    struct network *network;
+    sl_store *store;
+    int64_t number;
+    struct edition *last;
+    struct run_name *runs; /* there when this was opened */
+    size_t n_runs;
+    struct run_name own; /* empty: not begun */
+};
+
+static void number_path(int64_t number, char out[PATH_BYTES]) {
+    (void)snprintf(out, PATH_BYTES, CONFIG "%020" PRId64 ".json", number);
+}
+
+/* ---- reading ---- */
+
+static int find_last(const sl_store_entry *entry, void *arg) {
+    int64_t *last = arg;
+    int64_t number;
+    const char *digits = entry->path + strlen(CONFIG);
+    if (strspn(digits, "0123456789") == 20 && strcmp(digits + 20, ".json") == 0 &&
+        sscanf(digits, "%20" SCNd64, &number) == 1 && number > *last) {
+        *last = number;
+    }
+    return 0;
+}
+
+static sl_error *get_text(struct editions *editions, int64_t number, sl_buffer *out) {
+    char path[PATH_BYTES];
+    sl_store_bytes bytes;
+    number_path(number, path);
+    sl_error *error = editions->store->ops->get(editions->store, path, 0, -1, &bytes);
+    if (error != NULL) {
+        return error;
+    }
+    (void)sl_buffer_append(out, bytes.data, bytes.bytes);
+    bytes.release(&bytes);
+    return out->failed ? sl_error_no_memory() : NULL;
+}
+
+static sl_error *read_last(struct editions *editions) {
+    sl_store *store = editions->store;
+    sl_buffer text = SL_BUFFER_INIT;
+    char where[512];
+    sl_error *error = store->ops->list(store, CONFIG, NULL, 0, find_last, &editions->number);
+    if (error != NULL || editions->number == 0) {
+        return error;
+    }
+    error = get_text(editions, editions->number, &text);
+    (void)snprintf(where, sizeof(where), "%s/" CONFIG "%020" PRId64 ".json", store->ops->url(store),
+                   editions->number);
+    if (error == NULL) {
+        error = edition_parse((const char *)text.data, text.bytes, where, &editions->last);
+    }
+    sl_buffer_free(&text);
+    return error;
+}
+
+static int keep_run(const sl_store_entry *entry, void *arg) {
+    struct editions *editions = arg;
+    if (strlen(entry->path) < NAME_BYTES) {
+        (void)snprintf(editions->runs[editions->n_runs].text, NAME_BYTES, "%s", entry->path);
+        editions->n_runs++;
+    }
+    return editions->n_runs == MAX_RUNS;
+}
+
+static sl_error *read_runs(struct editions *editions) {
+    editions->runs = calloc(MAX_RUNS, sizeof(*editions->runs));
+    return editions->runs == NULL
+               ? sl_error_no_memory()
+               : editions->store->ops->list(editions->store, RUNS, NULL, 0, keep_run, editions);
+}
+
+sl_error *editions_open(const struct topology *topology, struct editions **out) {
+    struct editions *editions = calloc(1, sizeof(*editions));
+    if (editions == NULL) {
+        return sl_error_no_memory();
+    }
+    editions->topology = topology;
+    sl_error *error = network_new(topology, NULL, NULL, &editions->network);
+    if (error == NULL) {
+        error = network_store_open(editions->network, topology->state_url, false, &editions->store);
+    }
+    error = error != NULL ? error : read_last(editions);
+    error = error != NULL ? error : read_runs(editions);
+    if (error != NULL) {
+        editions_close(editions);
+        return error;
+    }
+    *out = editions;
+    return NULL;
+}
+
+void editions_close(struct editions *editions) {
+    if (editions == NULL) {
+        return;
+    }
+    edition_free(editions->last);
+    if (editions->store != NULL) {
+        editions->store->ops->close(editions->store);
+    }
+    network_free(editions->network);
+    free(editions->runs);
+    free(editions);
+}
+
+struct edition *editions_last(const struct editions *editions, int64_t *number) {
+    *number = editions->number;
+    return editions->last;
+}
+
+bool editions_uneven(const struct editions *editions) {
+    return editions->n_runs > 0;
+}
+
+/* ---- writing ---- */
+
+/* Somebody stored an edition of this number: whether it is the same. */
+static sl_error *check_same(struct editions *editions, int64_t number, const sl_buffer *ours) {
+    sl_buffer theirs = SL_BUFFER_INIT;
+    sl_error *error = get_text(editions, number, &theirs);
+    bool same = error == NULL && theirs.bytes == ours->bytes &&
+                memcmp(theirs.data, ours->data, ours->bytes) == 0;
+    sl_buffer_free(&theirs);
+    if (error != NULL || same) {
+        return error;
+    }
+    return sl_error_new(SL_ERROR_CONFLICT,
+                        "another sluice has started with another configuration at this moment "
+                        "(%s/" CONFIG "%020" PRId64 ".json): start one of them again",
+                        editions->store->ops->url(editions->store), number);
+}
+
+sl_error *editions_add(struct editions *editions) {
+    char path[PATH_BYTES];
+    sl_buffer text = SL_BUFFER_INIT;
+    number_path(editions->number + 1, path);
+    sl_error *error = edition_write(editions->topology, &text);
+    if (error == NULL) {
+        error = editions->store->ops->put(editions->store, path, text.data, text.bytes,
+                                          SL_STORE_IF_ABSENT);
+    }
+    if (sl_error_is(error, SL_ERROR_EXISTS)) {
+        sl_error_free(error);
+        error = check_same(editions, editions->number + 1, &text);
+    }
+    sl_buffer_free(&text);
+    return error;
+}
+
+/* This host's name as a part of a path; what could end or split it is replaced. */
+static void host_name(char *out, size_t bytes) {
+    if (gethostname(out, bytes) != 0) {
+        (void)snprintf(out, bytes, "host");
+    }
+    out[bytes - 1] = 0;
+    for (char *c = out; *c != 0; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || *c == '.';
+        *c = plain ? *c : '_';
+    }
+    if (out[0] == 0 || out[0] == '.') {
+        (void)snprintf(out, bytes, "host");
+    }
+}
+
+sl_error *editions_run_begins(struct editions *editions) {
+    char host[65];
+    uint64_t token = 0;
+    host_name(host, sizeof(host));
+    if (getrandom(&token, sizeof(token), 0) != (ssize_t)sizeof(token)) {
+        token = (uint64_t)sl_now_us();
+    }
+    struct run_name name;
+    (void)snprintf(name.text, NAME_BYTES, RUNS "%s-%ld-%016" PRIx64, host, (long)getpid(), token);
+    sl_error *error =
+        editions->store->ops->put(editions->store, name.text, "", 0, SL_STORE_IF_ABSENT);
+    if (error == NULL) {
+        editions->own = name;
+    }
+    return error;
+}
+
+/* Whether the run was of a process of this host that is no more. */
+static bool is_dead(const struct run_name *name) {
+    char host[65];
+    long pid = 0;
+    host_name(host, sizeof(host));
+    size_t bytes = strlen(RUNS) + strlen(host);
+    return strncmp(name->text + strlen(RUNS), host, strlen(host)) == 0 &&
+           sscanf(name->text + bytes, "-%ld-", &pid) == 1 && pid > 0 &&
+           (pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH));
+}
+
+sl_error *editions_run_ended_level(struct editions *editions) {
+    sl_error *error = editions->store->ops->remove(editions->store, editions->own.text);
+    for (size_t i = 0; i < editions->n_runs && error == NULL; i++) {
+        if (is_dead(&editions->runs[i])) {
+            error = editions->store->ops->remove(editions->store, editions->runs[i].text);
+        }
+    }
+    return error;
+}

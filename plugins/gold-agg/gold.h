@@ -14,6 +14,7 @@
 #define GOLD_AGG_GOLD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "columns/columns.h"
 #include "sluice/plugin.h"
@@ -46,6 +47,7 @@ struct gold_config {
     int32_t updates;
     int64_t outbox_max_bytes;
     int64_t keep_us;
+    int64_t max_skew_us;
     int32_t scope;
 };
 enum { SCOPE_HOST, SCOPE_GROUP };
@@ -59,9 +61,10 @@ enum { SCOPE_HOST, SCOPE_GROUP };
  */
 struct shared_clock {
     pthread_mutex_t mutex;
-    uint64_t takes;       /* deltas that were begun */
-    int64_t at_end_since; /* time of the host's clock; 0: there is more */
-    int64_t floor_us;     /* set by the node */
+    uint64_t takes;             /* deltas that were begun */
+    int64_t at_end_since;       /* time of the host's clock; 0: there is more */
+    int64_t floor_us;           /* set by the node */
+    _Atomic int64_t reached_us; /* largest event time taken; outside of the mutex */
 };
 
 /* A stream of the input, by its durable key. */
@@ -220,6 +223,8 @@ struct sl_node {
     struct prepared prepared;
     struct own_stream outputs[OUTPUTS];
     sl_timer *timer;
+    sl_timer *skew_timer;
+    _Atomic int64_t skew_limit_us; /* max_skew: streams that have reached more wait */
     int64_t started_us;
     bool warned;  /* of partitions that nobody reads */
     bool refresh; /* readers have missed updates that another writer of the chain sent */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define TICK_MS 1000
+#define SKEW_MS 50
 #define ABSENT_US INT64_C(60000000)
 
 /* ---- opening ---- */
@@ -125,6 +126,9 @@ static void node_close(sl_node *node) {
     if (node->timer != NULL) {
         node->services->timer_stop(node->timer);
     }
+    if (node->skew_timer != NULL) {
+        node->services->timer_stop(node->skew_timer);
+    }
     sl_builder_free(&node->finals_builder);
     sl_builder_free(&node->updates_builder);
     sl_window_plan_free(node->plan);
@@ -141,6 +145,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->config = context->config;
     node->name = context->name;
     node->flags = context->flags;
+    node->skew_limit_us = INT64_MAX;
     node->rows_schema = context->inputs[0].schema;
     node->offset_column = find_offsets(node->rows_schema);
     sl_error *error = make_plan(context, &node->plan);
@@ -361,6 +366,21 @@ static void tick(void *arg) {
     }
 }
 
+/* Streams at their end hold nobody back: there is nothing to catch up with. */
+static void set_skew_limit(void *arg) {
+    sl_node *node = arg;
+    int64_t least = INT64_MAX;
+    for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        (void)pthread_mutex_lock(&stream->shared.mutex);
+        bool counts = stream->stream != NULL && stream->shared.at_end_since == 0;
+        (void)pthread_mutex_unlock(&stream->shared.mutex);
+        int64_t reached = atomic_load(&stream->shared.reached_us);
+        least = counts && reached < least ? reached : least;
+    }
+    bool bounded = least != INT64_MAX && least != SL_TIME_NONE;
+    atomic_store(&node->skew_limit_us, bounded ? least + node->config->max_skew_us : least);
+}
+
 static void node_start(sl_node *node, sl_request *request) {
     sl_error *error = NULL;
     node->started_us = node->services->now_us(node->self);
@@ -383,6 +403,10 @@ static void node_start(sl_node *node, sl_request *request) {
     node->awake_us = node->started_us;
     if (error == NULL && (node->config->idle_us > 0 || node_in_group(node))) {
         error = node->services->timer_start(node->self, TICK_MS, TICK_MS, tick, node, &node->timer);
+    }
+    if (error == NULL && node->config->max_skew_us > 0) {
+        error = node->services->timer_start(node->self, SKEW_MS, SKEW_MS, set_skew_limit, node,
+                                            &node->skew_timer);
     }
     node->services->done(request, error);
 }
@@ -434,6 +458,7 @@ static sl_error *resume_input(sl_node *node, const sl_stream *stream, void **han
     (void)pthread_mutex_lock(&found->shared.mutex);
     found->shared.at_end_since = 0;
     found->shared.floor_us = found->clock.floor_us;
+    atomic_store(&found->shared.reached_us, found->clock.max_event_us);
     found->merged = found->shared.takes;
     (void)pthread_mutex_unlock(&found->shared.mutex);
     *made = (struct gold_handle){found->clock, &found->shared};

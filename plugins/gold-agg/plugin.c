@@ -104,6 +104,12 @@ static const sl_option options[] = {
      .min = 60e6,
      .max = 3.2e14,
      .doc = "how long entries of the state stay that are no longer needed"},
+    {.name = "max_skew",
+     .type = SL_OPTION_DURATION,
+     .offset = offsetof(struct gold_config, max_skew_us),
+     .default_text = "0s",
+     .doc = "partitions that are further ahead in event time than this wait for those behind; 0s: "
+            "none does"},
     {.name = "scope",
      .type = SL_OPTION_ENUM,
      .offset = offsetof(struct gold_config, scope),

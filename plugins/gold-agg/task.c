@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define HOLD_EVERY 16 /* batches between two looks at the memory held */
+#define SKEW_MS 50    /* between two looks at streams that wait */
 
 /* A stream on this lane. */
 struct lane_stream {
@@ -18,6 +19,7 @@ struct lane_stream {
     sl_builder late;
     bool taking; /* rows came since the last flush */
     bool at_end;
+    bool held; /* max_skew: it waits for others */
     uint64_t take;
     int64_t partly_late;
 };
@@ -30,6 +32,8 @@ struct sl_task {
     size_t capacity;
     sl_window_outcome outcome;
     unsigned batches;
+    sl_timer *skew_timer; /* while streams wait */
+    sl_metric *held_metric;
 };
 
 void gold_piece_free(struct gold_piece *piece) {
@@ -51,6 +55,9 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     task->node = node;
     task->services = context->services;
     task->self = context->self;
+    task->held_metric =
+        context->services->metric(context->self, SL_METRIC_GAUGE, "gold_partitions_ahead",
+                                  "Partitions that wait for others, by max_skew");
     *out = task;
     return NULL;
 }
@@ -175,6 +182,48 @@ static sl_error *take_rows(sl_task *task, struct lane_stream *stream, const sl_b
     return NULL;
 }
 
+/* ---- max_skew ---- */
+
+static void end_looking(sl_task *task) {
+    if (task->skew_timer != NULL) {
+        task->services->timer_stop(task->skew_timer);
+        task->skew_timer = NULL;
+    }
+}
+
+/* Whether the stream is to wait for others; the limit follows the slowest. */
+static void judge_skew(sl_task *task, struct lane_stream *stream) {
+    bool hold = stream->clock.max_event_us > atomic_load(&task->node->skew_limit_us);
+    if (hold != stream->held) {
+        stream->held = hold;
+        task->services->hold_back(task->self, stream->stream, hold);
+    }
+}
+
+static void look_at_held(void *arg) {
+    sl_task *task = arg;
+    int64_t held = 0;
+    for (size_t i = 0; i < task->capacity; i++) {
+        if (task->streams[i] != NULL && task->streams[i]->held) {
+            judge_skew(task, task->streams[i]);
+            held += task->streams[i]->held ? 1 : 0;
+        }
+    }
+    task->services->metric_set(task->held_metric, held);
+    if (held == 0) {
+        end_looking(task);
+    }
+}
+
+static sl_error *watch_skew(sl_task *task, struct lane_stream *stream) {
+    atomic_store(&stream->shared->reached_us, stream->clock.max_event_us);
+    judge_skew(task, stream);
+    return !stream->held || task->skew_timer != NULL
+               ? NULL
+               : task->services->timer_start(task->self, SKEW_MS, SKEW_MS, look_at_held, task,
+                                             &task->skew_timer);
+}
+
 static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
     (void)input;
     struct lane_stream *stream = task->streams[batch->stream->index];
@@ -183,6 +232,9 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
             set_at_end(stream, 0);
         }
         sl_error *error = take_rows(task, stream, batch);
+        if (error == NULL && task->node->config->max_skew_us > 0) {
+            error = watch_skew(task, stream);
+        }
         if (error != NULL) {
             return error;
         }
@@ -247,6 +299,7 @@ static void task_close(sl_task *task) {
     for (size_t i = 0; i < task->capacity; i++) {
         stream_free(task->streams[i]);
     }
+    end_looking(task);
     free(task->streams);
     sl_window_outcome_free(&task->outcome);
     free(task);

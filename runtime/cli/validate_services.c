@@ -262,6 +262,12 @@ static void service_missing(sl_object *node, size_t missing, size_t total) {
     (void)total;
 }
 
+static void service_hold_back(sl_object *task, const sl_stream *stream, int on) {
+    (void)task;
+    (void)stream;
+    (void)on;
+}
+
 const sl_services validate_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = service_error_new,
@@ -293,4 +299,5 @@ const sl_services validate_services = {
     .fail = service_fail,
     .reject = service_reject,
     .missing = service_missing,
+    .hold_back = service_hold_back,
 };

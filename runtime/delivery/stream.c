@@ -66,8 +66,9 @@ static sl_error *collect(struct stream *stream) {
     stream->edges = calloc(stream->n_edges + 1, sizeof(struct lane_edge *));
     stream->edge_tasks = calloc(stream->n_edges + 1, sizeof(struct lane_task *));
     stream->told = calloc(stream->n_edges + 1, sizeof(bool));
+    stream->held = calloc(stream->n_edges + 1, sizeof(bool));
     if (stream->readers == NULL || stream->edges == NULL || stream->edge_tasks == NULL ||
-        stream->told == NULL) {
+        stream->told == NULL || stream->held == NULL) {
         return sl_error_no_memory();
     }
     size_t edge = 0;
@@ -149,10 +150,12 @@ static void unwire(struct stream *stream) {
     free(stream->edges);
     free(stream->edge_tasks);
     free(stream->told);
+    free(stream->held);
     stream->readers = NULL;
     stream->edges = NULL;
     stream->edge_tasks = NULL;
     stream->told = NULL;
+    stream->held = NULL;
     stream->n_readers = stream->n_edges = 0;
 }
 

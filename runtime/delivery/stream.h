@@ -48,6 +48,7 @@ struct stream {
     struct lane_task **edge_tasks;
     size_t n_edges;
     bool *told;          /* by place in edge_tasks: the task knows the stream */
+    bool *held;          /* by place in edge_tasks: the task lets the stream wait for others */
     bool entered;        /* its lane has begun to attach it */
     int64_t *emitted_to; /* by output of the topology */
     int64_t stop;        /* nothing is read from here on; INT64_MAX: no bound */

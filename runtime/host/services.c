@@ -140,6 +140,18 @@ static void pause_task(sl_object *self, int on) {
     }
 }
 
+static void hold_back(sl_object *self, const sl_stream *pub, int on) {
+    struct stream *stream = stream_of(pub);
+    for (size_t i = 0; i < stream->n_edges; i++) {
+        if (stream->edge_tasks[i] == object_task(self)) {
+            stream->held[i] = on != 0;
+        }
+    }
+    if (on == 0) {
+        lane_spin(stream->lane);
+    }
+}
+
 /* ---- sources ---- */
 
 /* Stream names on their way to the control loop. */
@@ -541,6 +553,7 @@ const sl_services *host_services(void) {
         .fail = fail,
         .reject = reject,
         .missing = missing,
+        .hold_back = hold_back,
     };
     return &services;
 }

@@ -28,14 +28,17 @@ static void run_ready(struct lane *lane) {
     }
 }
 
-/* A stream is held back by any full edge on its path that does not drop; the nodes behind full
- * edges are asked to flush. */
+/* A stream is held back by any full edge on its path that does not drop, and by tasks that want it
+ * to wait; the nodes behind full edges are asked to flush. */
 static bool stream_is_blocked(const struct stream *stream) {
     bool blocked = false;
     for (size_t i = 0; i < stream->n_edges; i++) {
         struct lane_task *to = stream->edge_tasks[i];
-        if (edge_is_full(stream->edges[i], to) &&
-            !atomic_load_explicit(&to->object.node->failed, memory_order_relaxed)) {
+        if (atomic_load_explicit(&to->object.node->failed, memory_order_relaxed)) {
+            continue;
+        }
+        blocked = blocked || stream->held[i];
+        if (edge_is_full(stream->edges[i], to)) {
             blocked = blocked || !edge_drops(stream->edges[i]);
             if (to->object.node->has_cycle) {
                 cycle_kick(&to->object.node->cycle);

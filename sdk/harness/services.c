@@ -423,6 +423,13 @@ static void missing(sl_object *self, size_t n, size_t total) {
     (void)total;
 }
 
+/* The harness polls when it is told to. */
+static void hold_back(sl_object *self, const sl_stream *stream, int on) {
+    (void)self;
+    (void)stream;
+    (void)on;
+}
+
 const sl_services harness_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = error_new,
@@ -454,4 +461,5 @@ const sl_services harness_services = {
     .metric_set = metric_set,
     .fail = fail,
     .missing = missing,
+    .hold_back = hold_back,
 };

@@ -60,6 +60,7 @@ struct options { /* in the order of the option table, checked in load_plugin */
     int32_t updates;
     int64_t outbox_max_bytes;
     int64_t keep_us;
+    int64_t max_skew_us;
     int32_t scope;
 };
 
@@ -201,6 +202,13 @@ struct sl_request {
 struct sl_object {
     struct host *host;
 };
+struct sl_timer {
+    struct sl_timer *next;
+    struct host *host;
+    uint64_t repeat_ms;
+    void (*fire)(void *arg);
+    void *arg;
+};
 
 struct host {
     const sl_plugin *plugin;
@@ -224,8 +232,8 @@ struct host {
     size_t n_queue;
     struct reader reader;
     int64_t now_us;
-    void (*fire)(void *arg);
-    void *fire_arg;
+    sl_timer *timers;
+    bool held[STREAMS]; /* by services->hold_back */
     uint32_t run_flags;
     int64_t dropped;
     char failure[300];
@@ -285,14 +293,35 @@ static sl_store *service_state_store(sl_object *self) {
 static sl_error *service_timer_start(sl_object *self, uint64_t delay_ms, uint64_t repeat_ms,
                                      void (*fire)(void *arg), void *arg, sl_timer **out) {
     (void)delay_ms;
-    (void)repeat_ms;
-    self->host->fire = fire;
-    self->host->fire_arg = arg;
-    *out = (sl_timer *)(void *)self->host;
+    sl_timer *timer = malloc(sizeof(*timer));
+    if (timer == NULL) {
+        return sl_error_no_memory();
+    }
+    *timer = (sl_timer){self->host->timers, self->host, repeat_ms, fire, arg};
+    self->host->timers = timer;
+    *out = timer;
     return NULL;
 }
 static void service_timer_stop(sl_timer *timer) {
-    ((struct host *)(void *)timer)->fire = NULL;
+    sl_timer **at = &timer->host->timers;
+    while (*at != timer) {
+        at = &(*at)->next;
+    }
+    *at = timer->next;
+    free(timer);
+}
+/* Fires the timers of one period, each once; a timer may stop itself. */
+static void fire(struct host *host, uint64_t repeat_ms) {
+    for (sl_timer *timer = host->timers, *next; timer != NULL; timer = next) {
+        next = timer->next;
+        if (timer->repeat_ms == repeat_ms) {
+            timer->fire(timer->arg);
+        }
+    }
+}
+static void service_hold_back(sl_object *self, const sl_stream *stream, int on) {
+    ck_assert(self->host->held[stream->index] != (on != 0));
+    self->host->held[stream->index] = on != 0;
 }
 static int64_t service_now(sl_object *self) {
     return self->host->now_us;
@@ -332,7 +361,8 @@ static const sl_services services = {.struct_bytes = sizeof(sl_services),
                                      .metric = service_metric,
                                      .metric_add = service_metric_value,
                                      .metric_set = service_metric_value,
-                                     .fail = service_fail};
+                                     .fail = service_fail,
+                                     .hold_back = service_hold_back};
 
 static const sl_plugin *load_plugin(void) {
     void *library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
@@ -437,7 +467,7 @@ static void crash(struct host *host) {
     for (int o = 0; o < OUTPUTS; o++) {
         host->schemas[o].release(&host->schemas[o]);
     }
-    ck_assert_ptr_null(host->fire);
+    ck_assert_ptr_null(host->timers);
 }
 
 static struct host *new_host(const struct window_options *window) {

@@ -37,6 +37,7 @@ struct behaviour {
     int batch;
     int filter; /* transform: every so manieth row goes to "rejects"; 0: none */
     int one_in_pauses;
+    int one_in_holds;
     int one_in_empty; /* source: a poll finds nothing, a timer wakes */
     int one_in_retries;
     enum slowness flush;
@@ -145,6 +146,7 @@ struct sl_task {
     sl_timer *timer;      /* of pauses */
     sl_timer *wake_timer; /* of empty polls and slow flushes */
     const sl_stream *waiting;
+    const sl_stream *held; /* back, until `timer` */
 };
 
 static bool one_in(struct sl_task *task, int n) {
@@ -435,7 +437,12 @@ static void go_on(void *arg) {
     sl_task *task = arg;
     services->timer_stop(task->timer);
     task->timer = NULL;
-    services->pause(task->self, 0);
+    if (task->held != NULL) {
+        services->hold_back(task->self, task->held, 0);
+        task->held = NULL;
+    } else {
+        services->pause(task->self, 0);
+    }
 }
 
 /* What the host owes, then perhaps a pause or a failure that passes. */
@@ -445,6 +452,11 @@ static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
     }
     if (task->timer == NULL && one_in(task, task->does->one_in_pauses)) {
         services->pause(task->self, 1);
+        ck_assert_ptr_null(services->timer_start(task->self, 1, 0, go_on, task, &task->timer));
+    }
+    if (task->timer == NULL && one_in(task, task->does->one_in_holds)) {
+        task->held = batch->stream;
+        services->hold_back(task->self, batch->stream, 1);
         ck_assert_ptr_null(services->timer_start(task->self, 1, 0, go_on, task, &task->timer));
     }
     ck_assert_int_le(batch->first_offset, batch->next_offset);

@@ -211,11 +211,11 @@ START_TEST(idle_streams_hold_nothing_open) {
     host->fed[2] = EVENTS;
     ck_assert(!feed(host, 2, 1, true)); /* it is at its end, empty */
     host->now_us += 29 * SECOND;
-    host->fire(host->fire_arg);
+    fire(host, 1000);
     read_some(host, SIZE_MAX);
     ck_assert_uint_eq(host->reader.n_finals, 0);
     host->now_us += 2 * SECOND;
-    host->fire(host->fire_arg); /* without any commit of the host's */
+    fire(host, 1000); /* without any commit of the host's */
     read_some(host, SIZE_MAX);
     size_t finals = host->reader.n_finals;
     ck_assert_uint_gt(finals, 20);
@@ -251,7 +251,7 @@ START_TEST(all_streams_idle) {
     size_t finals = host->reader.n_finals;
     size_t open = host->reader.n_open;
     host->now_us += 31 * SECOND;
-    host->fire(host->fire_arg); /* the streams end at one time, so nothing more is closed */
+    fire(host, 1000); /* the streams end at one time, so nothing more is closed */
     read_some(host, SIZE_MAX);
     ck_assert_uint_eq(host->reader.n_finals, finals);
     ck_assert_uint_eq(host->reader.n_open, open);
@@ -284,6 +284,42 @@ START_TEST(runs_to_the_end_wait_for_no_time) {
     ck_assert_uint_gt(host->reader.n_finals, 0);
     ck_assert_uint_lt(host->reader.n_finals, 40); /* stream 1 counts, stream 0 is far ahead */
     host->fed[2] = fed;
+    free_host(host);
+}
+END_TEST
+
+START_TEST(streams_too_far_ahead_wait) {
+    random_state = 9;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    host->options.max_skew_us = 20 * SECOND;
+    ok(start(host));
+    fire(host, 50);
+    feed(host, 0, 40, false); /* the others have not begun, and it is not known how far they are */
+    ck_assert(host->held[0] && !host->held[1] && !host->held[2]);
+    feed(host, 1, 40, false);
+    feed(host, 2, 1, true);
+    ck_assert(host->held[1]);
+    fire(host, 50); /* first the lanes look, */
+    fire(host, 50); /* then the node has seen the third stream */
+    ck_assert(!host->held[0] && !host->held[1] && !host->held[2]);
+    feed(host, 0, 200, false); /* 60 s */
+    ck_assert(host->held[0]);
+    feed(host, 1, 120, false);
+    feed(host, 2, 120, false);
+    fire(host, 50);
+    fire(host, 50);
+    ck_assert(host->held[0] && !host->held[1] && !host->held[2]);
+    feed_all(host, 1);
+    feed_all(host, 2);
+    feed(host, 1, 1, true); /* at their ends, they hold nobody back */
+    feed(host, 2, 1, true);
+    fire(host, 50);
+    fire(host, 50);
+    ck_assert(!host->held[0]);
+    feed_all(host, 0);
+    commit_all(host);
+    check_reader(host, false);
     free_host(host);
 }
 END_TEST
@@ -505,6 +541,7 @@ int main(void) {
     tcase_add_test(cases, idle_streams_hold_nothing_open);
     tcase_add_test(cases, all_streams_idle);
     tcase_add_test(cases, runs_to_the_end_wait_for_no_time);
+    tcase_add_test(cases, streams_too_far_ahead_wait);
     tcase_add_test(cases, a_second_writer_is_fenced);
     tcase_add_test(cases, lost_or_foreign_state_is_refused);
     tcase_add_test(cases, snapshots_bound_the_chain);

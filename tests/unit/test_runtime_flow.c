@@ -113,6 +113,16 @@ START_TEST(test_a_revocation_waits_no_longer_than_its_timeout) {
 }
 END_TEST
 
+START_TEST(test_streams_wait_for_others) {
+    build(&sink_role);
+    behaviours[0].batch = 10;
+    behaviours[1].one_in_holds = 3;
+    behaviours[2].one_in_holds = 5;
+    behaviours[3].one_in_pauses = 4;
+    assert_goes_on();
+}
+END_TEST
+
 START_TEST(test_nodes_pause) {
     build(&blocking_sink_role);
     for (size_t i = 1; i < topology.n_nodes; i++) {
@@ -385,6 +395,7 @@ static void random_behaviour(struct behaviour *does) {
     does->seed = (uint64_t)below(1 << 30);
     does->flush = (enum slowness)below(3);
     does->one_in_pauses = below(3) == 0 ? 5 + below(50) : 0;
+    does->one_in_holds = below(3) == 0 ? 5 + below(50) : 0;
     does->one_in_retries = below(6) == 0 ? 20 + below(50) : 0;
     does->failing_flushes = sometimes(2);
     does->failing_commits = sometimes(2);
@@ -490,6 +501,7 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_signal_while_streams_leave, 0, 2);
     tcase_add_loop_test(flow, test_lost_races_while_streams_leave, 0, 2);
     tcase_add_loop_test(flow, test_a_revocation_waits_no_longer_than_its_timeout, 0, 12);
+    tcase_add_test(flow, test_streams_wait_for_others);
     tcase_add_test(flow, test_nodes_pause);
     tcase_add_loop_test(flow, test_flushes_fail_and_pass, 0, 3);
     tcase_add_loop_test(flow, test_a_flush_fails_for_good, 0, 3);

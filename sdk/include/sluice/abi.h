@@ -9,7 +9,8 @@
  * Changelog
  *   1.0  first version
  *   1.1  services->reject, the columns of rejects, SL_OPTION_CONTENT and SL_OPTION_TUNING,
- *        sl_node_ops.drop_handle, services->http, services->missing, SL_ROLE_WHOLE,
+ *        sl_node_ops.drop_handle, services->http, services->missing, services->hold_back,
+ *        SL_ROLE_WHOLE,
  *        SL_ROLE_ASSIGNS
  */
 #ifndef SLUICE_ABI_H

@@ -204,6 +204,11 @@ typedef struct sl_services {
      * assign that changes it, after the revoke. A source that never says it misses none.
      */
     void (*missing)(sl_object *node, size_t missing, size_t total);
+
+    /* While on, the source of this stream is not polled: what it has is to wait for other streams.
+     * Ends by itself when the stream is detached or the node fails. Tasks, for streams that are
+     * attached to them. */
+    void (*hold_back)(sl_object *task, const sl_stream *stream, int on);
 } sl_services;
 
 #ifdef __cplusplus

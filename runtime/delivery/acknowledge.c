@@ -14,9 +14,11 @@ struct acknowledgement {
 static void acknowledge(void *arg) {
     struct acknowledgement *ack = arg;
     struct host_node *node = ack->node;
-    struct object_clock clock = object_enter(&node->object);
-    node->ops->acknowledge(node->opened->node, &ack->stream->pub, ack->position);
-    object_leave(&node->object, clock);
+    if (node->opened->node != NULL) { /* else it could not be opened again */
+        struct object_clock clock = object_enter(&node->object);
+        node->ops->acknowledge(node->opened->node, &ack->stream->pub, ack->position);
+        object_leave(&node->object, clock);
+    }
     free(ack);
 }
 

@@ -99,9 +99,9 @@ void assignment_forget_stream(struct stream *stream) {
 void assignment_assign_again(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
-        bool own = a->turns && stream->owner == a->owner;
+        bool own = (a->turns || a->not_own) && stream->owner == a->owner;
         if (stream->leaving || own) {
-            continue; /* its owner has asked for it meanwhile, or waits */
+            continue; /* its owner has asked for it meanwhile, waits, or will assign it */
         }
         const sl_stream_name name = {stream->topic, stream->pub.partition};
         sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
@@ -258,6 +258,31 @@ void assignment_answer_late(struct host *host) {
     for (struct assignment *a = host->assignments; a != NULL; a = a->next) {
         if (a->revoked != NULL) {
             sl_error_free(loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg));
+        }
+    }
+}
+
+static void forget(struct assignment *a, bool answer) {
+    if (a->revoked == NULL) {
+        for (size_t i = 0; i < a->n_streams; i++) {
+            assignment_forget_stream(a->streams[i]);
+        }
+    } else if (answer) {
+        sl_error_free(loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg));
+    }
+    assignment_free(a);
+}
+
+void assignment_forget_owner(struct host_node *node, bool answer) {
+    struct assignment **at = &node->host->assignments;
+    while (*at != NULL) {
+        struct assignment *a = *at;
+        bool asked = a->revoked != NULL || !a->leaves; /* not by the host */
+        if (a->owner == node && !a->running && asked) {
+            *at = a->next;
+            forget(a, answer);
+        } else {
+            at = &a->next;
         }
     }
 }

@@ -41,11 +41,24 @@ bool assignment_recover(struct host_node *node);
  * Errors: NO_MEMORY. */
 sl_error *assignment_missing(struct host_node *source, size_t missing, size_t total);
 
+/*
+ * Takes all streams away that go through `node` or are its own, as a recovery does, and calls
+ * between(node, turn). Once it is told so by assignment_give_back(turn), they are assigned again,
+ * but for its own. False when that cannot be. Control loop.
+ */
+bool assignment_take_away(struct host_node *node,
+                          void (*between)(struct host_node *node, struct assignment *turn));
+bool assignment_can_take_away(const struct host_node *node);
+void assignment_give_back(struct assignment *turn);
+
 /* Goes on with what waits, once the host has started. Control loop. */
 void assignment_continue(struct host *host);
 /* Revocations that were asked for while the run closes: once the tasks are closed their owners may
  * let go. Control loop. */
 void assignment_answer_late(struct host *host);
+/* The node is closed to be opened anew: what it has asked for and waits is forgotten. Revocations
+ * are answered if it is still there to hear (`answer`). Control loop. */
+void assignment_forget_owner(struct host_node *node, bool answer);
 /* True when nothing waits or is under way. */
 bool assignment_is_idle(const struct host *host);
 

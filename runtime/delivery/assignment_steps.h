@@ -56,8 +56,10 @@ struct assignment {
     bool late;    /* revoke.timeout has passed since */
     bool put_off; /* a call failed while a revocation waits: its streams are assigned again later */
     /* revocation; its streams may have several owners */
-    bool again; /* they are assigned anew afterwards */
-    bool turns; /* its owner begins or ends to wait in between */
+    bool again;   /* they are assigned anew afterwards */
+    bool turns;   /* its owner begins or ends to wait in between */
+    bool not_own; /* those of `owner` are not assigned anew */
+    void (*between)(struct host_node *node, struct assignment *turn);
     bool lost;
     void (*revoked)(void *arg);
     void *revoked_arg;

@@ -166,9 +166,11 @@ struct suspension {
 static void suspend(void *arg) {
     struct suspension *suspension = arg;
     struct host_node *node = suspension->node;
-    struct object_clock clock = object_enter(&node->object);
-    node->ops->suspend(node->opened->node, &suspension->stream->pub);
-    object_leave(&node->object, clock);
+    if (node->opened->node != NULL) { /* else it could not be opened again */
+        struct object_clock clock = object_enter(&node->object);
+        node->ops->suspend(node->opened->node, &suspension->stream->pub);
+        object_leave(&node->object, clock);
+    }
     free(suspension);
 }
 

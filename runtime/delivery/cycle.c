@@ -618,6 +618,15 @@ void cycle_start(struct cycle *cycle) {
     wait_for_tick(cycle);
 }
 
+void cycle_restart(struct cycle *cycle) {
+    sl_error_free(cycle->flush_error);
+    cycle->flush_error = NULL;
+    cycle->retry = (struct retry){0};
+    cycle->conflicts = 0;
+    cycle->last = cycle->again = cycle->kick = cycle->discard = cycle->recover = false;
+    cycle_start(cycle);
+}
+
 void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter) {
     if (cycle->state == CYCLE_STOPPED) {
         waiter->then(waiter->arg);

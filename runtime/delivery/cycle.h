@@ -34,6 +34,8 @@ bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter);
 /* A node that throws away what it could not commit starts afresh if none of its streams is attached
  * and nothing is under way. */
 void cycle_forgive(struct cycle *cycle);
+/* A node that had failed begins anew. */
+void cycle_restart(struct cycle *cycle);
 /* Stops ticking and drops the pieces in hand. */
 void cycle_stop(struct cycle *cycle);
 void cycle_free(struct cycle *cycle);

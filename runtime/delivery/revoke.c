@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+static void step_return(struct assignment *a);
+
 static void step_revoked(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         assignment_forget_stream(a->streams[i]);
@@ -17,6 +19,22 @@ static void step_revoked(struct assignment *a) {
     if (a->turns) {
         whole_turn(a);
     }
+    a->step = step_return;
+    if (a->between != NULL) {
+        a->not_own = true;
+        a->outstanding = 1;
+        a->between(a->owner, a);
+        return;
+    }
+    step_return(a);
+}
+
+void assignment_give_back(struct assignment *turn) {
+    turn->outstanding--;
+    assignment_go_on(turn);
+}
+
+static void step_return(struct assignment *a) {
     if (a->again) {
         assignment_assign_again(a);
     } else {
@@ -143,10 +161,18 @@ static bool is_reader(const struct host_node *node, const struct stream *stream)
     return stream_is_read_by(stream, node);
 }
 
+static bool passes(const struct host_node *node, const struct stream *stream) {
+    bool found = stream->owner == node;
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        found = found || stream->on_edge[node->tasks[0].inputs[i].index];
+    }
+    return found && stream->state != STREAM_DETACHED;
+}
+
 /* The streams are looked up only now: no other assignment is under way, so each is running or gone.
  */
 static void step_gather(struct assignment *a) {
-    if (assignment_gather(a, is_reader)) {
+    if (assignment_gather(a, a->between != NULL ? passes : is_reader)) {
         assignment_stop(a);
     } else {
         assignment_go_on(a);
@@ -154,16 +180,20 @@ static void step_gather(struct assignment *a) {
 }
 
 /* Its streams can be taken away and come back. */
-static bool can_recover(const struct host_node *node) {
+static bool can_return(const struct host_node *node,
+                       bool (*wanted)(const struct host_node *, const struct stream *)) {
     const struct host *host = node->host;
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
-        if (stream_is_read_by(stream, node) &&
-            (stream->owner->drain != DRAIN_OPEN || host->draining)) {
+        if (wanted(node, stream) && (stream->owner->drain != DRAIN_OPEN || host->draining)) {
             return false;
         }
     }
     return true;
+}
+
+static bool can_recover(const struct host_node *node) {
+    return can_return(node, is_reader);
 }
 
 bool assignment_recover(struct host_node *node) {
@@ -172,6 +202,23 @@ bool assignment_recover(struct host_node *node) {
         return false;
     }
     a->again = a->leaves = true;
+    assignment_queue(a);
+    return true;
+}
+
+bool assignment_can_take_away(const struct host_node *node) {
+    return can_return(node, passes);
+}
+
+bool assignment_take_away(struct host_node *node,
+                          void (*between)(struct host_node *node, struct assignment *turn)) {
+    struct assignment *a =
+        assignment_can_take_away(node) ? assignment_new(node, 0, step_gather) : NULL;
+    if (a == NULL) {
+        return false;
+    }
+    a->again = a->leaves = true;
+    a->between = between;
     assignment_queue(a);
     return true;
 }

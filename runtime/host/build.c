@@ -72,14 +72,18 @@ static sl_object *object_for(void *arg, size_t index) {
     return &host->nodes[index].object;
 }
 
-static sl_error *open_graph(struct host *host) {
-    const struct graph_options options = {
+struct graph_options host_graph_options(struct host *host) {
+    return (struct graph_options){
         .flags = host->options->until_end ? SL_RUN_UNTIL_END : 0,
         .lanes = host->n_lanes,
         .services = host_services(),
         .object = object_for,
         .object_arg = host,
     };
+}
+
+static sl_error *open_graph(struct host *host) {
+    const struct graph_options options = host_graph_options(host);
     return graph_open(host->topology, &options, NULL, &host->graph);
 }
 

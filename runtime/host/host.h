@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+struct host;
+
 /* What a run tells besides its error. */
 struct host_outcome {
     bool signalled; /* it was stopped from outside */
@@ -41,7 +43,20 @@ struct host_options {
     sl_error *(*begin)(void *arg);
     void *begin_arg;
     struct host_outcome *outcome; /* filled when host_run returns; NULL: nobody asks */
+    /* Called once, when every node has started: from now on, until progress says that it is the
+     * last time, the functions below may be called. Control loop. NULL: never. */
+    void (*began)(void *arg, struct host *host);
+    void *began_arg;
 };
+
+/*
+ * Restarts a node, FAILED or not: it is closed, opened and started anew, and gets its streams from
+ * its durable positions; what it had not committed is read again. The others go on. Returns once
+ * that has begun; how it ends the snapshot says (RESTARTING, then RUNNING or FAILED). Errors:
+ * CONFIG (no such node), CONFLICT (it is being restarted already, what it reads has ended, or the
+ * run ends). Control loop.
+ */
+sl_error *host_restart_node(struct host *host, const char *name);
 
 /*
  * Runs until a signal (SIGTERM, SIGINT: stop reading, drain, flush, commit), until the end of data

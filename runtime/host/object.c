@@ -35,3 +35,11 @@ void object_free_metrics(sl_object *object) {
     }
     atomic_store(&object->metrics, NULL);
 }
+
+void object_reset_gauges(sl_object *object) {
+    for (struct sl_metric *m = atomic_load(&object->metrics); m != NULL; m = m->next) {
+        if (m->kind == SL_METRIC_GAUGE) {
+            atomic_store_explicit(&m->value, 0, memory_order_relaxed);
+        }
+    }
+}

@@ -128,6 +128,8 @@ struct lane_task {
     const struct batch *current; /* while process runs */
     struct retry retry;
     uv_timer_t retry_timer;
+    bool has_timer;
+    sl_error *open_error; /* of a restart, on its way to the control loop */
     int64_t rows_since_flush;
     _Atomic int64_t *rows_out; /* by output */
     _Atomic int64_t *bytes_out;
@@ -213,6 +215,20 @@ struct cycle {
     struct cycle_waiter *waiters; /* told when all that was taken is committed */
 };
 
+/* A node on its way from FAILED back to RUNNING: see restart.c. Control loop. */
+struct restart {
+    bool pending;      /* by itself, after a pause */
+    bool under_way;    /* from the taking away of its streams to their return */
+    uint32_t attempts; /* in a row */
+    int64_t revived_us;
+    int64_t succeeded;
+    int64_t commits; /* that there were when it was restarted */
+    struct assignment *turn; /* while its streams are away */
+    struct cycle_waiter waiter;
+    unsigned outstanding; /* lanes */
+    sl_error *error;      /* of its tasks */
+};
+
 enum drain_state { DRAIN_OPEN, DRAIN_EMPTYING, DRAIN_COMMITTING, DRAIN_DONE };
 
 struct host_node {
@@ -251,6 +267,8 @@ struct host_node {
     sl_request start;
     struct loop_message start_message;
     struct retry start_retry;
+    int64_t failed_us;
+    struct restart restart;
 };
 
 static inline struct lane_task *object_task(sl_object *object) {
@@ -273,5 +291,7 @@ struct object_clock object_enter(const sl_object *object);
 void object_leave(sl_object *object, struct object_clock clock);
 
 void object_free_metrics(sl_object *object);
+/* What its gauges say has ended with the plugin's object; counters go on. On its loop. */
+void object_reset_gauges(sl_object *object);
 
 #endif /* HOST_OBJECT_H */

@@ -90,6 +90,14 @@ bool host_try_again(struct host *host, struct retry *retry, const char *node, co
     return true;
 }
 
+bool host_later(struct host *host, uint64_t delay_ms, void (*run)(void *arg), void *arg) {
+    struct later *later = calloc(1, sizeof(*later));
+    if (later != NULL) {
+        wait_and_run(host, later, delay_ms, run, arg);
+    }
+    return later != NULL;
+}
+
 void host_hurry(struct host *host) {
     for (struct later *later = host->laters; later != NULL; later = later->next) {
         uv_timer_start(&later->timer, fires, 0, 0);

@@ -11,6 +11,7 @@
 #include "host/allocator.h"
 #include "host/build.h"
 #include "host/crash.h"
+#include "host/restart.h"
 #include "host/snapshot_take.h"
 
 #include <signal.h>
@@ -54,7 +55,8 @@ static bool all_sinks_failed(const struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
         const struct host_node *node = &host->nodes[n];
         if (node->spec->kind == TOPOLOGY_SINK) {
-            if (node->state != HOST_NODE_FAILED) {
+            if (node->state != HOST_NODE_FAILED || node->restart.pending ||
+                node->restart.under_way) {
                 return false;
             }
             any = true;
@@ -79,9 +81,24 @@ static void look_again(void *arg) {
 
 /* Streams that a full edge of the failed node held back may go on, what waits before the node is
  * dropped, and its memory holds no reading back. */
-static void release_lanes(struct host *host) {
+void host_release_lanes(struct host *host) {
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         sl_error_free(loop_post_new(&host->lanes[i].loop, look_again, &host->lanes[i]));
+    }
+}
+
+/* The run's error is that of the node that failed first, of those that have not come back. */
+static void note_error(struct host *host) {
+    const struct host_node *first = NULL;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        const struct host_node *node = &host->nodes[n];
+        if (node->failure != NULL && (first == NULL || node->failed_us < first->failed_us)) {
+            first = node;
+        }
+    }
+    if (first != NULL && host->error == NULL) {
+        host->error = sl_error_new(sl_error_get_class(first->failure), "node %s failed: %s",
+                                   first->spec->name, sl_error_message(first->failure));
     }
 }
 
@@ -96,17 +113,15 @@ static void note_failure(void *arg) {
     }
     node->failure = failure->error;
     node->state = HOST_NODE_FAILED;
+    node->failed_us = sl_monotonic_us();
     free(failure);
     host_log(host, SL_LOG_ERROR, node->spec->name, "FAILED: %s", sl_error_message(node->failure));
-    if (host->error == NULL) {
-        host->error = sl_error_new(sl_error_get_class(node->failure), "node %s failed: %s",
-                                   node->spec->name, sl_error_message(node->failure));
+    if (!host->started) {
+        note_error(host);
     }
+    restart_after_failure(node);
     if (!host->finished) {
-        release_lanes(host);
-    }
-    if (host->started && !host->finished && all_sinks_failed(host)) {
-        host_drain(host);
+        host_release_lanes(host);
     }
     host_advance(host);
 }
@@ -148,19 +163,26 @@ void host_drain(struct host *host) {
 
 static void tell_drained(void *arg) {
     struct host_node *node = arg;
+    if (node->opened->node == NULL) {
+        return; /* it could not be opened again */
+    }
     struct object_clock clock = object_enter(&node->object);
     node->ops->drained(node->opened->node);
     object_leave(&node->object, clock);
 }
 
+/* A source hears of it also when it has failed: whoever feeds what it reads need not wait for it.
+ */
 static void node_drained(struct host_node *node) {
     node->drain = DRAIN_DONE;
+    bool failed = node->state == HOST_NODE_FAILED;
+    bool source = node->spec->kind == TOPOLOGY_SOURCE;
     if (node->state == HOST_NODE_WAITING) {
         host_log(node->host, SL_LOG_WARN, node->spec->name,
                  "has waited until the end: what it has not read, it reads in a run that has all "
                  "partitions of its sources");
-    } else if (node->state != HOST_NODE_FAILED) {
-        node->state = HOST_NODE_DRAINED;
+    } else if (!failed || source) {
+        node->state = failed ? HOST_NODE_FAILED : HOST_NODE_DRAINED;
         if (node->ops->drained != NULL) {
             loop_post(node->object.loop, &node->drained_message, tell_drained, node);
         }
@@ -228,13 +250,19 @@ void host_advance(struct host *host) {
     if (!host->started || host->finished) {
         return;
     }
-    bool done = true;
-    for (size_t n = 0; n < host->n_nodes; n++) {
+    if (!host->draining && all_sinks_failed(host)) {
+        host_drain(host); /* which goes on from here */
+        return;
+    }
+    bool done = !restart_holds_end(host);
+    for (size_t n = 0; done && n < host->n_nodes; n++) {
         struct host_node *node = &host->nodes[n];
         if (node->drain == DRAIN_OPEN && input_has_ended(node)) {
             drain_node(node);
         }
-        done = done && node->drain == DRAIN_DONE;
+    }
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        done = done && host->nodes[n].drain == DRAIN_DONE;
     }
     if (done && assignment_is_idle(host)) {
         host->finished = true;
@@ -259,6 +287,9 @@ static void began(struct host *host) {
     if (host->draining) {
         host->draining = false;
         host_drain(host);
+    }
+    if (host->options->began != NULL) {
+        host->options->began(host->options->began_arg, host);
     }
     assignment_continue(host);
     host_advance(host);
@@ -335,11 +366,27 @@ static void all_started(struct host *host) {
     }
 }
 
-static void call_start(void *arg);
+static void call_start(void *arg) {
+    struct host_node *node = arg;
+    if (node->ops->start == NULL) {
+        host_done(&node->start, NULL);
+        return;
+    }
+    struct object_clock clock = object_enter(&node->object);
+    node->ops->start(node->opened->node, &node->start);
+    object_leave(&node->object, clock);
+}
+
+void host_start_node(struct host_node *node, void (*finish)(sl_request *request, sl_error *error)) {
+    node->start.home = &node->host->control;
+    node->start.finish = finish;
+    loop_post(node->object.loop, &node->start_message, call_start, node);
+}
+
+static void node_started(sl_request *request, sl_error *error);
 
 static void start_again(void *arg) {
-    struct host_node *node = arg;
-    loop_post(node->object.loop, &node->start_message, call_start, node);
+    host_start_node(arg, node_started);
 }
 
 static void node_started(sl_request *request, sl_error *error) {
@@ -353,6 +400,7 @@ static void node_started(sl_request *request, sl_error *error) {
     if (error != NULL) {
         node->failure = sl_error_wrap(error, "cannot start");
         node->state = HOST_NODE_FAILED;
+        node->failed_us = sl_monotonic_us();
         host_log(host, SL_LOG_ERROR, node->spec->name, "%s", sl_error_message(node->failure));
         if (host->error == NULL) {
             host->error = sl_error_new(sl_error_get_class(node->failure), "node %s %s",
@@ -362,19 +410,6 @@ static void node_started(sl_request *request, sl_error *error) {
     if (--host->outstanding == 0) {
         all_started(host);
     }
-}
-
-static void call_start(void *arg) {
-    struct host_node *node = arg;
-    node->start.home = &node->host->control;
-    node->start.finish = node_started;
-    if (node->ops->start == NULL) {
-        host_done(&node->start, NULL);
-        return;
-    }
-    struct object_clock clock = object_enter(&node->object);
-    node->ops->start(node->opened->node, &node->start);
-    object_leave(&node->object, clock);
 }
 
 static void start_nodes(struct host *host) {
@@ -390,8 +425,7 @@ static void start_nodes(struct host *host) {
     }
     host->outstanding = (unsigned)host->n_nodes;
     for (size_t n = host->n_nodes; n-- > 0;) {
-        struct host_node *node = &host->nodes[n];
-        loop_post(node->object.loop, &node->start_message, call_start, node);
+        host_start_node(&host->nodes[n], node_started);
     }
 }
 
@@ -457,9 +491,7 @@ static void close_tasks(void *arg) {
     }
     for (size_t n = 0; n < lane->host->n_nodes; n++) {
         struct lane_task *task = &lane->host->nodes[n].tasks[lane->index];
-        if (task->opened) {
-            task_close(task);
-        }
+        task_close(task);
     }
     loop_post(&lane->host->control, &lane->message, lane_closed, lane->host);
 }
@@ -520,6 +552,7 @@ static void tell_outcome(const struct host *host) {
 static void host_close(struct host *host) {
     host->finished = true;
     tell_outcome(host);
+    note_error(host);
     host_forget_laters(host);
     report(host, true);
     for (size_t n = 0; n < host->n_nodes; n++) {

@@ -46,6 +46,9 @@ struct host {
 const struct topology *host_topology(const struct host *host);
 const sl_services *host_services(void);
 
+/* How the plugins' nodes are opened. */
+struct graph_options host_graph_options(struct host *host);
+
 /* Where the outputs of a node begin in arrays over all outputs of the topology. */
 size_t host_first_output(const struct host_node *node);
 
@@ -66,6 +69,9 @@ static inline void host_charge(struct host *host, int64_t bytes) {
 bool host_try_again(struct host *host, struct retry *retry, const char *node, const char *step,
                     sl_error *error, void (*again)(void *arg), void *arg);
 
+/* Runs run(arg) on the control loop after a pause, or when host_hurry is called. False without
+ * memory. Control loop. */
+bool host_later(struct host *host, uint64_t delay_ms, void (*run)(void *arg), void *arg);
 /* What waits for its next try has it now. Control loop. */
 void host_hurry(struct host *host);
 /* Nothing is tried again any more. */
@@ -73,6 +79,11 @@ void host_forget_laters(struct host *host);
 
 /* services->done */
 void host_done(sl_request *request, sl_error *error);
+
+/* Calls the node's start on its loop; `finish` hears of it. Control loop. */
+void host_start_node(struct host_node *node, void (*finish)(sl_request *request, sl_error *error));
+/* Lanes drop what waits before nodes that have failed, and poll what these held back. */
+void host_release_lanes(struct host *host);
 
 /* The node stops with this error (taken); the others go on. Any thread. */
 void host_node_failed(struct host_node *node, sl_error *error);

@@ -14,7 +14,8 @@ enum host_node_state {
     HOST_NODE_RUNNING,
     HOST_NODE_WAITING, /* for streams of its sources that are with other hosts */
     HOST_NODE_DRAINED, /* all its input has ended and is committed */
-    HOST_NODE_FAILED
+    HOST_NODE_FAILED,
+    HOST_NODE_RESTARTING /* it had failed, or was told to */
 };
 
 struct snapshot_output {
@@ -66,7 +67,8 @@ struct snapshot_node {
     size_t n_dropped;
     const struct snapshot_metric *metrics;
     size_t n_metrics;
-    int64_t streams; /* that it owns and that are assigned */
+    int64_t streams;  /* that it owns and that are assigned */
+    int64_t restarts; /* that have succeeded */
     int64_t commits;
     int64_t commit_retries;
     /* From the moment a record was read by sluice to the moment its commit was durable; -1: nothing

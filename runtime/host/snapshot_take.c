@@ -211,6 +211,7 @@ static bool take_node(const struct host_node *node, struct snapshot_node *out) {
     out->state = node->state;
     out->failure = node->failure != NULL ? sl_error_message(node->failure) : NULL;
     out->streams = (int64_t)node->n_streams;
+    out->restarts = node->restart.succeeded;
     out->cpu_us = relaxed(&node->object.cpu_us);
     for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
         out->cpu_us += relaxed(&node->tasks[lane].object.cpu_us);

@@ -75,6 +75,10 @@ sl_error *edge_append_or_drop(struct lane_edge *edge, struct lane_task *to, stru
 
 sl_error *task_open(struct lane_task *task);
 void task_close(struct lane_task *task);
+/* For a node that is restarted: ends the plugin's task and forgets what it was in the middle of;
+ * no stream is attached to it. Then the plugin's task anew. */
+void task_shut(struct lane_task *task);
+sl_error *task_reopen(struct lane_task *task);
 sl_error *task_add_reader(struct lane_task *task, struct reader *reader);
 void task_remove_reader(struct lane_task *task, const struct reader *reader);
 /* Queues the task when it has something to do and may. */

@@ -434,10 +434,8 @@ void task_remove_reader(struct lane_task *task, const struct reader *reader) {
     }
 }
 
-sl_error *task_open(struct lane_task *task) {
+sl_error *task_reopen(struct lane_task *task) {
     struct host_node *node = task->object.node;
-    uv_timer_init(&task->lane->loop.uv, &task->retry_timer);
-    task->retry_timer.data = task;
     const sl_task_context context = {.struct_bytes = sizeof(context),
                                      .lane = task->lane->index,
                                      .services = host_services(),
@@ -446,13 +444,17 @@ sl_error *task_open(struct lane_task *task) {
     sl_error *error = node->task_ops->open(node->opened->node, &context, &task->plugin);
     object_leave(&task->object, clock);
     task->opened = error == NULL;
-    if (error != NULL) {
-        uv_close((uv_handle_t *)&task->retry_timer, NULL);
-    }
     return error;
 }
 
-void task_close(struct lane_task *task) {
+sl_error *task_open(struct lane_task *task) {
+    uv_timer_init(&task->lane->loop.uv, &task->retry_timer);
+    task->retry_timer.data = task;
+    task->has_timer = true;
+    return task_reopen(task);
+}
+
+static void close_plugin(struct lane_task *task) {
     if (task->opened && task->object.node->task_ops->close != NULL) {
         struct object_clock clock = object_enter(&task->object);
         task->object.node->task_ops->close(task->plugin);
@@ -462,5 +464,25 @@ void task_close(struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         edge_clear(&task->inputs[i]);
     }
-    uv_close((uv_handle_t *)&task->retry_timer, NULL);
+}
+
+void task_shut(struct lane_task *task) {
+    close_plugin(task);
+    uv_timer_stop(&task->retry_timer);
+    task->retry = (struct retry){0};
+    task->paused = task->backing_off = false;
+    task->flush_again = task->flush_void = task->flush_last = task->flush_when_empty = false;
+    task->rows_since_flush = 0;
+    task->taken.n = 0;
+    host_charge(task->object.host, -(int64_t)task->held_bytes);
+    task->held_bytes = 0;
+    object_reset_gauges(&task->object);
+}
+
+void task_close(struct lane_task *task) {
+    close_plugin(task);
+    if (task->has_timer) {
+        uv_close((uv_handle_t *)&task->retry_timer, NULL);
+        task->has_timer = false;
+    }
 }

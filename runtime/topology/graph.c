@@ -88,14 +88,10 @@ static sl_error *collect_schemas(struct graph *graph, size_t index) {
     return NULL;
 }
 
-static sl_error *open_node(struct graph *graph, const struct graph_options *options, size_t index) {
+static sl_error *call_open(struct graph *graph, const struct graph_options *options, size_t index) {
     const struct topology *topology = graph->topology;
     const struct topology_node *spec = &topology->nodes[index];
     struct graph_node *node = &graph->nodes[index];
-    sl_error *error = prepare(graph, index);
-    if (error != NULL) {
-        return error;
-    }
     sl_node_context context = {.struct_bytes = sizeof(context),
                                .flags = options->flags,
                                .services = options->services,
@@ -108,12 +104,31 @@ static sl_error *open_node(struct graph *graph, const struct graph_options *opti
                                .n_inputs = node->n_inputs,
                                .lanes = options->lanes};
     sl_node *opened = NULL;
-    error = spec->role->node->open(&context, &opened);
-    if (error != NULL) {
-        return error;
+    sl_error *error = spec->role->node->open(&context, &opened);
+    if (error == NULL) {
+        node->node = opened;
     }
-    node->node = opened;
-    return collect_schemas(graph, index);
+    return error;
+}
+
+static sl_error *open_node(struct graph *graph, const struct graph_options *options, size_t index) {
+    sl_error *error = prepare(graph, index);
+    error = error != NULL ? error : call_open(graph, options, index);
+    return error != NULL ? error : collect_schemas(graph, index);
+}
+
+sl_error *graph_reopen(struct graph *graph, const struct graph_options *options, size_t index) {
+    struct graph_node *node = &graph->nodes[index];
+    const sl_node_ops *ops = graph->topology->nodes[index].role->node;
+    sl_error *error = call_open(graph, options, index);
+    for (size_t i = 0; i < node->n_outputs && error == NULL; i++) {
+        struct ArrowSchema schema = {0}; /* as before, since config and inputs are */
+        error = ops->output_schema(node->node, (uint32_t)i, &schema);
+        if (schema.release != NULL) {
+            schema.release(&schema);
+        }
+    }
+    return error;
 }
 
 /* True when all that the node reads is there. */

@@ -45,6 +45,10 @@ struct graph_options {
 sl_error *graph_open(const struct topology *topology, const struct graph_options *options,
                      struct topology_faults *faults, struct graph **out);
 
+/* Opens a node anew that its caller has closed; the schemas stay, and so does what graph_open says
+ * of errors. On the loop of the node. */
+sl_error *graph_reopen(struct graph *graph, const struct graph_options *options, size_t index);
+
 /* Closes what is still open, readers before what they read, and frees the graph and its schemas. */
 void graph_close(struct graph *graph);
 

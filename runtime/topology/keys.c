@@ -38,6 +38,15 @@ static const char *const tolerance_names[] = {
         .default_text = default_value, .enum_names = topology_when_full_names,                     \
         .doc = "what happens when an input's buffer is full"                                       \
     }
+#define RESTART_KEYS(owner, default_attempts)                                                      \
+    DURATION_KEY("restart.after", owner, restart_after_us, NULL, 100 * MS, HOUR,                   \
+                 "a node that has failed is restarted after so long, then after twice that, and "  \
+                 "so on; it stays failed when absent"),                                            \
+    {                                                                                              \
+        .name = "restart.attempts", .type = SL_OPTION_INTEGER, .flags = SL_OPTION_RANGE,           \
+        .offset = offsetof(owner, restart_attempts), .default_text = default_attempts, .min = 1,   \
+        .max = 1000000, .doc = "restarts in a row, after which it stays failed"                    \
+    }
 #define JSON_KEY(key, owner, field, flag, text)                                                    \
     {                                                                                              \
         .name = key, .type = SL_OPTION_JSON, .flags = (flag), .offset = offsetof(owner, field),    \
@@ -88,6 +97,7 @@ const sl_option topology_top_keys[] = {
                  "how long a retriable error is tried again before the node fails"),
     DURATION_KEY("revoke.timeout", struct top_keys, revoke_timeout_us, "10s", 0, HOUR,
                  "time to flush what a partition that is taken away still has in flight"),
+    RESTART_KEYS(struct top_keys, "10"),
     {.name = "memory.max",
      .type = SL_OPTION_SIZE,
      .flags = SL_OPTION_RANGE,
@@ -121,7 +131,8 @@ const sl_option topology_top_keys[] = {
 #define CONFIG_KEY                                                                                 \
     JSON_KEY("config", struct node_keys, config, 0, "an object with the plugin's options")
 
-static const sl_option source_keys[] = {PLUGIN_KEY, CONFIG_KEY, {.name = NULL}};
+static const sl_option source_keys[] = {
+    PLUGIN_KEY, CONFIG_KEY, RESTART_KEYS(struct node_keys, NULL), {.name = NULL}};
 
 static const sl_option reader_keys[] = {
     PLUGIN_KEY,
@@ -132,6 +143,7 @@ static const sl_option reader_keys[] = {
                  "time between commits of this node"),
     BUFFER_KEY(struct node_keys, NULL, "bound of the memory that waits on each of its inputs"),
     WHEN_FULL_KEY(struct node_keys, NULL),
+    RESTART_KEYS(struct node_keys, NULL),
     ERROR_KEYS(struct node_keys),
     {.name = NULL},
 };

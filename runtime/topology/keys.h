@@ -25,6 +25,8 @@ struct top_keys {
     int64_t shutdown_timeout_us;
     int64_t retry_timeout_us;
     int64_t revoke_timeout_us;
+    int64_t restart_after_us;
+    int64_t restart_attempts;
     int64_t memory_max_bytes;
     int64_t commit_interval_us;
     int64_t buffer_bytes;
@@ -47,6 +49,8 @@ struct node_keys {
     int64_t commit_interval_us;
     int64_t buffer_bytes;
     int32_t when_full;
+    int64_t restart_after_us;
+    int64_t restart_attempts;
     struct error_keys errors;
 };
 #define TOPOLOGY_KEY_TOLERANCE "errors.tolerance"

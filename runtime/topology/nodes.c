@@ -65,8 +65,11 @@ static bool fault_misplaced(struct loader *loader, const struct draft *draft,
         return false;
     }
     if (option_find(topology_node_keys(TOPOLOGY_SINK), member->key) != NULL) {
-        topology_fault_add(loader->faults, member->key_place, path,
-                           "a source has no \"%s\"; allowed: \"plugin\", \"config\"", member->key);
+        topology_fault_add(
+            loader->faults, member->key_place, path,
+            "a source has no \"%s\"; allowed: \"plugin\", \"config\", \"restart.after\", "
+            "\"restart.attempts\"",
+            member->key);
         return true;
     }
     if (is_misplaced(draft, member)) {
@@ -254,6 +257,11 @@ static void read_node(struct loader *loader, struct draft *draft) {
     draft->has_when_full = json_member(draft->value, "when_full") != NULL;
     draft->node.commit_interval_us =
         keys->commit_interval_us != 0 ? keys->commit_interval_us : loader->top.commit_interval_us;
+    draft->node.restart_after_us =
+        keys->restart_after_us != 0 ? keys->restart_after_us : loader->top.restart_after_us;
+    draft->node.restart_attempts =
+        (uint32_t)(keys->restart_attempts != 0 ? keys->restart_attempts
+                                               : loader->top.restart_attempts);
     settle_errors(loader, draft);
     read_config(loader, draft);
     pick_inputs(loader, draft);

@@ -79,6 +79,8 @@ struct topology_node {
     int line; /* of the config in the file, or of the node when it has none; 0: none */
     int column;
     int64_t commit_interval_us;
+    int64_t restart_after_us; /* 0: it stays FAILED */
+    uint32_t restart_attempts;
     enum topology_tolerance tolerance;
     bool errors_log;          /* each rejected record is logged, */
     bool errors_log_messages; /* with its key and value */

@@ -21,7 +21,12 @@
 #include "columns/raw.h"
 
 enum { SOURCES_MAX = 2, PARTITIONS = 4, ROWS_MAX = 1500, NODES_MAX = 12, INPUTS_MAX = 3 };
-enum { KEYS_MAX = 512, KEY_BYTES = 160, OUTBOX_MAX = 4 * SOURCES_MAX * PARTITIONS * ROWS_MAX };
+enum {
+    STREAMS_MAX = 8192,
+    KEYS_MAX = 512,
+    KEY_BYTES = 160,
+    OUTBOX_MAX = 4 * SOURCES_MAX * PARTITIONS * ROWS_MAX
+};
 
 enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
 
@@ -48,6 +53,8 @@ struct behaviour {
     bool applied;         /* ... although they were applied, as after an unclear answer */
     atomic_int failing_resumes;
     atomic_int failing_attaches; /* for good */
+    atomic_int broken_batches;   /* fail the node */
+    atomic_int broken_commits;   /* the same */
     bool unrecoverable;          /* positions cannot be asked for */
     bool unresumable;            /* the last stream cannot be resumed */
     atomic_int revocations;
@@ -138,7 +145,7 @@ struct sl_task {
     sl_object *self;
     struct behaviour *does;
     uint64_t random;
-    int64_t next[4 * SOURCES_MAX * PARTITIONS * 16]; /* by stream: what must come next */
+    int64_t next[STREAMS_MAX]; /* by stream: what must come next */
     struct piece *taken;
     struct piece *flushing;
     void **piece_out;
@@ -384,6 +391,9 @@ static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_
                              sl_poll_state *state) {
     (void)max_bytes;
     struct behaviour *does = task->does;
+    if (task->next[stream->index] > 0 && take_one(&does->broken_batches)) {
+        return services->error_new(SL_ERROR_FATAL, "reads no more");
+    }
     if (atomic_load(&does->signal_after) > 0 && atomic_fetch_sub(&does->signal_after, 1) == 1) {
         raise(SIGTERM);
     }
@@ -447,6 +457,9 @@ static void go_on(void *arg) {
 
 /* What the host owes, then perhaps a pause or a failure that passes. */
 static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
+    if (batch->rows > 0 && batch->first_offset > 0 && take_one(&task->does->broken_batches)) {
+        return services->error_new(SL_ERROR_FATAL, "broke");
+    }
     if (gate_is_closed(task->does, GATE_PROCESS) || one_in(task, task->does->one_in_retries)) {
         return retriable("process: not now");
     }
@@ -529,9 +542,17 @@ static void check_covered(const sl_commit *commit, const struct row *row) {
                  (int)row->offset);
 }
 
-static sl_error *failing_commit(struct behaviour *does) {
+/* For as long as there is enough to come that the node can be restarted. */
+static bool comes_early(const sl_commit *commit) {
+    return commit->n_positions > 0 && commit->positions[0].to < behaviours[0].rows / 2;
+}
+
+static sl_error *failing_commit(struct behaviour *does, const sl_commit *commit) {
     if (gate_is_closed(does, GATE_COMMIT) || take_one(&does->failing_commits)) {
         return retriable("commit: not now");
+    }
+    if (comes_early(commit) && take_one(&does->broken_commits)) {
+        return services->error_new(SL_ERROR_FATAL, "commits no more");
     }
     int left = atomic_load(&does->commits_left);
     if (left >= 0 && !take_one(&does->commits_left)) {
@@ -545,7 +566,7 @@ static sl_error *commit_pieces(sl_node *node, const sl_commit *commit,
                                void (*each)(size_t node, int64_t id)) {
     bool lost = take_one(&node->does->conflicts);
     bool applied = !lost || node->does->applied;
-    sl_error *error = failing_commit(node->does);
+    sl_error *error = failing_commit(node->does, commit);
     error = error != NULL || !applied ? error : move_positions(commit);
     for (size_t p = 0; error == NULL && p < commit->n_pieces; p++) {
         struct piece *piece = commit->pieces[p];
@@ -951,8 +972,19 @@ static void assert_each_once(void) {
 static int64_t path_bytes;
 static int64_t dropped_rows[NODES_MAX]; /* of the last run, by full buffers */
 
+static struct host *running;
+static int orders; /* restarts that are still to be given, of all nodes in turn */
+
+static void began(void *arg, struct host *host) {
+    (void)arg;
+    running = host;
+}
+
 static void progress(void *arg, const struct host_snapshot *snapshot, bool last) {
     (void)arg;
+    if (running != NULL && !last && orders > 0) {
+        sl_error_free(host_restart_node(running, names[(size_t)orders-- % topology.n_nodes]));
+    }
     path_bytes = last ? snapshot->path_bytes : path_bytes;
     for (size_t n = 0; last && n < snapshot->n_nodes; n++) {
         dropped_rows[n] = 0;
@@ -964,7 +996,8 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
 
 static sl_error *run(void) {
     const struct host_options options = {
-        .until_end = true, .progress = progress, .progress_interval_ms = 3};
+        .until_end = true, .progress = progress, .progress_interval_ms = 3, .began = began};
+    running = NULL;
     sl_error *error = host_run(&topology, &options);
     ck_assert_int_eq(atomic_load(&handles), 0);
     return error;

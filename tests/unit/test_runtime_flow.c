@@ -311,6 +311,130 @@ START_TEST(test_a_node_that_needs_everything_waits_for_it) {
 }
 END_TEST
 
+/* source → replaying transform → owner of streams → sink; the transform → sink; source → sink */
+static void build_all_kinds(void) {
+    world_reset();
+    add_node(TOPOLOGY_SOURCE, &source_role);
+    add_node(TOPOLOGY_TRANSFORM, &replay_role)->filter = 7;
+    add_input(0, 0, BUFFER);
+    add_node(TOPOLOGY_TRANSFORM, &owner_role);
+    add_input(1, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(2, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &blocking_sink_role)->flush = ON_POOL_THREAD;
+    add_input(1, 1, BUFFER);
+    add_node(TOPOLOGY_TRANSFORM, &split_role);
+    add_input(0, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role)->flush = BY_TIMER;
+    add_input(5, 0, BUFFER);
+    for (size_t n = 0; n < topology.n_nodes; n++) {
+        behaviours[n].batch = 10;
+        behaviours[n].one_in_empty = n == 0 ? 4 : 0;
+        nodes[n].commit_interval_us = 2000;
+    }
+}
+
+/* Each kind of node fails in its way, several times, and comes back by itself. */
+START_TEST(test_a_node_that_fails_is_restarted) {
+    build_all_kinds();
+    nodes[_i].restart_after_us = 1000;
+    nodes[_i].restart_attempts = 10;
+    behaviours[_i].broken_batches = 2;
+    behaviours[_i].broken_commits = 2;
+    behaviours[0].revocations = 3;
+    assert_goes_on();
+    ck_assert_int_eq(behaviours[_i].broken_batches, 0);
+}
+END_TEST
+
+START_TEST(test_a_node_that_fails_for_ever_stays_failed) {
+    build_all_kinds();
+    nodes[4].restart_after_us = 20000;
+    nodes[4].restart_attempts = 3;
+    behaviours[4].broken_commits = 1 << 30;
+    assert_fails("commits no more");
+    ck_assert_int_eq(behaviours[4].broken_commits, (1 << 30) - 4);
+    assert_has_each_once(3);
+    assert_has_each_once(6);
+}
+END_TEST
+
+START_TEST(test_all_nodes_are_restarted_by_order) {
+    build_all_kinds();
+    behaviours[0].revocations = 5;
+    orders = 20;
+    assert_goes_on();
+    orders = 0;
+    ck_assert_ptr_nonnull(running);
+}
+END_TEST
+
+/* It has opened once, and does not again: its tasks, or itself. */
+static atomic_int openings;
+
+static sl_error *opens_once(const sl_node_context *context, sl_node **out) {
+    if (atomic_fetch_add(&openings, 1) > 0) {
+        return services->error_new(SL_ERROR_FATAL, "opens no more");
+    }
+    return world_open(context, out);
+}
+
+static sl_error *tasks_open_once(sl_node *node, const sl_task_context *context, sl_task **out) {
+    if (atomic_fetch_add(&openings, 1) >= 3) {
+        return services->error_new(SL_ERROR_FATAL, "opens no more");
+    }
+    return world_task_open(node, context, out);
+}
+
+START_TEST(test_a_node_that_does_not_open_again_stays_failed) {
+    build_all_kinds();
+    sl_node_ops ops = sink_node;
+    sl_task_ops task_ops = sink_task;
+    sl_role role = sink_role;
+    if (_i == 0) {
+        ops.open = opens_once;
+    } else {
+        task_ops.open = tasks_open_once;
+    }
+    role.node = &ops;
+    role.task = &task_ops;
+    atomic_store(&openings, 0);
+    nodes[6].role = &role;
+    nodes[6].restart_after_us = 5000;
+    nodes[6].restart_attempts = 2;
+    behaviours[6].broken_batches = 1;
+    assert_fails("opens no more");
+    assert_has_each_once(3);
+    assert_has_each_once(4);
+    nodes[6].role = &sink_role;
+    assert_goes_on();
+}
+END_TEST
+
+/* Whoever feeds what a source reads would wait for it. */
+static atomic_int told;
+
+static void tell_drained(sl_node *node) {
+    (void)node;
+    atomic_fetch_add(&told, 1);
+}
+
+START_TEST(test_a_source_that_failed_is_told_the_end_all_the_same) {
+    build(&sink_role);
+    sl_node_ops ops = source_node;
+    sl_role role = source_role;
+    ops.drained = tell_drained;
+    role.node = &ops;
+    nodes[0].role = &role;
+    behaviours[0].broken_batches = 1;
+    atomic_store(&told, 0);
+    assert_fails("reads no more");
+    ck_assert_int_eq(told, 1);
+    nodes[0].role = &source_role;
+    assert_goes_on();
+}
+END_TEST
+
 START_TEST(test_what_replays_sees_everything_from_the_beginning_of_a_stream) {
     build(&blocking_sink_role);
     nodes[1].role = &replay_role;
@@ -402,6 +526,8 @@ static void random_behaviour(struct behaviour *does) {
     does->failing_resumes = sometimes(2);
     does->filter = below(3) == 0 ? 0 : 1 + below(5);
     nodes[does->index].commit_interval_us = 1 + below(20000);
+    nodes[does->index].restart_after_us = below(2) == 0 ? 1 + below(20000) : 0;
+    nodes[does->index].restart_attempts = 6;
 }
 
 static void random_topology(void) {
@@ -442,6 +568,8 @@ static void random_fate(void) {
         behaviours[n].signal_after = 0;
         behaviours[n].conflicts = sometimes(3);
         behaviours[n].applied = below(2) == 0;
+        behaviours[n].broken_batches = sometimes(2);
+        behaviours[n].broken_commits = sometimes(2);
         if (nodes[n].kind == TOPOLOGY_SOURCE) {
             behaviours[n].revocations = sometimes(5);
         }
@@ -463,9 +591,12 @@ static void run_seed(unsigned seed) {
     for (int i = 0; i < 3; i++) {
         topology.lanes = (uint32_t)(1 + below(4));
         random_fate();
+        orders = sometimes(5);
         sl_error_free(run());
     }
+    orders = sometimes(5);
     for (size_t n = 0; n < topology.n_nodes; n++) {
+        behaviours[n].broken_batches = behaviours[n].broken_commits = 0;
         behaviours[n].commits_left = -1;
         behaviours[n].signal_after = behaviours[n].conflicts = 0;
     }
@@ -514,6 +645,11 @@ int main(void) {
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
     tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
     tcase_add_test(flow, test_a_node_that_needs_everything_waits_for_it);
+    tcase_add_loop_test(flow, test_a_node_that_fails_is_restarted, 0, 7);
+    tcase_add_test(flow, test_a_node_that_fails_for_ever_stays_failed);
+    tcase_add_test(flow, test_all_nodes_are_restarted_by_order);
+    tcase_add_loop_test(flow, test_a_node_that_does_not_open_again_stays_failed, 0, 2);
+    tcase_add_test(flow, test_a_source_that_failed_is_told_the_end_all_the_same);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
     tcase_add_loop_test(flow, test_what_full_buffers_drop_is_counted, 0, 2);
     suite_add_tcase(suite, flow);

@@ -25,4 +25,4 @@ SYS_plugin_powerbi-sink := -lcjson -lxxhash
 MIMALLOC        := $(if $(SANITIZE),,$(shell pkg-config --libs mimalloc 2>/dev/null || { [ -e /usr/lib/x86_64-linux-gnu/libmimalloc.so ] && echo -lmimalloc; }))
 # ThreadSanitizer does not know C11 threads, which librdkafka starts; tests/support/c11_threads.c.
 TSAN_OBJECTS    := $(if $(findstring thread,$(SANITIZE)),$(BUILD)/obj/tests/support/c11_threads.c.o)
-SYS_runtime     := -luv -lcjson -ldl
+SYS_runtime     := -luv -lmicrohttpd -lcjson -ldl

@@ -36,6 +36,7 @@ static void print_summary(struct progress *progress) {
 static int run_topology(const struct cli_args *args, const struct cli_loaded *loaded,
                         struct log *log, struct progress *progress) {
     struct host_options options = {.until_end = cli_args_get(args, "--until-end") != NULL,
+                                   .registry = loaded->registry,
                                    .log = write_log,
                                    .log_arg = log,
                                    .progress = progress_update,

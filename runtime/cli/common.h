@@ -3,7 +3,7 @@
 #define CLI_COMMON_H
 
 #include "cli/args.h"
-#include "cli/json_out.h"
+#include "report/json_out.h"
 #include "topology/topology.h"
 
 #define CLI_SET_OPTION                                                                             \

@@ -2,7 +2,7 @@
 #ifndef CLI_OPTION_PRINT_H
 #define CLI_OPTION_PRINT_H
 
-#include "cli/json_out.h"
+#include "report/json_out.h"
 
 #include "sluice/option.h"
 

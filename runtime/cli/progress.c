@@ -2,7 +2,7 @@
 #include "cli/progress.h"
 
 #include "cli/numbers.h"
-#include "cli/summary_json.h"
+#include "report/snapshot_json.h"
 #include "topology/keys.h"
 
 #include <stdlib.h>
@@ -422,6 +422,19 @@ static void append_totals(sl_buffer *out, const struct host_snapshot *s) {
     (void)sl_buffer_append_text(out, " of memory\n");
 }
 
+static void mask(const void *log, sl_buffer *text) {
+    log_mask(*(struct log *const *)log, text);
+}
+
+static void append_json(struct progress *p, const struct host_snapshot *snapshot) {
+    struct json_out out = {.mask = mask, .mask_arg = &p->log};
+    snapshot_json(&out, snapshot);
+    (void)sl_buffer_append_byte(&out.text, '\n');
+    (void)sl_buffer_append(&p->summary, out.text.data, out.text.bytes);
+    p->summary.failed = p->summary.failed || out.text.failed;
+    sl_buffer_free(&out.text);
+}
+
 void progress_update(void *progress, const struct host_snapshot *snapshot, bool last) {
     struct progress *p = progress;
     if (!last) {
@@ -435,7 +448,7 @@ void progress_update(void *progress, const struct host_snapshot *snapshot, bool 
     log_set_status(p->log, NULL);
     sl_buffer_clear(&p->summary);
     if (p->json) {
-        summary_json(snapshot, p->log, &p->summary);
+        append_json(p, snapshot);
         return;
     }
     append_totals(&p->summary, snapshot);

@@ -5,6 +5,7 @@
  */
 #include "host/run.h"
 
+#include "admin/server.h"
 #include "delivery/assignment.h"
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
@@ -510,6 +511,7 @@ static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->shutdown, NULL);
     uv_close((uv_handle_t *)&host->deadline, NULL);
     uv_close((uv_handle_t *)&host->progress, NULL);
+    admin_close(host->admin);
 }
 
 static int64_t position_of(const struct reader *reader) {
@@ -620,7 +622,10 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
         return error;
     }
     listen_to_signals(&host);
-    error = host_start_threads(&host);
+    error = admin_open(&host, &host.admin);
+    if (error == NULL) {
+        error = host_start_threads(&host);
+    }
     if (error == NULL) {
         start_nodes(&host);
         loop_run(&host.control);

@@ -16,6 +16,7 @@ struct host {
     uint32_t n_lanes;
     struct graph *graph;
     struct network *network; /* the way out: stores and HTTP */
+    struct admin *admin;     /* the REST endpoint; NULL: none */
     struct host_node *nodes; /* by the topology's index */
     size_t n_nodes;          /* made so far: all once built */
     size_t n_edges;

@@ -6,7 +6,7 @@
 #define MS 1000.0
 #define HOUR (3600.0 * 1000000)
 
-const char *const topology_later_keys[] = {"admin", NULL};
+const char *const topology_later_keys[] = {NULL};
 
 const char *const topology_later_when_full[] = {"detach", NULL};
 
@@ -66,6 +66,20 @@ static const char *const tolerance_names[] = {
         BOOL_KEY(TOPOLOGY_KEY_LOG_MESSAGES, owner, errors.log_messages,                            \
                  "the log of a rejected record shows its key and value")
 
+static const sl_option admin_keys[] = {
+    {.name = "listen",
+     .type = SL_OPTION_STRING,
+     .offset = offsetof(struct admin_keys, listen),
+     .default_text = TOPOLOGY_ADMIN_LISTEN,
+     .doc = "address and port of the REST endpoint; port 0: a free one"},
+    {.name = "enabled",
+     .type = SL_OPTION_BOOL,
+     .offset = offsetof(struct admin_keys, enabled),
+     .default_text = "true",
+     .doc = "whether there is one"},
+    {.name = NULL},
+};
+
 const sl_option topology_top_keys[] = {
     {.name = "$schema",
      .type = SL_OPTION_STRING,
@@ -109,6 +123,12 @@ const sl_option topology_top_keys[] = {
                  "time between commits of a sink or a stateful transform"),
     BUFFER_KEY(struct top_keys, "32MiB", "bound of the memory that waits on one input"),
     WHEN_FULL_KEY(struct top_keys, "block"),
+    {.name = "admin",
+     .type = SL_OPTION_OBJECT,
+     .offset = offsetof(struct top_keys, admin),
+     .options = admin_keys,
+     .object_bytes = sizeof(struct admin_keys),
+     .doc = "the REST endpoint"},
     {.name = "http.ca",
      .type = SL_OPTION_PATH,
      .offset = offsetof(struct top_keys, http_ca_file),

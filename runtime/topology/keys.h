@@ -16,6 +16,12 @@ struct error_keys {
     int32_t log_messages;
 };
 
+/* "admin" */
+struct admin_keys {
+    const char *listen;
+    int32_t enabled;
+};
+
 struct top_keys {
     const char *schema; /* for editors; nothing here reads it */
     const char *pipeline;
@@ -32,6 +38,7 @@ struct top_keys {
     int64_t buffer_bytes;
     int32_t when_full;
     const char *http_ca_file;
+    const struct admin_keys *admin;
     struct error_keys errors;
     /* what the loader reads from the document itself */
     const char *stores;

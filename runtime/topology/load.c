@@ -231,6 +231,9 @@ static void fill_top(const struct loader *loader) {
     topology->revoke_timeout_us = top->revoke_timeout_us;
     topology->memory_max_bytes = top->memory_max_bytes;
     topology->http_ca_file = top->http_ca_file;
+    topology->admin_by_default = top->admin == NULL;
+    topology->admin_enabled = top->admin == NULL || top->admin->enabled != 0;
+    topology->admin_listen = top->admin == NULL ? TOPOLOGY_ADMIN_LISTEN : top->admin->listen;
 }
 
 /* ---- the steps ---- */

@@ -28,6 +28,8 @@ enum topology_when_full {
     TOPOLOGY_DROP_OLDEST
 };
 
+#define TOPOLOGY_ADMIN_LISTEN "127.0.0.1:8083"
+
 enum topology_auth {
     TOPOLOGY_AUTH_DEFAULT,
     TOPOLOGY_AUTH_NONE,
@@ -98,6 +100,9 @@ struct topology {
     int64_t retry_timeout_us;
     int64_t revoke_timeout_us;
     int64_t memory_max_bytes;    /* 0: no bound */
+    const char *admin_listen;    /* "127.0.0.1:8083" */
+    bool admin_enabled;
+    bool admin_by_default;       /* nothing was said about it */
     const char *http_ca_file;    /* of authorities' certificates; NULL: the system's */
     const struct topology_store *stores;
     size_t n_stores;

@@ -1,5 +1,5 @@
 /* The JSON writer. */
-#include "cli/json_out.h"
+#include "report/json_out.h"
 
 #include <inttypes.h>
 #include <math.h>

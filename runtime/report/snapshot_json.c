@@ -1,10 +1,9 @@
-/* The summary of a run as JSON (see summary_json.h). */
-#include "cli/summary_json.h"
+/* A snapshot as JSON (see snapshot_json.h). */
+#include "report/snapshot_json.h"
 
-#include "cli/json_out.h"
 #include "topology/keys.h"
 
-static const char *state_name(enum host_node_state state) {
+const char *snapshot_state_name(enum host_node_state state) {
     static const char *const names[] = {
         [HOST_NODE_STARTING] = "starting", [HOST_NODE_RUNNING] = "running",
         [HOST_NODE_WAITING] = "waiting",   [HOST_NODE_DRAINED] = "drained",
@@ -92,7 +91,7 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_member(out, "name", node->name);
     json_out_member(out, "kind", topology_kind_name((enum topology_kind)node->kind));
     json_out_member(out, "plugin", node->plugin);
-    json_out_member(out, "state", state_name(node->state));
+    json_out_member(out, "state", snapshot_state_name(node->state));
     json_out_key(out, "failure");
     json_out_masked(out, node->failure);
     json_out_member_integer(out, "streams", node->streams);
@@ -106,27 +105,18 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_end_object(out);
 }
 
-static void mask(const void *log, sl_buffer *text) {
-    log_mask(*(struct log *const *)log, text);
-}
-
-void summary_json(const struct host_snapshot *snapshot, struct log *log, sl_buffer *text) {
-    struct json_out out = {.mask = mask, .mask_arg = &log};
-    json_out_object(&out);
-    json_out_member_integer(&out, "elapsed_us", snapshot->elapsed_us);
-    json_out_member_integer(&out, "cpu_user_us", snapshot->cpu_user_us);
-    json_out_member_integer(&out, "cpu_system_us", snapshot->cpu_system_us);
-    json_out_member_integer(&out, "peak_rss_bytes", snapshot->peak_rss_bytes);
-    json_out_member_integer(&out, "lanes", snapshot->lanes);
-    json_out_key(&out, "nodes");
-    json_out_array(&out);
+void snapshot_json(struct json_out *out, const struct host_snapshot *snapshot) {
+    json_out_object(out);
+    json_out_member_integer(out, "elapsed_us", snapshot->elapsed_us);
+    json_out_member_integer(out, "cpu_user_us", snapshot->cpu_user_us);
+    json_out_member_integer(out, "cpu_system_us", snapshot->cpu_system_us);
+    json_out_member_integer(out, "peak_rss_bytes", snapshot->peak_rss_bytes);
+    json_out_member_integer(out, "lanes", snapshot->lanes);
+    json_out_key(out, "nodes");
+    json_out_array(out);
     for (size_t i = 0; i < snapshot->n_nodes; i++) {
-        write_node(&out, &snapshot->nodes[i]);
+        write_node(out, &snapshot->nodes[i]);
     }
-    json_out_end_array(&out);
-    json_out_end_object(&out);
-    (void)sl_buffer_append_byte(&out.text, '\n');
-    (void)sl_buffer_append(text, out.text.data, out.text.bytes);
-    text->failed = text->failed || out.text.failed;
-    sl_buffer_free(&out.text);
+    json_out_end_array(out);
+    json_out_end_object(out);
 }

@@ -1,6 +1,6 @@
 /* Writing JSON for programs: commas and indentation by the writer, so that no caller counts. */
-#ifndef CLI_JSON_OUT_H
-#define CLI_JSON_OUT_H
+#ifndef REPORT_JSON_OUT_H
+#define REPORT_JSON_OUT_H
 
 #include "base/base.h"
 
@@ -40,4 +40,4 @@ void json_out_member_bool(struct json_out *out, const char *key, bool value);
  * could be written. */
 bool json_out_print(struct json_out *out);
 
-#endif /* CLI_JSON_OUT_H */
+#endif /* REPORT_JSON_OUT_H */

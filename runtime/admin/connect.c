@@ -1,0 +1,271 @@
+/*
+ * Kafka Connect's REST API, as its documentation for Kafka 4 has it: a node is a connector, its
+ * lanes are its tasks, its config is the plugin's options as flat texts.
+ */
+#include "admin/handlers.h"
+#include "topology/keys.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *state_of(const struct host_node *node) {
+    switch (node->state) {
+    case HOST_NODE_STARTING:
+    case HOST_NODE_WAITING:
+        return "UNASSIGNED";
+    case HOST_NODE_FAILED:
+        return "FAILED";
+    case HOST_NODE_DRAINED:
+        return "STOPPED";
+    default:
+        return "RUNNING";
+    }
+}
+
+/* Connect knows sources and sinks; a transform is told apart by its own word. */
+static const char *type_of(const struct host_node *node) {
+    return topology_kind_name(node->spec->kind);
+}
+
+/* "host:port" in Connect; here the machine's name. */
+static void worker_id(char *out, size_t out_bytes) {
+    if (gethostname(out, out_bytes) != 0) {
+        out[0] = 0;
+    }
+    out[out_bytes - 1] = 0;
+}
+
+/* ---- the worker ---- */
+
+void answer_root(struct exchange *exchange) {
+    struct json_out out = exchange_writer(exchange);
+    json_out_object(&out);
+    json_out_member(&out, "version", SL_VERSION);
+    json_out_member(&out, "commit", "sluice");
+    json_out_member(&out, "kafka_cluster_id", exchange->host->topology->pipeline);
+    json_out_end_object(&out);
+    exchange_json(exchange, 200, &out);
+}
+
+/* ---- configs ---- */
+
+static void write_flat(struct json_out *out, const char *prefix, const cJSON *value);
+
+static void write_flat_object(struct json_out *out, const char *prefix, const cJSON *object) {
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, object) {
+        char path[512];
+        (void)snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] != 0 ? "." : "",
+                       item->string);
+        write_flat(out, path, item);
+    }
+}
+
+static void write_flat(struct json_out *out, const char *path, const cJSON *value) {
+    if (cJSON_IsObject(value)) {
+        write_flat_object(out, path, value);
+        return;
+    }
+    if (cJSON_IsNull(value)) {
+        return;
+    }
+    char *text = cJSON_IsString(value) ? NULL : cJSON_PrintUnformatted(value);
+    json_out_key(out, path);
+    json_out_masked(out, cJSON_IsString(value) ? value->valuestring : text);
+    cJSON_free(text);
+}
+
+static void write_inputs(struct json_out *out, const struct topology_node *spec) {
+    sl_buffer names = SL_BUFFER_INIT;
+    for (size_t i = 0; i < spec->n_inputs; i++) {
+        sl_buffer_printf(&names, "%s%s", i > 0 ? "," : "", spec->inputs[i].name);
+    }
+    if (spec->n_inputs > 0) {
+        json_out_member(out, "inputs", sl_buffer_text(&names));
+    }
+    sl_buffer_free(&names);
+}
+
+static void write_config(struct json_out *out, const struct host_node *node) {
+    char lanes[16];
+    (void)snprintf(lanes, sizeof(lanes), "%u", node->host->n_lanes);
+    cJSON *config = cJSON_Parse(node->spec->config_json);
+    json_out_object(out);
+    json_out_member(out, "name", node->spec->name);
+    json_out_member(out, "connector.class", node->spec->plugin->descriptor.name);
+    json_out_member(out, "tasks.max", lanes);
+    write_inputs(out, node->spec);
+    write_flat_object(out, "", config);
+    json_out_end_object(out);
+    cJSON_Delete(config);
+}
+
+void answer_config(struct exchange *exchange) {
+    const struct host_node *node = exchange_node(exchange);
+    if (node != NULL) {
+        struct json_out out = exchange_writer(exchange);
+        write_config(&out, node);
+        exchange_json(exchange, 200, &out);
+    }
+}
+
+/* ---- connectors ---- */
+
+static void write_info(struct json_out *out, const struct host_node *node) {
+    json_out_object(out);
+    json_out_member(out, "name", node->spec->name);
+    json_out_key(out, "config");
+    write_config(out, node);
+    json_out_key(out, "tasks");
+    json_out_array(out);
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        json_out_object(out);
+        json_out_member(out, "connector", node->spec->name);
+        json_out_member_integer(out, "task", lane);
+        json_out_end_object(out);
+    }
+    json_out_end_array(out);
+    json_out_member(out, "type", type_of(node));
+    json_out_end_object(out);
+}
+
+static void write_state(struct json_out *out, const struct host_node *node, const char *worker) {
+    json_out_member(out, "state", state_of(node));
+    json_out_member(out, "worker_id", worker);
+    if (node->state == HOST_NODE_FAILED && node->failure != NULL) {
+        json_out_key(out, "trace");
+        json_out_masked(out, sl_error_message(node->failure));
+    }
+}
+
+static void write_status(struct json_out *out, const struct host_node *node) {
+    char worker[256];
+    worker_id(worker, sizeof(worker));
+    json_out_object(out);
+    json_out_member(out, "name", node->spec->name);
+    json_out_key(out, "connector");
+    json_out_object(out);
+    write_state(out, node, worker);
+    json_out_end_object(out);
+    json_out_key(out, "tasks");
+    json_out_array(out);
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        json_out_object(out);
+        json_out_member_integer(out, "id", lane);
+        write_state(out, node, worker);
+        json_out_end_object(out);
+    }
+    json_out_end_array(out);
+    json_out_member(out, "type", type_of(node));
+    json_out_end_object(out);
+}
+
+static bool expands(const struct exchange *exchange, const char *what) {
+    const char *value;
+    for (size_t i = 0; (value = exchange->query(exchange, "expand", i)) != NULL; i++) {
+        if (strcmp(value, what) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void answer_connectors(struct exchange *exchange) {
+    bool info = expands(exchange, "info");
+    bool status = expands(exchange, "status");
+    const struct host *host = exchange->host;
+    struct json_out out = exchange_writer(exchange);
+    if (info || status) {
+        json_out_object(&out);
+    } else {
+        json_out_array(&out);
+    }
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        const struct host_node *node = &host->nodes[n];
+        if (!info && !status) {
+            json_out_string(&out, node->spec->name);
+            continue;
+        }
+        json_out_key(&out, node->spec->name);
+        json_out_object(&out);
+        if (info) {
+            json_out_key(&out, "info");
+            write_info(&out, node);
+        }
+        if (status) {
+            json_out_key(&out, "status");
+            write_status(&out, node);
+        }
+        json_out_end_object(&out);
+    }
+    if (info || status) {
+        json_out_end_object(&out);
+    } else {
+        json_out_end_array(&out);
+    }
+    exchange_json(exchange, 200, &out);
+}
+
+void answer_connector(struct exchange *exchange) {
+    const struct host_node *node = exchange_node(exchange);
+    if (node != NULL) {
+        struct json_out out = exchange_writer(exchange);
+        write_info(&out, node);
+        exchange_json(exchange, 200, &out);
+    }
+}
+
+void answer_status(struct exchange *exchange) {
+    const struct host_node *node = exchange_node(exchange);
+    if (node != NULL) {
+        struct json_out out = exchange_writer(exchange);
+        write_status(&out, node);
+        exchange_json(exchange, 200, &out);
+    }
+}
+
+/* ---- tasks ---- */
+
+void answer_tasks(struct exchange *exchange) {
+    const struct host_node *node = exchange_node(exchange);
+    if (node == NULL) {
+        return;
+    }
+    struct json_out out = exchange_writer(exchange);
+    json_out_array(&out);
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        json_out_object(&out);
+        json_out_key(&out, "id");
+        json_out_object(&out);
+        json_out_member(&out, "connector", node->spec->name);
+        json_out_member_integer(&out, "task", lane);
+        json_out_end_object(&out);
+        json_out_key(&out, "config");
+        write_config(&out, node);
+        json_out_end_object(&out);
+    }
+    json_out_end_array(&out);
+    exchange_json(exchange, 200, &out);
+}
+
+void answer_task_status(struct exchange *exchange) {
+    const struct host_node *node = exchange_node(exchange);
+    const char *text = exchange->parts[3];
+    int64_t task = -1;
+    if (node == NULL) {
+        return;
+    }
+    if (!sl_parse_i64(text, strlen(text), &task) || task < 0 || task >= node->host->n_lanes) {
+        exchange_fail(exchange, 404, "No status found for task %s-%s", node->spec->name, text);
+        return;
+    }
+    char worker[256];
+    worker_id(worker, sizeof(worker));
+    struct json_out out = exchange_writer(exchange);
+    json_out_object(&out);
+    json_out_member_integer(&out, "id", task);
+    write_state(&out, node, worker);
+    json_out_end_object(&out);
+    exchange_json(exchange, 200, &out);
+}

@@ -1,0 +1,45 @@
+/*
+ * One request to the admin endpoint and its answer, without a word of the HTTP server's library:
+ * what routes.c's handlers see.
+ */
+#ifndef ADMIN_EXCHANGE_H
+#define ADMIN_EXCHANGE_H
+
+#include "host/run.h"
+#include "report/json_out.h"
+
+#include "base/base.h"
+
+enum { EXCHANGE_MAX_PARTS = 8, EXCHANGE_PART_BYTES = 256 };
+
+struct exchange {
+    struct host *host;
+    const char *method;
+    /* The path's parts, percent-decoded: "/connectors/gold/status" has three. */
+    char parts[EXCHANGE_MAX_PARTS][EXCHANGE_PART_BYTES];
+    size_t n_parts;
+    const char *accept; /* "" when there is none */
+    const uint8_t *request_body;
+    size_t request_bytes;
+    /* The nth value of a query parameter (0: the first), NULL when there is none; borrowed. */
+    const char *(*query)(const struct exchange *exchange, const char *name, size_t nth);
+    void *server; /* query's own */
+    /* the answer */
+    int status;
+    const char *content_type;
+    sl_buffer body;
+    sl_buffer location; /* header Location; empty: none */
+    sl_buffer allow;    /* header Allow, of a 405 */
+};
+
+/* Kafka Connect's form of an error: {"error_code": ..., "message": ...}. */
+void exchange_fail(struct exchange *exchange, int status, const char *format, ...) SL_PRINTF(3, 4);
+/* Ends the writing of JSON as the answer's body. */
+void exchange_json(struct exchange *exchange, int status, struct json_out *out);
+/* A writer that masks what is secret in the host's topology. */
+struct json_out exchange_writer(const struct exchange *exchange);
+
+/* Answers the request (routes.c). Control loop. */
+void exchange_answer(struct exchange *exchange);
+
+#endif /* ADMIN_EXCHANGE_H */

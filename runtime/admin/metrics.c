@@ -1,0 +1,305 @@
+/*
+ * /metrics: Prometheus' text exposition format, version 0.0.4. A family is written whole, for all
+ * nodes, since its HELP and TYPE may stand only once. Times are seconds, sizes bytes.
+ */
+#include "admin/handlers.h"
+#include "host/snapshot_take.h"
+#include "report/snapshot_json.h"
+#include "topology/keys.h"
+
+#include <inttypes.h>
+
+struct page {
+    sl_buffer *out;
+    const struct host_snapshot *snapshot;
+};
+
+static void family(const struct page *page, const char *name, const char *type, const char *help) {
+    sl_buffer_printf(page->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value: backslash, quote and line feed are escaped. */
+static void label(const struct page *page, const char *separator, const char *name,
+                  const char *value) {
+    sl_buffer_printf(page->out, "%s%s=\"", separator, name);
+    for (const char *p = value; *p != 0; p++) {
+        if (*p == '\\' || *p == '"') {
+            sl_buffer_append_byte(page->out, '\\');
+        }
+        sl_buffer_append_byte(page->out, (uint8_t)(*p == '\n' ? ' ' : *p));
+    }
+    sl_buffer_append_byte(page->out, '"');
+}
+
+static void seconds(const struct page *page, int64_t us) {
+    sl_buffer_printf(page->out, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
+}
+
+/* ---- the process ---- */
+
+static void one(const struct page *page, const char *name, const char *type, const char *help,
+                int64_t value) {
+    family(page, name, type, help);
+    sl_buffer_printf(page->out, "%s %" PRId64 "\n", name, value);
+}
+
+static void one_time(const struct page *page, const char *name, const char *type, const char *help,
+                     int64_t us) {
+    family(page, name, type, help);
+    sl_buffer_printf(page->out, "%s ", name);
+    seconds(page, us);
+    sl_buffer_append_byte(page->out, '\n');
+}
+
+static void write_process(const struct page *page) {
+    const struct host_snapshot *s = page->snapshot;
+    family(page, "sluice_build_info", "gauge", "the version that runs");
+    sl_buffer_printf(page->out, "sluice_build_info{version=\"%s\"} 1\n", SL_VERSION);
+    one_time(page, "sluice_uptime_seconds", "gauge", "since the run began", s->elapsed_us);
+    one_time(page, "process_cpu_seconds_total", "counter", "user and system time",
+             s->cpu_user_us + s->cpu_system_us);
+    one(page, "process_resident_memory_bytes", "gauge", "memory in RAM", s->rss_bytes);
+    one(page, "sluice_memory_path_bytes", "gauge",
+        "memory of batches and of what tasks hold, which memory.max bounds", s->path_bytes);
+    one(page, "sluice_lanes", "gauge", "threads that move data", s->lanes);
+}
+
+/* ---- nodes ---- */
+
+typedef int64_t (*node_value)(const struct snapshot_node *node);
+
+static void node_labels(const struct page *page, const char *name,
+                        const struct snapshot_node *node) {
+    sl_buffer_printf(page->out, "%s", name);
+    label(page, "{", "node", node->name);
+    sl_buffer_append_text(page->out, "} ");
+}
+
+static void per_node(const struct page *page, const char *name, const char *type, const char *help,
+                     node_value value, bool is_time) {
+    family(page, name, type, help);
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        node_labels(page, name, node);
+        if (is_time) {
+            seconds(page, value(node));
+        } else {
+            sl_buffer_printf(page->out, "%" PRId64, value(node));
+        }
+        sl_buffer_append_byte(page->out, '\n');
+    }
+}
+
+static int64_t node_streams(const struct snapshot_node *node) {
+    return node->streams;
+}
+static int64_t node_cpu(const struct snapshot_node *node) {
+    return node->cpu_us;
+}
+static int64_t node_commits(const struct snapshot_node *node) {
+    return node->commits;
+}
+static int64_t node_retries(const struct snapshot_node *node) {
+    return node->commit_retries;
+}
+
+static void write_states(const struct page *page) {
+    family(page, "sluice_node_info", "gauge", "what each node is, and its state");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        sl_buffer_append_text(page->out, "sluice_node_info");
+        label(page, "{", "node", node->name);
+        label(page, ",", "kind", topology_kind_name((enum topology_kind)node->kind));
+        label(page, ",", "plugin", node->plugin);
+        label(page, ",", "state", snapshot_state_name(node->state));
+        sl_buffer_append_text(page->out, "} 1\n");
+    }
+    family(page, "sluice_node_failed", "gauge", "1: the node is FAILED");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        node_labels(page, "sluice_node_failed", node);
+        sl_buffer_printf(page->out, "%d\n", node->state == HOST_NODE_FAILED);
+    }
+}
+
+static void write_latencies(const struct page *page) {
+    family(page, "sluice_commit_latency_seconds", "gauge",
+           "from the moment a record was read to the moment its commit was durable, of this run");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        const struct {
+            const char *quantile;
+            int64_t us;
+        } values[] = {{"0.5", node->latency_p50_us}, {"0.99", node->latency_p99_us}};
+        for (size_t i = 0; i < SL_ARRAY_LENGTH(values) && values[i].us >= 0; i++) {
+            sl_buffer_append_text(page->out, "sluice_commit_latency_seconds");
+            label(page, "{", "node", node->name);
+            label(page, ",", "quantile", values[i].quantile);
+            sl_buffer_append_text(page->out, "} ");
+            seconds(page, values[i].us);
+            sl_buffer_append_byte(page->out, '\n');
+        }
+    }
+}
+
+static void write_outputs(const struct page *page) {
+    family(page, "sluice_output_rows_total", "counter", "rows that left on an output");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_outputs; i++) {
+            sl_buffer_append_text(page->out, "sluice_output_rows_total");
+            label(page, "{", "node", node->name);
+            label(page, ",", "output", node->outputs[i].name);
+            sl_buffer_printf(page->out, "} %" PRId64 "\n", node->outputs[i].rows);
+        }
+    }
+    family(page, "sluice_dropped_rows_total", "counter",
+           "rows that left on no output, by the plugin's reason");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_dropped; i++) {
+            sl_buffer_append_text(page->out, "sluice_dropped_rows_total");
+            label(page, "{", "node", node->name);
+            label(page, ",", "reason", node->dropped[i].reason);
+            sl_buffer_printf(page->out, "} %" PRId64 "\n", node->dropped[i].rows);
+        }
+    }
+}
+
+/* ---- inputs ---- */
+
+typedef int64_t (*input_value)(const struct snapshot_input *input);
+
+static void per_input(const struct page *page, const char *name, const char *type, const char *help,
+                      input_value value, bool is_time) {
+    family(page, name, type, help);
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_inputs; i++) {
+            sl_buffer_append_text(page->out, name);
+            label(page, "{", "node", node->name);
+            label(page, ",", "input", node->inputs[i].name);
+            sl_buffer_append_text(page->out, "} ");
+            if (is_time) {
+                seconds(page, value(&node->inputs[i]));
+            } else {
+                sl_buffer_printf(page->out, "%" PRId64, value(&node->inputs[i]));
+            }
+            sl_buffer_append_byte(page->out, '\n');
+        }
+    }
+}
+
+static int64_t input_rows(const struct snapshot_input *input) {
+    return input->rows;
+}
+static int64_t input_replayed(const struct snapshot_input *input) {
+    return input->replayed_rows;
+}
+static int64_t input_dropped(const struct snapshot_input *input) {
+    return input->dropped_rows;
+}
+static int64_t input_bytes(const struct snapshot_input *input) {
+    return input->buffer_bytes;
+}
+static int64_t input_limit(const struct snapshot_input *input) {
+    return input->buffer_limit_bytes;
+}
+static int64_t input_waiting(const struct snapshot_input *input) {
+    return input->waiting_rows;
+}
+static int64_t input_oldest(const struct snapshot_input *input) {
+    return input->oldest_us < 0 ? 0 : input->oldest_us;
+}
+static int64_t input_full_time(const struct snapshot_input *input) {
+    return input->full_us;
+}
+static int64_t input_is_full(const struct snapshot_input *input) {
+    return input->is_full != 0;
+}
+
+static void write_inputs(const struct page *page) {
+    per_input(page, "sluice_input_rows_total", "counter", "rows taken from an input", input_rows,
+              false);
+    per_input(page, "sluice_input_replayed_rows_total", "counter",
+              "rows withheld because the node had them already", input_replayed, false);
+    per_input(page, "sluice_input_dropped_rows_total", "counter", "rows dropped by when_full",
+              input_dropped, false);
+    per_input(page, "sluice_input_buffer_bytes", "gauge",
+              "memory that waits on the input or is held of it, all lanes", input_bytes, false);
+    per_input(page, "sluice_input_buffer_limit_bytes", "gauge", "its bound on one lane",
+              input_limit, false);
+    per_input(page, "sluice_input_waiting_rows", "gauge", "rows that wait on the input",
+              input_waiting, false);
+    per_input(page, "sluice_input_oldest_seconds", "gauge",
+              "age of the oldest row that waits or is not flushed; 0: none", input_oldest, true);
+    per_input(page, "sluice_input_full_seconds_total", "counter",
+              "how long the input has been full", input_full_time, true);
+    per_input(page, "sluice_input_full", "gauge", "1: the input is full on some lane",
+              input_is_full, false);
+}
+
+/* ---- what plugins count ---- */
+
+static bool is_first(const struct host_snapshot *snapshot, size_t node, const char *name) {
+    for (size_t n = 0; n < node; n++) {
+        for (size_t i = 0; i < snapshot->nodes[n].n_metrics; i++) {
+            if (strcmp(snapshot->nodes[n].metrics[i].name, name) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void write_plugin_family(const struct page *page, size_t first,
+                                const struct snapshot_metric *metric) {
+    sl_buffer_printf(page->out, "# HELP sluice_%s %s\n# TYPE sluice_%s %s\n", metric->name,
+                     metric->help, metric->name, metric->is_gauge ? "gauge" : "counter");
+    for (size_t n = first; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_metrics; i++) {
+            if (strcmp(node->metrics[i].name, metric->name) == 0) {
+                sl_buffer_printf(page->out, "sluice_%s", metric->name);
+                label(page, "{", "node", node->name);
+                sl_buffer_printf(page->out, "} %" PRId64 "\n", node->metrics[i].value);
+            }
+        }
+    }
+}
+
+static void write_plugin_metrics(const struct page *page) {
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_metrics; i++) {
+            if (is_first(page->snapshot, n, node->metrics[i].name)) {
+                write_plugin_family(page, n, &node->metrics[i]);
+            }
+        }
+    }
+}
+
+void answer_metrics(struct exchange *exchange) {
+    struct host_snapshot snapshot;
+    if (!snapshot_take(exchange->host, &snapshot)) {
+        exchange_fail(exchange, 500, "memory is short");
+        return;
+    }
+    const struct page page = {&exchange->body, &snapshot};
+    write_process(&page);
+    write_states(&page);
+    per_node(&page, "sluice_node_streams", "gauge", "streams that the node owns", node_streams,
+             false);
+    per_node(&page, "sluice_node_cpu_seconds_total", "counter", "time inside the plugin's code",
+             node_cpu, true);
+    per_node(&page, "sluice_node_commits_total", "counter", "commits", node_commits, false);
+    per_node(&page, "sluice_node_commit_retries_total", "counter", "commits tried again",
+             node_retries, false);
+    write_latencies(&page);
+    write_outputs(&page);
+    write_inputs(&page);
+    write_plugin_metrics(&page);
+    snapshot_free(&snapshot);
+    exchange->status = 200;
+    exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
+}

@@ -1,0 +1,109 @@
+/* Which path and method lead where. */
+#include "admin/handlers.h"
+
+#include <stdio.h>
+
+struct admin_route {
+    const char *method;
+    const char *path; /* "*" stands for any one part */
+    void (*answer)(struct exchange *exchange);
+};
+
+static const struct admin_route routes[] = {
+    {"GET", "", answer_root},
+    {"GET", "health", answer_health},
+    {"GET", "ready", answer_ready},
+    {"GET", "metrics", answer_metrics},
+    {"GET", "connectors", answer_connectors},
+    {"GET", "connectors/*", answer_connector},
+    {"GET", "connectors/*/config", answer_config},
+    {"GET", "connectors/*/status", answer_status},
+    {"GET", "connectors/*/tasks", answer_tasks},
+    {"GET", "connectors/*/tasks/*/status", answer_task_status},
+    {"GET", "connector-plugins", answer_plugins},
+    {"GET", "connector-plugins/*/config", answer_plugin_config},
+    {"GET", "v1/status", answer_v1_status},
+    {"GET", "v1/topology", answer_v1_topology},
+};
+
+static bool path_fits(const char *path, const struct exchange *exchange) {
+    size_t part = 0;
+    while (*path != 0) {
+        size_t bytes = strcspn(path, "/");
+        bool any = bytes == 1 && *path == '*';
+        if (part == exchange->n_parts ||
+            (!any && (strncmp(path, exchange->parts[part], bytes) != 0 ||
+                      exchange->parts[part][bytes] != 0))) {
+            return false;
+        }
+        part++;
+        path += bytes + (path[bytes] == '/');
+    }
+    return part == exchange->n_parts;
+}
+
+void exchange_answer(struct exchange *exchange) {
+    bool head = strcmp(exchange->method, "HEAD") == 0;
+    bool known = false;
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(routes); i++) {
+        if (!path_fits(routes[i].path, exchange)) {
+            continue;
+        }
+        if (strcmp(routes[i].method, head ? "GET" : exchange->method) == 0) {
+            routes[i].answer(exchange);
+            return;
+        }
+        sl_buffer_printf(&exchange->allow, "%s%s", known ? ", " : "", routes[i].method);
+        known = true;
+    }
+    if (known) {
+        exchange_fail(exchange, 405, "HTTP 405 Method Not Allowed");
+    } else {
+        exchange_fail(exchange, 404, "HTTP 404 Not Found");
+    }
+}
+
+/* ---- answers ---- */
+
+static void mask(const void *topology, sl_buffer *text) {
+    topology_mask(topology, text);
+}
+
+struct json_out exchange_writer(const struct exchange *exchange) {
+    return (struct json_out){.mask = mask, .mask_arg = exchange->host->topology};
+}
+
+void exchange_json(struct exchange *exchange, int status, struct json_out *out) {
+    exchange->status = status;
+    exchange->content_type = "application/json";
+    sl_buffer_free(&exchange->body);
+    exchange->body = out->text;
+    *out = (struct json_out){0};
+    (void)sl_buffer_append_byte(&exchange->body, '\n');
+}
+
+void exchange_fail(struct exchange *exchange, int status, const char *format, ...) {
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    struct json_out out = exchange_writer(exchange);
+    json_out_object(&out);
+    json_out_member_integer(&out, "error_code", status);
+    json_out_key(&out, "message");
+    json_out_masked(&out, message);
+    json_out_end_object(&out);
+    exchange_json(exchange, status, &out);
+}
+
+struct host_node *exchange_node(struct exchange *exchange) {
+    for (size_t n = 0; n < exchange->host->n_nodes; n++) {
+        struct host_node *node = &exchange->host->nodes[n];
+        if (strcmp(node->spec->name, exchange->parts[1]) == 0) {
+            return node;
+        }
+    }
+    exchange_fail(exchange, 404, "Connector %s not found", exchange->parts[1]);
+    return NULL;
+}

@@ -1,0 +1,202 @@
+"""The admin endpoint of a running sluice: health, readiness, metrics, and the reading half of Kafka
+Connect's API."""
+
+import http.client
+import json
+import re
+import socket
+
+import pytest
+
+from tests.support import sluice
+from tests.support.servers import ROOT, wait_for
+
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? -?[0-9.e+]+$')
+
+
+class Running:
+    def __init__(self, process):
+        self.process = process
+        wait_for(lambda: self._found(), 30, "the endpoint's address")
+        self.port = int(self._found().group(1))
+
+    def _found(self):
+        return re.search(r"http://127\.0\.0\.1:(\d+)", self.process.text(1))
+
+    def ask(self, path, method="GET", body=None, headers=None):
+        """(status, headers, body)"""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read().decode()
+        finally:
+            connection.close()
+
+    def json(self, path, status=200):
+        got, headers, body = self.ask(path)
+        assert got == status, body
+        assert headers["Content-Type"] == "application/json"
+        return json.loads(body)
+
+
+def topology(folder, **more):
+    document = {
+        "pipeline": "admin-test",
+        "admin": {"listen": "127.0.0.1:0"},
+        "sources": {"gen": {"plugin": "generator", "config": {"rate": 2000}}},
+        "transforms": {
+            "silver": {
+                "plugin": "silver-validate",
+                "inputs": ["gen"],
+                "config": {"schema": str(ROOT / "deploy" / "demo" / "event.schema.json")},
+            }
+        },
+        "sinks": {
+            "bronze": {
+                "plugin": "bronze-sink",
+                "inputs": ["gen"],
+                "config": {"table": str(folder / "bronze")},
+            },
+            "good": {
+                "plugin": "delta-sink",
+                "inputs": ["silver"],
+                "config": {"table": str(folder / "silver")},
+            },
+            "bad": {
+                "plugin": "delta-sink",
+                "inputs": ["silver.rejects"],
+                "config": {"table": str(folder / "bad")},
+            },
+        },
+        **more,
+    }
+    path = folder / "topology.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("admin")
+    with sluice.Process("run", topology(folder)) as process:
+        running = Running(process)
+        wait_for(lambda: running.ask("/ready")[0] == 200, 30, "readiness")
+        yield running
+        process.signal(15)
+        assert process.wait(30).exit_code == 0
+
+
+def test_health_and_readiness(running):
+    assert running.json("/health")["status"] == "healthy"
+    assert running.json("/ready") == {"not_ready": [], "draining": False, "ready": True}
+    status, _, body = running.ask("/health", "HEAD")
+    assert status == 200 and body == ""
+
+
+def test_metrics_are_well_formed_and_move(running):
+    def rows():
+        status, headers, text = running.ask("/metrics")
+        assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return text, int(re.search(r'^sluice_input_rows_total\{node="bronze",.*\} (\d+)$', text, re.M).group(1))
+
+    text, before = rows()
+    families, samples = {}, set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            assert name not in families, f"{name} stands twice"
+            families[name] = kind
+        elif not line.startswith("#"):
+            found = SAMPLE.match(line)
+            assert found, line
+            assert line.rsplit(" ", 1)[0] not in samples, line
+            samples.add(line.rsplit(" ", 1)[0])
+            kind = families[found.group(1)]
+            assert (kind == "counter") == found.group(1).endswith("_total"), line
+    wait_for(lambda: rows()[1] > before, 30, "more rows")
+
+
+def test_status_and_topology(running):
+    status = running.json("/v1/status")
+    assert [n["name"] for n in status["nodes"]] == running.json("/connectors")
+    shown = running.json("/v1/topology")
+    assert shown["sinks"]["bad"]["inputs"] == ["silver.rejects"]
+    assert shown["sources"]["gen"]["config"]["rate"] == 2000
+
+
+def test_as_kafka_connect(running):
+    root = running.json("/")
+    assert [int(part) for part in root["version"].split(".")[:2]]
+    names = running.json("/connectors")
+    assert sorted(names) == ["bad", "bronze", "gen", "good", "silver"]
+    both = running.json("/connectors?expand=status&expand=info")
+    assert both["bronze"]["info"] == running.json("/connectors/bronze")
+    assert both["bronze"]["status"] == running.json("/connectors/bronze/status")
+    info = both["bronze"]["info"]
+    assert info["type"] == "sink" and info["config"]["connector.class"] == "bronze-sink"
+    assert all(isinstance(value, str) for value in info["config"].values())
+    assert running.json("/connectors/bronze/config") == info["config"]
+    status = both["bronze"]["status"]
+    assert status["connector"]["state"] == "RUNNING"
+    assert [task["id"] for task in status["tasks"]] == list(range(len(info["tasks"])))
+    tasks = running.json("/connectors/bronze/tasks")
+    assert tasks[0]["id"] == {"connector": "bronze", "task": 0}
+    assert running.json("/connectors/bronze/tasks/0/status")["state"] == "RUNNING"
+    plugins = {p["class"]: p for p in running.json("/connector-plugins") if p["type"] == "sink"}
+    assert {"bronze-sink", "delta-sink", "kafka", "powerbi-sink"} <= set(plugins)
+    options = {o["name"]: o for o in running.json("/connector-plugins/bronze-sink/config")}
+    assert options["table"]["required"] and options["table"]["importance"] == "HIGH"
+
+
+def test_errors_have_connects_form(running):
+    for path, words in [
+        ("/connectors/none", "Connector none not found"),
+        ("/connectors/bronze/tasks/99/status", "No status found"),
+        ("/connector-plugins/none/config", "none"),
+        ("/nothing/at/all", "Not Found"),
+        ("/" + "a/" * 20, "Not Found"),
+        ("/" + "a" * 3000, "Not Found"),
+        ("/..%2f..%2fetc%2fpasswd", "Not Found"),
+    ]:
+        body = running.json(path, 404)
+        assert body["error_code"] == 404 and words in body["message"]
+    status, headers, body = running.ask("/connectors", "DELETE")
+    assert status == 405 and headers["Allow"] == "GET" and json.loads(body)["error_code"] == 405
+
+
+def test_hostile_requests(running):
+    """Oversize, malformed and half requests are answered or cut, and the endpoint goes on."""
+    status, _, body = running.ask("/connectors", "POST", b"x" * (2 << 20))
+    assert status in (405, 413)
+    for raw in [b"\x00\xff\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"G" * 100_000, b"GET /he"]:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+            try:
+                connection.sendall(raw)
+            except OSError:
+                pass
+    idle = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(40)]
+    try:
+        assert running.json("/health")["status"] == "healthy"
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "listen, sentence",
+    [
+        ("0.0.0.0:0", "this machine's own addresses only"),
+        ("127.0.0.1", "allowed is ADDRESS:PORT"),
+        ("127.0.0.1:99999", "allowed is ADDRESS:PORT"),
+    ],
+)
+def test_addresses(tmp_path, listen, sentence):
+    run = sluice.run_command("run", topology(tmp_path, admin={"listen": listen}), limit_s=30)
+    assert run.exit_code == 2 and sentence in run.log
+
+
+def test_a_taken_port(running, tmp_path):
+    listen = f"127.0.0.1:{running.port}"
+    run = sluice.run_command("run", topology(tmp_path, admin={"listen": listen}), limit_s=30)
+    assert run.exit_code == 1 and "cannot listen" in run.log

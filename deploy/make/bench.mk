@@ -4,7 +4,7 @@
 
 $(BUILD)/demo-report: $(BUILD)/obj/deploy/demo/report.c.o $(DELTA_ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(SYS_delta) $(SYS_parquet) $(SYS_columns) $(SYS_base)
+	$(CC) $(LDFLAGS) -o $@ $^ $(SYS_delta) $(SYS_parquet) $(SYS_store) $(SYS_http) $(SYS_columns) $(SYS_base)
 demo: ## 20 seconds of retail events through bronze, silver and gold in ./demo-lake, then the numbers
 	deploy/dev/install-deps.sh build
 	$(MAKE) --no-print-directory -s -j$$(nproc) demo-built

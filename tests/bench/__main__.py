@@ -6,10 +6,12 @@ Loads events into a topic of 8 partitions, runs `build/sluice run --until-end` o
 (1 s commits, fsync, zstd, statistics, checkpoints: the defaults), and reads the CPU time of that
 process alone. Before and after it measures the yardstick: zstd level 1 over the same raw bytes.
 Prints a table, writes build/bench/result.json. Exit code 1 when the tables are not what the oracle
-computes; a figure is never a failure.
+computes; a figure is never a failure. Then the same topic goes once more, with tables and state on
+Azurite: its row is the CPU time of sluice alone, too, Azurite being a process of its own.
 
 Environment: SLUICE_BENCH_EVENTS (2000000), SLUICE_BENCH_RATE (50000 events a second in the part
-that measures latency; 0 leaves it out), SLUICE_BENCH_SECONDS (10).
+that measures latency; 0 leaves it out), SLUICE_BENCH_SECONDS (10), SLUICE_BENCH_AZURE (1; 0 leaves
+Azurite out).
 """
 
 import json
@@ -28,7 +30,7 @@ from tests.bench.load import load
 from tests.oracle import verify
 from tests.support import events, sluice
 from tests.support.medallion import TABLES, Medallion
-from tests.support.servers import ROOT, Kafka
+from tests.support.servers import ROOT, Azurite, Kafka
 
 PARTITIONS = 8
 GOAL = {"ratio": 5.2, "rss_mib": 400}
@@ -111,6 +113,25 @@ def throughput(broker, folder, count):
     return result, wrong
 
 
+def on_azure(broker, folder, local_cpu_s):
+    """The same events with tables and state on Azurite: CPU-seconds, and their ratio to a folder's;
+    what is wrong with the tables."""
+    with Azurite(folder / "azurite") as azurite:
+        azurite.create_container("lake")
+        os.environ.update(azurite.environment())
+        account = f"{azurite.url}/{azurite.account}"
+        medallion = Medallion(
+            folder / "azure", broker.bootstrap, "bench", "bench-azure", lake=f"{account}/lake/bench"
+        )
+        medallion.document["stores"] = {account: {"auth": "shared-key", "key": azurite.key}}
+        say("running on Azurite")
+        run = sluice.run_until_end(medallion.write())
+        say("verifying")
+        _, found = verify.verify(medallion.path)
+    wrong = {f"azure {name}": told for name, told in found.items() if told is not None}
+    return {"cpu_s": run.cpu_s, "to_folder": run.cpu_s / local_cpu_s}, wrong
+
+
 def delays(broker, folder, rate, seconds):
     broker.create_topic("paced", PARTITIONS, **events.TOPIC_CONFIG)
     medallion = Medallion(folder / "paced", broker.bootstrap, "paced", "paced")
@@ -135,6 +156,10 @@ def show(result):
             f"  {name:<12} {table['rows']:>10,} {per_row:>10.1f}  {share:7.1%}"
             f" {table['files']:>6} {table['versions']:>9}"
         )
+    if "azure" in result:
+        cost = result["azure"]["cpu_s"] / (result["events"] / 1e6)
+        share = result["azure"]["to_folder"]
+        print(f"  on Azurite, CPU-s per million  {cost:.2f}, {share:.2f} times a folder's   goal 1.15")
     for name, delay in result.get("latency", {}).items():
         print(f"  produce to visible, {name}: p50 {delay['p50_ms']} ms, p99 {delay['p99_ms']} ms")
     print(f"  truth: {'as the oracle computes it' if result['verified'] else 'WRONG'}")
@@ -149,6 +174,10 @@ def main():
     try:
         with Kafka(folder / "broker") as broker:
             result, wrong = throughput(broker, folder, count)
+            if os.environ.get("SLUICE_BENCH_AZURE", "1") != "0":
+                local_cpu_s = result["cpu_s_per_million"] * count / 1e6
+                result["azure"], wrong_there = on_azure(broker, folder, local_cpu_s)
+                wrong.update(wrong_there)
             if rate > 0:
                 result["latency"] = delays(broker, folder, rate, seconds)
     finally:

@@ -28,6 +28,7 @@ struct bronze_config {
     int64_t row_group_bytes;
     int64_t memory_bytes;
     int64_t open_files;
+    int64_t compact_bytes;
     sl_map properties;
     int32_t positions;
 };

@@ -30,6 +30,7 @@ static sl_error *make_config(const struct bronze_config *from, void **out) {
         .row_group_bytes = from->row_group_bytes,
         .memory_bytes = from->memory_bytes,
         .open_files = from->open_files,
+        .compact_bytes = from->compact_bytes,
         .positions = from->positions,
     };
     *out = config;

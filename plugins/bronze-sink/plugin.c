@@ -72,6 +72,14 @@ static const sl_option OPTIONS[] = {
      .type = SL_OPTION_MAP,
      FIELD(properties),
      .doc = "properties of a new Delta table, as \"delta.appendOnly\": \"true\""},
+    {.name = "compact",
+     .type = SL_OPTION_SIZE,
+     FIELD(compact_bytes),
+     .default_text = "128MiB",
+     RANGE(0, 1e12),
+     .doc = "with format delta: many small files of a partition are put together into files of "
+            "this size, in the "
+            "background; 0: never"},
     {.name = "positions",
      .type = SL_OPTION_ENUM,
      FIELD(positions),

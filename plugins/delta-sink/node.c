@@ -264,6 +264,8 @@ static void make_metrics(struct sl_node *node) {
         s->metric(node->self, SL_METRIC_COUNTER, "delta_files_total", "data files committed");
     node->bytes = s->metric(node->self, SL_METRIC_COUNTER, "delta_bytes_total",
                             "bytes of data files committed");
+    node->compacted = s->metric(node->self, SL_METRIC_COUNTER, "delta_compacted_files_total",
+                                "small files put together");
 }
 
 static sl_error *start(struct sl_node *node) {
@@ -274,6 +276,9 @@ static sl_error *start(struct sl_node *node) {
     error = error ? error : take_partitions(node);
     error = error ? error : fit_inputs(node);
     error = error ? error : sink_check_positions(node);
+    if (error == NULL) {
+        sink_upkeep_begins(node);
+    }
     return error || node->way != WAY_TAIL ? error : sink_tail_new(node);
 }
 

@@ -81,6 +81,13 @@ static const sl_option OPTIONS[] = {
      .default_text = "64",
      RANGE(1, 10000),
      .doc = "partitions that are written at a time, on each lane"},
+    {.name = "compact",
+     .type = SL_OPTION_SIZE,
+     FIELD(compact_bytes),
+     .default_text = "128MiB",
+     RANGE(0, 1e12),
+     .doc = "many small files of a partition are put together into files of this size, in the "
+            "background; 0: never"},
     {.name = "positions",
      .type = SL_OPTION_ENUM,
      FIELD(positions),

@@ -29,6 +29,7 @@ struct sink_config {
     int64_t row_group_bytes;
     int64_t memory_bytes;
     int64_t open_files;
+    int64_t compact_bytes;
     int32_t positions;
 };
 
@@ -45,7 +46,7 @@ struct sl_node {
     /* The node itself, and each piece of work under way, which may outlast close: the last one
      * frees the node with its store. */
     atomic_int users;
-    bool closed;
+    atomic_bool closed;
     const struct sink_config *config;
     const sl_services *services;
     sl_object *self;
@@ -65,10 +66,11 @@ struct sl_node {
     struct ArrowSchema grown; /* the table's schema with the inputs' new columns; release NULL:
                                  nothing to add */
     struct tail_state *tail;
-    char token[40];   /* of the commit that is to be tried again */
-    int64_t clean_ms; /* Unix time: when the next clean-up is due */
-    bool cleaning;
-    sl_metric *commits, *conflicts, *version, *rows, *files, *bytes;
+    char token[40];        /* of the commit that is to be tried again */
+    int64_t clean_ms;      /* Unix time: when the next clean-up is due */
+    int64_t compact_stage; /* of the table's version, when compaction was looked at last */
+    bool upkeep;           /* clean-up or compaction is under way */
+    sl_metric *commits, *conflicts, *version, *rows, *files, *bytes, *compacted;
 };
 
 /* What a flush hands over. */
@@ -101,8 +103,10 @@ void sink_key_prefix(sl_buffer *out, const char *pipeline, const char *node);
 sl_error *sink_advances(const struct sl_node *node, const sl_commit *commit,
                         sl_delta_advance **out);
 
-/* upkeep.c: checkpoints and clean-up when they are due; failures are only logged. */
+/* upkeep.c: checkpoints, clean-up and compaction when they are due; failures are only logged. */
 void sink_maintain(struct sl_node *node);
+/* The table is open. */
+void sink_upkeep_begins(struct sl_node *node);
 
 /* upsert.c */
 sl_error *sink_tail_new(struct sl_node *node);

@@ -15,7 +15,7 @@ endif
 ifeq ($(origin CXX),default)
 CXX          := g++
 endif
-OPT          ?= -O3 -march=x86-64-v2 -g
+OPT          ?= -O3 $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2) -g
 SANITIZE     ?=
 PREFIX       ?= /usr/local
 VERSION      := $(shell cat VERSION 2>/dev/null || echo 0.0.0)

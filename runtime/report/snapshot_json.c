@@ -7,7 +7,7 @@ const char *snapshot_state_name(enum host_node_state state) {
     static const char *const names[] = {
         [HOST_NODE_STARTING] = "starting", [HOST_NODE_RUNNING] = "running",
         [HOST_NODE_WAITING] = "waiting",   [HOST_NODE_DRAINED] = "drained",
-        [HOST_NODE_FAILED] = "failed",
+        [HOST_NODE_FAILED] = "failed",     [HOST_NODE_RESTARTING] = "restarting",
     };
     return names[state];
 }
@@ -94,6 +94,7 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_member(out, "state", snapshot_state_name(node->state));
     json_out_key(out, "failure");
     json_out_masked(out, node->failure);
+    json_out_member_integer(out, "restarts", node->restarts);
     json_out_member_integer(out, "streams", node->streams);
     json_out_member_integer(out, "cpu_us", node->cpu_us);
     json_out_member_integer(out, "commits", node->commits);

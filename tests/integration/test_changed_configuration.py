@@ -90,13 +90,8 @@ class Pipeline:
     def ids(self):
         """Those in the table of rows, those in quarantine; sorted."""
         rows = readers.read(self.folder / "rows").column("id").to_pylist()
-        offsets = readers.read(self.folder / "rejects").column("offset").to_pylist()
-        return sorted(rows), sorted(self._id_at(offset) for offset in offsets)
-
-    def _id_at(self, offset):
-        with open(self.folder / "in" / "a.jsonl", "rb") as file:
-            file.seek(offset)
-            return json.loads(file.readline())["id"]
+        values = readers.read(self.folder / "rejects").column("value").to_pylist()
+        return sorted(rows), sorted(json.loads(value)["id"] for value in values)
 
     def editions(self):
         files = sorted((self.folder / "state" / "config").iterdir())
@@ -286,4 +281,21 @@ def test_a_configuration_that_never_ran_is_forgotten(pipeline):
     assert len(p.editions()) == 1
     del p.config["computed"]
     assert p.run(STRICT).exit_code == 0
+    expect(p, LOOSE, STRICT)
+
+
+def test_a_topic_of_several_partitions(broker, new_topic, pipeline):
+    p = pipeline(deduplicate=True)
+    topic = new_topic(4)
+    p.document["kafka"] = {"bootstrap.servers": broker.bootstrap}
+    p.document["sources"]["lines"] = {"plugin": "kafka", "config": {"topics": [topic]}}
+
+    def produce(ids):
+        broker.produce(topic, ({"value": b'{"id":%d}' % i, "partition": i % 4} for i in ids))
+
+    produce(ALL[:FIRST])
+    p.run_killed(LOOSE, "rows", FIRST)
+    produce(ALL[FIRST:])
+    done = p.run(STRICT)
+    assert done.exit_code == 0 and BEGUN in done.log, done.failed_because()
     expect(p, LOOSE, STRICT)

@@ -176,9 +176,13 @@ sl_error *sl_array_read(const struct ArrowSchema *schema, const void *data, size
                         struct ArrowArray *out) {
     const uint8_t *at = data;
     const uint8_t *end = at + bytes;
-    if (bytes == 0 || *at != VERSION) {
-        return sl_error_new(SL_ERROR_CORRUPT, "stored rows: format version %d, expected %d",
-                            bytes == 0 ? -1 : *at, VERSION);
+    if (bytes == 0) {
+        return sl_error_new(SL_ERROR_CORRUPT, "stored rows: there are no bytes");
+    }
+    if (*at != VERSION) {
+        return sl_error_new(SL_ERROR_UNSUPPORTED,
+                            "stored rows: format version %u; this sluice reads version %d", *at,
+                            VERSION);
     }
     at++;
     sl_builder builder;

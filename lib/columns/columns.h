@@ -197,7 +197,8 @@ sl_error *sl_array_empty(const struct ArrowSchema *schema, struct ArrowArray *ou
  */
 sl_error *sl_array_write(const struct ArrowSchema *schema, const struct ArrowArray *array,
                          sl_buffer *out);
-/* Reads what write has written, with the same schema. CORRUPT when it is not that. */
+/* Reads what write has written, with the same schema. CORRUPT when it is not that, UNSUPPORTED when
+ * another version of the format has. */
 sl_error *sl_array_read(const struct ArrowSchema *schema, const void *data, size_t bytes,
                         struct ArrowArray *out);
 /*

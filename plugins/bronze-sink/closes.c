@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define FOLDER "closes/"
-#define FIRST_LINE "sluice-closes\t1"
+#define MAGIC "sluice-closes\t"
+#define VERSION 1
 #define NAME_BYTES 48
 #define MAX_FIELDS 5
 /* A number that was used may not come again while a writer that fell behind could still use it. */
@@ -165,11 +166,15 @@ static sl_error *parse(struct closes *closes, const char *name, char *text) {
     clear(closes);
     char *rest = text;
     char *line = strsep(&rest, "\n");
-    if (strcmp(line, FIRST_LINE) != 0) {
+    int64_t version = 0;
+    if (strncmp(line, MAGIC, strlen(MAGIC)) != 0 || !number(line + strlen(MAGIC), &version)) {
+        return corrupt(name, 1);
+    }
+    if (version != VERSION) {
         return sl_error_new(SL_ERROR_UNSUPPORTED,
-                            "the record of closed files %s does not begin with \"" FIRST_LINE
-                            "\": it was written by another version of sluice",
-                            name);
+                            "the record of closed files %s has format version %" PRId64
+                            ", this bronze-sink reads version %d",
+                            name, version, VERSION);
     }
     for (size_t i = 2; error == NULL && (line = strsep(&rest, "\n")) != NULL; i++) {
         bool good = true;
@@ -234,7 +239,7 @@ sl_error *closes_load(struct closes *closes, sl_store *state) {
 sl_error *closes_write(struct closes *closes, sl_store *state, const char *layout) {
     char name[NAME_BYTES];
     sl_buffer text = SL_BUFFER_INIT;
-    sl_buffer_printf(&text, FIRST_LINE "\nlayout\t%s\n", layout);
+    sl_buffer_printf(&text, MAGIC "%d\nlayout\t%s\n", VERSION, layout);
     for (size_t i = 0; i < closes->n_positions; i++) {
         const struct closes_position *p = &closes->positions[i];
         sl_buffer_printf(&text, "position\t%" PRId64 "\t%s\n", p->offset, p->key);

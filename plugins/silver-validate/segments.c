@@ -12,9 +12,9 @@
 
 #include "base/slots.h"
 
-#define MAGIC "SLDEDUP1"
-#define NAME_BYTES 24  /* 20 digits and ".seg" */
-#define MAX_REMOVED 64 /* in one commit */
+#define MAGIC "SLDEDUP1" /* the last character is the format's version */
+#define NAME_BYTES 24    /* 20 digits and ".seg" */
+#define MAX_REMOVED 64   /* in one commit */
 
 struct header {
     char magic[8];
@@ -152,6 +152,20 @@ static int visit(const sl_store_entry *entry, void *arg) {
     return listing->no_memory;
 }
 
+/* The version of what is a segment, but not of ours; 0: it is none. */
+static int other_version(const struct header *header) {
+    char version = header->magic[7];
+    bool segment = memcmp(header->magic, MAGIC, 7) == 0 && version >= '0' && version <= '9';
+    return segment && version != MAGIC[7] ? version : 0;
+}
+
+static sl_error *unsupported(const struct chain *chain, int64_t from, int version) {
+    return sl_error_new(SL_ERROR_UNSUPPORTED,
+                        "deduplication segment %s%020" PRId64 ".seg has format version %c, this "
+                        "silver-validate reads version %c",
+                        chain->folder, from + 1, version, MAGIC[7]);
+}
+
 static sl_error *corrupt(const struct chain *chain, int64_t from, const char *what) {
     return sl_error_new(SL_ERROR_CORRUPT, "deduplication segment %s%020" PRId64 ".seg: %s",
                         chain->folder, from + 1, what);
@@ -172,13 +186,15 @@ static sl_error *read_segment(struct segments *segments, const struct chain *cha
         return error;
     }
     const char *wrong = NULL;
+    int version = 0;
     if (out->bytes < sizeof(*header)) {
         wrong = "shorter than its header";
     } else {
         memcpy(header, out->data, sizeof(*header));
         size_t payload = out->bytes - sizeof(*header);
+        version = other_version(header);
         if (memcmp(header->magic, MAGIC, 8) != 0) {
-            wrong = "not of the format " MAGIC;
+            wrong = "it is no deduplication segment";
         } else if (header->from != from || header->to < from || header->last_clock_us < 0) {
             wrong = "its header does not belong to its name";
         } else if (whole &&
@@ -189,7 +205,7 @@ static sl_error *read_segment(struct segments *segments, const struct chain *cha
     }
     if (wrong != NULL) {
         out->release(out);
-        return corrupt(chain, from, wrong);
+        return version != 0 ? unsupported(chain, from, version) : corrupt(chain, from, wrong);
     }
     return NULL;
 }

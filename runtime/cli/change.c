@@ -96,6 +96,7 @@ static sl_error *run_then(const struct topology *then, const struct edition_chan
                    change->plugins == NULL ? "" : change->plugins);
     struct host_outcome outcome = {0};
     struct host_options host = {.until_end = true,
+                                .registry = options->registry,
                                 .catch_up = affected,
                                 .catch_up_refused = change->plugins == NULL ? NULL : refused,
                                 .outcome = &outcome,

@@ -90,7 +90,7 @@ format_storage() { # DIR
   local scram=()
   [ -e "$1/data/meta.properties" ] && return 0
   [ ! -d "$1/secrets" ] || mapfile -t scram < <(scram_options "$1")
-  (kafka_java 256m info "$1" kafka.tools.StorageTool format -t "$(new_cluster_id)" \
+  (kafka_java 256m info "$1" kafka.tools.StorageTool format "--cluster-id=$(new_cluster_id)" \
     -c "$1/server.properties" ${scram[@]+"${scram[@]}"}) >"$1/format.log" 2>&1 || {
     show_log "$1/format.log"
     die "the storage folder could not be formatted"

@@ -35,6 +35,8 @@ struct kafka_source_config {
     sl_map properties;
 };
 
+enum kafka_delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
+
 struct kafka_sink_config {
     const char *topic;
     const char *topic_column;
@@ -43,6 +45,9 @@ struct kafka_sink_config {
     int32_t compression;
     int64_t memory_bytes;
     int64_t linger_us;
+    int32_t delivery; /* enum kafka_delivery */
+    const char *transactional_id;
+    const char *positions_topic;
     sl_map properties;
 };
 extern const char *const kafka_partitioners[];

@@ -9,6 +9,7 @@ const char *const kafka_partitioners[] = {"murmur2_random", "murmur2", "consiste
                                           "consistent",     "random",  NULL};
 const char *const kafka_compressions[] = {"zstd", "lz4", "snappy", "gzip", "none", NULL};
 static const char *const STARTS[] = {"earliest", "latest", "timestamp", NULL};
+static const char *const DELIVERIES[] = {"at-least-once", "exactly-once", NULL};
 static const char *const ISOLATIONS[] = {"read_committed", "read_uncommitted", NULL};
 
 #define SECTION(member) .offset = offsetof(struct kafka_section, member)
@@ -140,6 +141,22 @@ static const sl_option SINK_OPTIONS[] = {
      .default_text = "murmur2_random",
      .enum_names = kafka_partitioners,
      .doc = "how keys choose partitions; murmur2_random does as the Java client"},
+    {.name = "delivery",
+     .type = SL_OPTION_ENUM,
+     SINK(delivery),
+     .default_text = "at-least-once",
+     .enum_names = DELIVERIES,
+     .doc = "exactly-once: each commit is one Kafka transaction with the rows and their positions"},
+    {.name = "transactional.id",
+     .type = SL_OPTION_STRING,
+     .flags = SL_OPTION_TUNING,
+     SINK(transactional_id),
+     .doc = "exactly-once: this host's writer; sluice/PIPELINE/NODE/HOST unless given"},
+    {.name = "positions_topic",
+     .type = SL_OPTION_STRING,
+     SINK(positions_topic),
+     .doc = "exactly-once: an existing topic under whose name positions are committed; the option "
+            "topic unless given"},
     {.name = "compression",
      .type = SL_OPTION_ENUM,
      SINK(compression),
@@ -179,7 +196,8 @@ static const sl_role SOURCE_ROLE = {
 
 static const sl_role SINK_ROLE = {
     .struct_bytes = sizeof(sl_role),
-    .guarantee = SL_AT_LEAST_ONCE,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE,
+    .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = SINK_OPTIONS,
     .config_bytes = sizeof(struct kafka_sink_config),

@@ -26,7 +26,7 @@ static const struct reserved {
     {"enable.idempotence", "is set by sluice to true"},
     {"acks", "is set by sluice to \"all\""},
     {"request.required.acks", "is set by sluice to \"all\""},
-    {"transactional.id", "is not available in this version: the sink writes without transactions"},
+    {"transactional.id", "is an option of the kafka sink"},
     {"delivery.report.only.error", "is set by sluice: every delivery is counted"},
     {"metadata.broker.list", "is written \"bootstrap.servers\" in the section \"kafka\""},
     {"bootstrap.servers", "belongs into the section \"kafka\""},
@@ -155,6 +155,29 @@ sl_error *kafka_conf_common(rd_kafka_conf_t *conf, const struct kafka_section *s
     return error != NULL ? error : kafka_conf_set_map(conf, &section->properties);
 }
 
+sl_error_class kafka_error_class(rd_kafka_resp_err_t code) {
+    static const rd_kafka_resp_err_t LASTING[] = {
+        RD_KAFKA_RESP_ERR__FATAL,
+        RD_KAFKA_RESP_ERR__INVALID_ARG,
+        RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE,
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
+        RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION,
+        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
+        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+    };
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(LASTING); i++) {
+        if (code == LASTING[i]) {
+            return SL_ERROR_FATAL;
+        }
+    }
+    return SL_ERROR_RETRIABLE;
+}
+
 sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -163,24 +186,9 @@ sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) {
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
     sl_buffer_printf(&text, "%s: %s", what, rd_kafka_err2str(code));
-    static const rd_kafka_resp_err_t LASTING[] = {
-        RD_KAFKA_RESP_ERR__FATAL,
-        RD_KAFKA_RESP_ERR__INVALID_ARG,
-        RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE,
-        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-        RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
-        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-        RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
-        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
-    };
-    sl_error_class error_class = SL_ERROR_RETRIABLE;
-    for (size_t i = 0; i < SL_ARRAY_LENGTH(LASTING); i++) {
-        error_class = code == LASTING[i] ? SL_ERROR_FATAL : error_class;
-    }
     const char *message = sl_buffer_text(&text);
-    sl_error *error =
-        message == NULL ? sl_error_no_memory() : sl_error_new(error_class, "%s", message);
+    sl_error *error = message == NULL ? sl_error_no_memory()
+                                      : sl_error_new(kafka_error_class(code), "%s", message);
     sl_buffer_free(&text);
     return error;
 }

@@ -24,6 +24,8 @@ sl_error *kafka_conf_set_map(rd_kafka_conf_t *conf, const sl_map *map);
 sl_error *kafka_conf_common(rd_kafka_conf_t *conf, const struct kafka_section *section,
                             const char *bootstrap);
 
+/* RETRIABLE, or FATAL for what time does not heal. */
+sl_error_class kafka_error_class(rd_kafka_resp_err_t code);
 /* An error for a librdkafka code: RETRIABLE, or FATAL for what time does not heal. */
 sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) SL_PRINTF(2, 3);
 

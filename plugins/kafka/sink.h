@@ -1,5 +1,5 @@
 /*
- * The sink's two halves: one producer for the node, served on the control loop; tasks that hand
+ * The sink's two halves: one producer for the node, served on the node's thread; tasks that hand
  * records to it on the lanes. They meet in counters: a task counts what it hands over, the node
  * what the broker has acknowledged.
  */
@@ -75,11 +75,22 @@ struct sl_node {
     struct sink_input *inputs;
     size_t n_inputs;
     struct flow *fed; /* of the fixed topic, from open on */
+    const char *pipeline;
+    const char *name;
     rd_kafka_t *producer;
     rd_kafka_queue_t *queue;
     int queue_fd;
     sl_watch *queue_watch;
     sl_metric *delivered, *failed_deliveries;
+    /* with transactions (sink_transaction.h); node thread */
+    bool transactional;
+    bool broken;          /* the producer cannot go on: the next step makes another */
+    char *writer_id;      /* our transactional id */
+    unsigned incarnation; /* counts producers */
+    int64_t handed;       /* to this producer */
+    int64_t answered;
+    struct sink_place *places;
+    size_t n_places;
 
     pthread_mutex_t
         mutex; /* guards what follows; taken once a batch of deliveries, never a record */
@@ -87,6 +98,7 @@ struct sl_node {
     struct sink_topic *topics;
     bool done_feeding; /* drained, or failed: readers in this process need not wait */
     char *failure;     /* the first delivery that failed */
+    rd_kafka_resp_err_t failure_code;
     _Atomic int has_failed;
 };
 
@@ -97,8 +109,17 @@ sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
 bool sink_has_room(struct sl_node *node, const struct sink_lane *lane);
 /* Nothing more will be written: readers of the topics in this process may end. Any thread. */
 void sink_stop_feeding(struct sl_node *node);
-/* Serves the producer's queue until it is empty. Control loop. */
-void sink_serve(struct sl_node *node);
+/* Makes the producer, unless there is one that works, and checks that the topic is there. Node
+ * thread; blocks. On failure there is none. */
+sl_error *sink_connect(struct sl_node *node);
+void sink_disconnect(struct sl_node *node);
+/* A further producer of this node's configuration; NULL: without transactions. */
+sl_error *sink_producer_new(struct sl_node *node, const char *transactional_id, rd_kafka_t **out);
+/* The cluster's name among flows. */
+const char *sink_cluster(const struct sl_node *node);
+/* Serves the producer's queue until it is empty; waits so long for the first event. Node thread. */
+void sink_serve(struct sl_node *node, int wait_ms);
+void sink_forget_failure(struct sl_node *node);
 /* A copy of the failure as an error. Any thread. */
 sl_error *sink_failure(struct sl_node *node);
 

@@ -1,6 +1,6 @@
 /*
  * What the broker answered: counts deliveries for flushes and bounds, tells the topics' flows how
- * far they have come, and fails the node when a record was refused. On the control loop.
+ * far they have come, and fails the node when a record was refused. On the node's thread.
  */
 #include "sink.h"
 #include "wakeup.h"
@@ -18,12 +18,13 @@ static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message
     pthread_mutex_lock(&node->mutex);
     if (node->failure == NULL) {
         node->failure = sentence;
+        node->failure_code = message->err;
         sentence = NULL;
     }
     pthread_mutex_unlock(&node->mutex);
     free(sentence);
     sl_buffer_free(&text);
-    if (!atomic_exchange(&node->has_failed, 1)) {
+    if (!atomic_exchange(&node->has_failed, 1) && !node->transactional) {
         sink_stop_feeding(node);
         node->services->fail(node->self, sink_failure(node));
     }
@@ -31,10 +32,20 @@ static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message
 
 sl_error *sink_failure(struct sl_node *node) {
     pthread_mutex_lock(&node->mutex);
+    sl_error_class error_class =
+        node->transactional ? kafka_error_class(node->failure_code) : SL_ERROR_FATAL;
     sl_error *error = node->failure == NULL ? sl_error_no_memory()
-                                            : sl_error_new(SL_ERROR_FATAL, "%s", node->failure);
+                                            : sl_error_new(error_class, "%s", node->failure);
     pthread_mutex_unlock(&node->mutex);
     return error;
+}
+
+void sink_forget_failure(struct sl_node *node) {
+    pthread_mutex_lock(&node->mutex);
+    free(node->failure);
+    node->failure = NULL;
+    pthread_mutex_unlock(&node->mutex);
+    atomic_store(&node->has_failed, 0);
 }
 
 /* A run of deliveries to one partition. */
@@ -62,8 +73,11 @@ static void count_delivery(struct sl_node *node, const rd_kafka_message_t *messa
                            struct delivered *run) {
     struct sink_generation *generation = message->_private;
     size_t bytes = message->len + message->key_len + SINK_RECORD_BYTES;
-    atomic_fetch_add_explicit(&generation->answered, 1, memory_order_release);
-    atomic_fetch_add(&generation->lane->answered_bytes, (int64_t)bytes);
+    node->answered++;
+    if (generation != NULL) {
+        atomic_fetch_add_explicit(&generation->answered, 1, memory_order_release);
+        atomic_fetch_add(&generation->lane->answered_bytes, (int64_t)bytes);
+    }
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         node->services->metric_add(node->failed_deliveries, 1);
         keep_failure(node, message);
@@ -104,6 +118,10 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     if (rd_kafka_event_error_is_fatal(event)) {
         char why[400] = "";
         rd_kafka_fatal_error(node->producer, why, sizeof(why));
+        if (node->transactional) {
+            node->broken = true; /* the next commit settles it */
+            return;
+        }
         sink_stop_feeding(node);
         node->services->fail(node->self,
                              sl_error_new(SL_ERROR_FATAL, "the producer for %s cannot go on: %s",
@@ -114,9 +132,9 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
                     rd_kafka_event_error_string(event));
 }
 
-void sink_serve(struct sl_node *node) {
+void sink_serve(struct sl_node *node, int wait_ms) {
     rd_kafka_event_t *event = NULL;
-    while ((event = rd_kafka_queue_poll(node->queue, 0)) != NULL) {
+    for (; (event = rd_kafka_queue_poll(node->queue, wait_ms)) != NULL; wait_ms = 0) {
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR) {
             on_deliveries(node, event);
         } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) {

@@ -3,8 +3,7 @@
  * broker refuses one.
  */
 #include "embedded.h"
-#include "sink.h"
-#include "wakeup.h"
+#include "sink_transaction.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +15,6 @@
 #define LOOK_UP_LIMIT_MS 15000
 #define LOOK_UP_TRIES 20
 #define LOOK_UP_PAUSE_US 250000
-
-static const char *cluster_of(const struct sl_node *node) {
-    return node->section->embedded ? "embedded" : node->section->bootstrap;
-}
 
 /* ---- open ---- */
 
@@ -65,13 +60,34 @@ static sl_error *open_input(const struct kafka_sink_config *config, const sl_inp
     return error;
 }
 
+static sl_error *check_delivery(const struct kafka_sink_config *config,
+                                const struct kafka_section *section) {
+    bool transactions = config->delivery == DELIVERY_EXACTLY_ONCE;
+    if (!transactions && (config->transactional_id != NULL || config->positions_topic != NULL)) {
+        return sl_error_new(SL_ERROR_CONFIG, "%s needs \"delivery\": \"exactly-once\"",
+                            config->transactional_id != NULL ? "transactional.id"
+                                                             : "positions_topic");
+    }
+    if (transactions && section->embedded) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "delivery is \"exactly-once\", but the embedded broker has no "
+                            "transactions; take a real broker, or \"at-least-once\"");
+    }
+    if (transactions && config->topic == NULL && config->positions_topic == NULL) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "delivery is \"exactly-once\" with topic_column: name a topic that "
+                            "exists in positions_topic, under which positions are committed");
+    }
+    return NULL;
+}
+
 static sl_error *check_config(const sl_node_context *context) {
     const struct kafka_sink_config *config = context->config;
     sl_error *error = kafka_check_section(context->section);
     if (error == NULL && (config->topic != NULL) == (config->topic_column != NULL)) {
         error = sl_error_new(SL_ERROR_CONFIG, "a kafka sink needs either topic or topic_column");
     }
-    return error;
+    return error != NULL ? error : check_delivery(config, context->section);
 }
 
 void sink_stop_feeding(struct sl_node *node) {
@@ -89,21 +105,6 @@ void sink_stop_feeding(struct sl_node *node) {
     pthread_mutex_unlock(&node->mutex);
 }
 
-static void free_topics(struct sl_node *node) {
-    while (node->topics != NULL) {
-        struct sink_topic *next = node->topics->next;
-        if (node->topics->handle != NULL) {
-            rd_kafka_topic_destroy(node->topics->handle);
-        }
-        if (node->topics->feeds) {
-            flow_feed_end(node->topics->flow);
-        }
-        flow_release(node->topics->flow);
-        free(node->topics);
-        node->topics = next;
-    }
-}
-
 static void free_node(struct sl_node *node) {
     while (node->lane_list != NULL) {
         struct sink_lane *next = node->lane_list->next;
@@ -118,6 +119,8 @@ static void free_node(struct sl_node *node) {
     }
     pthread_mutex_destroy(&node->mutex);
     kafka_link_free(&node->link);
+    sink_places_free(node);
+    free(node->writer_id);
     free(node->failure);
     free(node->inputs);
     free(node);
@@ -129,13 +132,34 @@ static sl_error *open_inputs(struct sl_node *node, const sl_node_context *contex
         error = open_input(context->config, &context->inputs[i], &node->inputs[i]);
     }
     if (error == NULL && node->config->topic != NULL && !node->validate_only) {
-        node->fed = flow_get(cluster_of(node), node->config->topic);
+        node->fed = flow_get(sink_cluster(node), node->config->topic);
         if (node->fed == NULL) {
             return sl_error_no_memory();
         }
         flow_feed(node->fed);
     }
     return error;
+}
+
+/* The id of this host's writer: the same after a restart. */
+static sl_error *name_writer(struct sl_node *node) {
+    char host[256] = "host";
+    sl_buffer id = SL_BUFFER_INIT;
+    gethostname(host, sizeof(host) - 1);
+    if (node->config->transactional_id != NULL) {
+        sl_buffer_append_text(&id, node->config->transactional_id);
+    } else {
+        sl_buffer_printf(&id, "sluice/%s/%s/%s", node->pipeline, node->name, host);
+    }
+    size_t bytes = 0;
+    bool whole = sl_buffer_append_byte(&id, 0);
+    node->writer_id = whole ? (char *)sl_buffer_take(&id, &bytes) : NULL;
+    sl_buffer_free(&id);
+    if (node->writer_id != NULL && bytes > sizeof(((struct sink_stored *)NULL)->owner)) {
+        return sl_error_new(SL_ERROR_CONFIG, "transactional.id \"%s\" is longer than 255 bytes",
+                            node->writer_id);
+    }
+    return node->writer_id == NULL ? sl_error_no_memory() : NULL;
 }
 
 static sl_error *node_open(const sl_node_context *context, sl_node **out) {
@@ -154,6 +178,9 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->self = context->self;
     node->config = context->config;
     node->section = context->section;
+    node->pipeline = context->pipeline;
+    node->name = context->name;
+    node->transactional = node->config->delivery == DELIVERY_EXACTLY_ONCE;
     node->lanes = context->lanes == 0 ? 1 : context->lanes;
     node->validate_only = (context->flags & SL_RUN_VALIDATE_ONLY) != 0;
     node->inputs = inputs;
@@ -161,61 +188,14 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->queue_fd = -1;
     pthread_mutex_init(&node->mutex, NULL);
     kafka_link_init(&node->link, node->services, node->self, node->section);
-    error = open_inputs(node, context);
+    error = name_writer(node);
+    error = error != NULL ? error : open_inputs(node, context);
     if (error != NULL) {
         free_node(node);
         return error;
     }
     *out = node;
     return NULL;
-}
-
-/* ---- topics ---- */
-
-sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
-                         struct sink_topic **out) {
-    sl_error *error = NULL;
-    pthread_mutex_lock(&node->mutex);
-    struct sink_topic *topic = node->topics;
-    while (topic != NULL && (topic->name_bytes != bytes || memcmp(topic->name, name, bytes) != 0)) {
-        topic = topic->next;
-    }
-    if (topic == NULL) {
-        topic = calloc(1, sizeof(*topic) + bytes + 1);
-        if (topic == NULL) {
-            error = sl_error_no_memory();
-            goto out;
-        }
-        memcpy(topic->name, name, bytes);
-        topic->name_bytes = bytes;
-        if (node->section->embedded) {
-            error = embedded_topic(topic->name, node->section->embedded_partitions);
-        }
-        topic->flow = error == NULL ? flow_get(cluster_of(node), topic->name) : NULL;
-        topic->handle =
-            topic->flow == NULL ? NULL : rd_kafka_topic_new(node->producer, topic->name, NULL);
-        if (topic->handle == NULL) {
-            if (error == NULL) {
-                error = sl_error_new(SL_ERROR_FATAL, "cannot write to a topic named \"%s\": %s",
-                                     topic->name, rd_kafka_err2str(rd_kafka_last_error()));
-            }
-            if (topic->flow != NULL) {
-                flow_release(topic->flow);
-            }
-            free(topic);
-            goto out;
-        }
-        topic->feeds = !node->done_feeding;
-        if (topic->feeds) {
-            flow_feed(topic->flow);
-        }
-        topic->next = node->topics;
-        node->topics = topic;
-    }
-    *out = topic;
-out:
-    pthread_mutex_unlock(&node->mutex);
-    return error;
 }
 
 bool sink_has_room(struct sl_node *node, const struct sink_lane *lane) {
@@ -241,180 +221,6 @@ bool sink_has_room(struct sl_node *node, const struct sink_lane *lane) {
 
 /* ---- start ---- */
 
-static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
-    const struct kafka_sink_config *config = node->config;
-    char linger[24];
-    char memory[24];
-    snprintf(linger, sizeof(linger), "%.3f", (double)config->linger_us / 1000);
-    /* The bound on bytes is ours; librdkafka's only has to be above it. */
-    snprintf(memory, sizeof(memory), "%lld", (long long)(config->memory_bytes / 1024 * 2 + 2048));
-    const struct {
-        const char *name;
-        const char *value;
-    } values[] = {
-        {"acks", "all"},
-        {"enable.idempotence", "true"},
-        {"linger.ms", linger},
-        {"queue.buffering.max.messages", "10000000"},
-        {"queue.buffering.max.kbytes", memory},
-        {"compression.type", kafka_compressions[config->compression]},
-        {"compression.level", config->compression == 0 ? "1" : "-1"},
-        {"partitioner", kafka_partitioners[config->partitioner]},
-        {"sticky.partitioning.linger.ms", "10"},
-    };
-    sl_error *error = NULL;
-    for (size_t i = 0; i < SL_ARRAY_LENGTH(values) && error == NULL; i++) {
-        error = kafka_conf_set(conf, values[i].name, values[i].value);
-    }
-    return error != NULL ? error : kafka_conf_set_map(conf, &config->properties);
-}
-
-static sl_error *make_producer(struct sl_node *node) {
-    sl_error *error = NULL;
-    rd_kafka_conf_t *conf = kafka_link_conf(&node->link, &error);
-    if (error != NULL) {
-        return error;
-    }
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
-    error = set_producer(node, conf);
-    if (error != NULL) {
-        rd_kafka_conf_destroy(conf);
-        return error;
-    }
-    return kafka_link_client(&node->link, RD_KAFKA_PRODUCER, conf, &node->producer);
-}
-
-/* Asks once for the fixed topic. A broker that makes topics by itself needs a moment for it. */
-static sl_error *look_up(struct sl_node *node, rd_kafka_topic_t *handle,
-                         rd_kafka_resp_err_t *code) {
-    const struct rd_kafka_metadata *metadata = NULL;
-    sl_error *error =
-        kafka_link_ask(&node->link, node->producer, false, handle, LOOK_UP_LIMIT_MS, &metadata);
-    if (error == NULL) {
-        *code = metadata->topic_cnt == 1 ? metadata->topics[0].err
-                                         : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        rd_kafka_metadata_destroy(metadata);
-    }
-    return error;
-}
-
-static sl_error *check_topic(struct sl_node *node) {
-    struct sink_topic *topic = NULL;
-    sl_error *error =
-        sink_topic_get(node, node->config->topic, strlen(node->config->topic), &topic);
-    if (error != NULL) {
-        return error;
-    }
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    error = look_up(node, topic->handle, &code);
-    for (int i = 0; error == NULL && i < LOOK_UP_TRIES &&
-                    (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-                     code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
-         i++) {
-        usleep(LOOK_UP_PAUSE_US);
-        error = look_up(node, topic->handle, &code);
-    }
-    if (error != NULL) {
-        return error;
-    }
-    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-        return sl_error_new(SL_ERROR_CONFIG,
-                            "topic \"%s\" does not exist at %s, which does not make topics by "
-                            "itself: create it first",
-                            node->config->topic, node->link.bootstrap);
-    }
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR
-               ? NULL
-               : kafka_error(code, "cannot ask %s for topic \"%s\"", node->link.bootstrap,
-                             node->config->topic);
-}
-
-/* With topic_column the topics are not known yet, but whether we are let in can be. */
-static sl_error *check_broker(struct sl_node *node) {
-    const struct rd_kafka_metadata *metadata = NULL;
-    sl_error *error =
-        kafka_link_ask(&node->link, node->producer, false, NULL, LOOK_UP_LIMIT_MS, &metadata);
-    if (error == NULL) {
-        rd_kafka_metadata_destroy(metadata);
-    }
-    return error;
-}
-
-struct start_job {
-    struct sl_node *node;
-    sl_request *request;
-    sl_error *error;
-};
-
-static void start_run(void *arg) {
-    struct start_job *job = arg;
-    struct sl_node *node = job->node;
-    if (node->section->embedded && !node->has_broker) {
-        job->error = embedded_acquire(&node->link.bootstrap);
-        node->has_broker = job->error == NULL;
-    }
-    if (job->error == NULL) {
-        job->error = make_producer(node);
-    }
-    if (job->error == NULL) {
-        job->error = node->config->topic != NULL ? check_topic(node) : check_broker(node);
-    }
-}
-
-static void on_queue_readable(void *arg) {
-    struct sl_node *node = arg;
-    wakeup_clear(node->queue_fd);
-    sink_serve(node);
-}
-
-static sl_error *watch_queue(struct sl_node *node) {
-    static const uint64_t one = 1;
-    node->queue = rd_kafka_queue_get_main(node->producer);
-    node->queue_fd = wakeup_new();
-    if (node->queue_fd < 0) {
-        return sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for the producer");
-    }
-    rd_kafka_queue_io_event_enable(node->queue, node->queue_fd, &one, sizeof(one));
-    wakeup_signal(node->queue_fd); /* something may be there already */
-    return node->services->watch(node->self, node->queue_fd, on_queue_readable, node,
-                                 &node->queue_watch);
-}
-
-static void disconnect(struct sl_node *node) {
-    if (node->queue_watch != NULL) {
-        node->services->unwatch(node->queue_watch);
-        node->queue_watch = NULL;
-    }
-    if (node->queue != NULL) {
-        rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
-        rd_kafka_queue_destroy(node->queue);
-        node->queue = NULL;
-    }
-    free_topics(node);
-    if (node->producer != NULL) {
-        rd_kafka_purge(node->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-                                           RD_KAFKA_PURGE_F_NON_BLOCKING);
-        rd_kafka_destroy(node->producer);
-        node->producer = NULL;
-    }
-    if (node->queue_fd >= 0) {
-        close(node->queue_fd);
-        node->queue_fd = -1;
-    }
-}
-
-static void start_done(void *arg) {
-    struct start_job *job = arg;
-    struct sl_node *node = job->node;
-    sl_request *request = job->request;
-    sl_error *error = job->error != NULL ? job->error : watch_queue(node);
-    free(job);
-    if (error != NULL) {
-        disconnect(node); /* the host may start again */
-    }
-    node->services->done(request, error);
-}
-
 static void node_start(sl_node *node, sl_request *request) {
     node->delivered =
         node->services->metric(node->self, SL_METRIC_COUNTER, "kafka_records_delivered_total",
@@ -422,21 +228,40 @@ static void node_start(sl_node *node, sl_request *request) {
     node->failed_deliveries =
         node->services->metric(node->self, SL_METRIC_COUNTER, "kafka_deliveries_failed_total",
                                "records that the broker has refused");
-    struct start_job *job = calloc(1, sizeof(*job));
-    sl_error *error = job == NULL ? sl_error_no_memory() : NULL;
-    if (error == NULL) {
-        *job = (struct start_job){.node = node, .request = request};
-        error = node->services->work(node->self, start_run, start_done, job);
+    node->services->done(request, sink_connect(node));
+}
+
+/* ---- commits: with transactions only; otherwise the host keeps the positions ---- */
+
+static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
+    node->services->done(request, sink_recover(node, positions, n));
+}
+
+static void node_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    sl_error *error = node->transactional ? sink_commit(node, commit) : NULL;
+    for (size_t i = 0; error == NULL && i < commit->n_pieces; i++) {
+        sink_piece_free(commit->pieces[i], node->services);
     }
-    if (error != NULL) {
-        free(job);
-        node->services->done(request, error);
-    }
+    node->services->done(request, error);
+}
+
+static void node_drop_piece(sl_node *node, void *piece) {
+    sink_piece_free(piece, node->services);
+}
+
+static sl_guarantee node_guarantee(const void *config) {
+    const struct kafka_sink_config *sink = config;
+    return sink->delivery == DELIVERY_EXACTLY_ONCE ? SL_EXACTLY_ONCE : SL_AT_LEAST_ONCE;
+}
+
+static uint32_t node_flags(const void *config) {
+    return node_guarantee(config) == SL_EXACTLY_ONCE ? SL_ROLE_BLOCKING | SL_ROLE_DURABLE
+                                                     : SL_ROLE_BLOCKING;
 }
 
 static void node_close(sl_node *node) {
     sink_stop_feeding(node);
-    disconnect(node);
+    sink_disconnect(node);
     free_node(node);
 }
 
@@ -444,6 +269,11 @@ const sl_node_ops kafka_sink_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
     .start = node_start,
+    .recover = node_recover,
+    .commit = node_commit,
+    .drop_piece = node_drop_piece,
     .drained = sink_stop_feeding, /* every record is acknowledged */
     .close = node_close,
+    .guarantee = node_guarantee,
+    .flags = node_flags,
 };

@@ -1,0 +1,267 @@
+/*
+ * The producer and its topics: making it, with or without transactions, asking whether the topic is
+ * there, and ending it.
+ */
+#include "embedded.h"
+#include "sink_transaction.h"
+#include "wakeup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LOOK_UP_LIMIT_MS 15000
+#define LOOK_UP_TRIES 20
+#define LOOK_UP_PAUSE_US 250000
+
+const char *sink_cluster(const struct sl_node *node) {
+    return node->section->embedded ? "embedded" : node->section->bootstrap;
+}
+
+/* ---- topics ---- */
+
+sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
+                         struct sink_topic **out) {
+    sl_error *error = NULL;
+    pthread_mutex_lock(&node->mutex);
+    struct sink_topic *topic = node->topics;
+    while (topic != NULL && (topic->name_bytes != bytes || memcmp(topic->name, name, bytes) != 0)) {
+        topic = topic->next;
+    }
+    if (topic == NULL) {
+        topic = calloc(1, sizeof(*topic) + bytes + 1);
+        if (topic == NULL) {
+            error = sl_error_no_memory();
+            goto out;
+        }
+        memcpy(topic->name, name, bytes);
+        topic->name_bytes = bytes;
+        if (node->section->embedded) {
+            error = embedded_topic(topic->name, node->section->embedded_partitions);
+        }
+        topic->flow = error == NULL ? flow_get(sink_cluster(node), topic->name) : NULL;
+        topic->handle =
+            topic->flow == NULL ? NULL : rd_kafka_topic_new(node->producer, topic->name, NULL);
+        if (topic->handle == NULL) {
+            if (error == NULL) {
+                error = sl_error_new(SL_ERROR_FATAL, "cannot write to a topic named \"%s\": %s",
+                                     topic->name, rd_kafka_err2str(rd_kafka_last_error()));
+            }
+            if (topic->flow != NULL) {
+                flow_release(topic->flow);
+            }
+            free(topic);
+            goto out;
+        }
+        topic->feeds = !node->done_feeding;
+        if (topic->feeds) {
+            flow_feed(topic->flow);
+        }
+        topic->next = node->topics;
+        node->topics = topic;
+    }
+    *out = topic;
+out:
+    pthread_mutex_unlock(&node->mutex);
+    return error;
+}
+
+static void free_topics(struct sl_node *node) {
+    while (node->topics != NULL) {
+        struct sink_topic *next = node->topics->next;
+        if (node->topics->handle != NULL) {
+            rd_kafka_topic_destroy(node->topics->handle);
+        }
+        if (node->topics->feeds) {
+            flow_feed_end(node->topics->flow);
+        }
+        flow_release(node->topics->flow);
+        free(node->topics);
+        node->topics = next;
+    }
+}
+
+/* ---- making it ---- */
+
+static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
+    const struct kafka_sink_config *config = node->config;
+    char linger[24];
+    char memory[24];
+    snprintf(linger, sizeof(linger), "%.3f", (double)config->linger_us / 1000);
+    /* The bound on bytes is ours; librdkafka's only has to be above it. */
+    snprintf(memory, sizeof(memory), "%lld", (long long)(config->memory_bytes / 1024 * 2 + 2048));
+    const struct {
+        const char *name;
+        const char *value;
+    } values[] = {
+        {"acks", "all"},
+        {"enable.idempotence", "true"},
+        {"linger.ms", linger},
+        {"queue.buffering.max.messages", "10000000"},
+        {"queue.buffering.max.kbytes", memory},
+        {"compression.type", kafka_compressions[config->compression]},
+        {"compression.level", config->compression == 0 ? "1" : "-1"},
+        {"partitioner", kafka_partitioners[config->partitioner]},
+        {"sticky.partitioning.linger.ms", "10"},
+    };
+    sl_error *error = NULL;
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(values) && error == NULL; i++) {
+        error = kafka_conf_set(conf, values[i].name, values[i].value);
+    }
+    return error != NULL ? error : kafka_conf_set_map(conf, &config->properties);
+}
+
+sl_error *sink_producer_new(struct sl_node *node, const char *transactional_id, rd_kafka_t **out) {
+    sl_error *error = NULL;
+    rd_kafka_conf_t *conf = kafka_link_conf(&node->link, &error);
+    if (error != NULL) {
+        return error;
+    }
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    error = set_producer(node, conf);
+    if (error == NULL && transactional_id != NULL) {
+        error = kafka_conf_set(conf, "transactional.id", transactional_id);
+    }
+    if (error != NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error;
+    }
+    return kafka_link_client(&node->link, RD_KAFKA_PRODUCER, conf, out);
+}
+
+/* Asks once for the fixed topic. A broker that makes topics by itself needs a moment for it. */
+static sl_error *look_up(struct sl_node *node, rd_kafka_topic_t *handle,
+                         rd_kafka_resp_err_t *code) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    sl_error *error =
+        kafka_link_ask(&node->link, node->producer, false, handle, LOOK_UP_LIMIT_MS, &metadata);
+    if (error == NULL) {
+        *code = metadata->topic_cnt == 1 ? metadata->topics[0].err
+                                         : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        rd_kafka_metadata_destroy(metadata);
+    }
+    return error;
+}
+
+static sl_error *check_topic(struct sl_node *node) {
+    struct sink_topic *topic = NULL;
+    sl_error *error =
+        sink_topic_get(node, node->config->topic, strlen(node->config->topic), &topic);
+    if (error != NULL) {
+        return error;
+    }
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    error = look_up(node, topic->handle, &code);
+    for (int i = 0; error == NULL && i < LOOK_UP_TRIES &&
+                    (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                     code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+         i++) {
+        usleep(LOOK_UP_PAUSE_US);
+        error = look_up(node, topic->handle, &code);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "topic \"%s\" does not exist at %s, which does not make topics by "
+                            "itself: create it first",
+                            node->config->topic, node->link.bootstrap);
+    }
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? NULL
+               : kafka_error(code, "cannot ask %s for topic \"%s\"", node->link.bootstrap,
+                             node->config->topic);
+}
+
+/* With topic_column the topics are not known yet, but whether we are let in can be. */
+static sl_error *check_broker(struct sl_node *node) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    sl_error *error =
+        kafka_link_ask(&node->link, node->producer, false, NULL, LOOK_UP_LIMIT_MS, &metadata);
+    if (error == NULL) {
+        rd_kafka_metadata_destroy(metadata);
+    }
+    return error;
+}
+
+static void on_queue_readable(void *arg) {
+    struct sl_node *node = arg;
+    wakeup_clear(node->queue_fd);
+    sink_serve(node, 0);
+}
+
+static sl_error *watch_queue(struct sl_node *node) {
+    static const uint64_t one = 1;
+    node->queue = rd_kafka_queue_get_main(node->producer);
+    node->queue_fd = wakeup_new();
+    if (node->queue_fd < 0) {
+        return sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for the producer");
+    }
+    rd_kafka_queue_io_event_enable(node->queue, node->queue_fd, &one, sizeof(one));
+    wakeup_signal(node->queue_fd); /* something may be there already */
+    return node->services->watch(node->self, node->queue_fd, on_queue_readable, node,
+                                 &node->queue_watch);
+}
+
+static sl_error *make_and_check(struct sl_node *node) {
+    sl_error *error =
+        sink_producer_new(node, node->transactional ? node->writer_id : NULL, &node->producer);
+    if (error == NULL) {
+        error = node->config->topic != NULL ? check_topic(node) : check_broker(node);
+    }
+    if (error == NULL && node->transactional) {
+        rd_kafka_error_t *refused =
+            rd_kafka_init_transactions(node->producer, SINK_TRANSACTION_LIMIT_MS);
+        error = refused == NULL
+                    ? NULL
+                    : sink_transaction_error(node, refused, "getting ready for transactions");
+    }
+    return error != NULL ? error : watch_queue(node);
+}
+
+sl_error *sink_connect(struct sl_node *node) {
+    if (node->producer != NULL && !node->broken) {
+        return NULL;
+    }
+    sink_disconnect(node);
+    if (node->section->embedded && !node->has_broker) {
+        sl_error *error = embedded_acquire(&node->link.bootstrap);
+        if (error != NULL) {
+            return error;
+        }
+        node->has_broker = 1;
+    }
+    node->incarnation++;
+    node->handed = node->answered = 0;
+    sink_forget_failure(node);
+    sl_error *error = make_and_check(node);
+    if (error != NULL) {
+        sink_disconnect(node); /* the host may try again */
+    }
+    return error;
+}
+
+void sink_disconnect(struct sl_node *node) {
+    node->broken = false;
+    if (node->queue_watch != NULL) {
+        node->services->unwatch(node->queue_watch);
+        node->queue_watch = NULL;
+    }
+    if (node->queue != NULL) {
+        rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(node->queue);
+        node->queue = NULL;
+    }
+    free_topics(node);
+    if (node->producer != NULL) {
+        rd_kafka_purge(node->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                           RD_KAFKA_PURGE_F_NON_BLOCKING);
+        rd_kafka_destroy(node->producer);
+        node->producer = NULL;
+    }
+    if (node->queue_fd >= 0) {
+        close(node->queue_fd);
+        node->queue_fd = -1;
+    }
+}

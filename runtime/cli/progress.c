@@ -163,12 +163,17 @@ static void append_names(sl_buffer *out, const struct snapshot_input *input) {
     }
 }
 
-/* What is full now: who waits for whom is the first thing to know about a slow run. */
+/* What is full or behind now: who waits for whom is the first thing to know about a slow run. */
 static void append_full(const struct host_snapshot *s, sl_buffer *out) {
     for (size_t n = 0; n < s->n_nodes; n++) {
         const struct snapshot_node *node = &s->nodes[n];
         for (size_t i = 0; i < node->n_inputs; i++) {
             const struct snapshot_input *input = &node->inputs[i];
+            if (input->detached > 0) {
+                (void)sl_buffer_printf(out, "  %s detached from %s, ", node->name, input->name);
+                number_count(out, input->behind);
+                (void)sl_buffer_append_text(out, " behind");
+            }
             if (input->n_holds_back == 0) {
                 continue;
             }
@@ -328,6 +333,16 @@ static void append_buffers(sl_buffer *out, const struct snapshot_node *node) {
             number_bytes(out, input->buffer_limit_bytes);
             (void)sl_buffer_append_text(out, " on each lane) full for ");
             number_duration(out, input->full_us);
+        }
+        if (input->detached_times > 0) {
+            (void)sl_buffer_printf(out, "\n      detached from %s ", input->name);
+            number_count(out, input->detached_times);
+            (void)sl_buffer_append_text(out, input->detached_times == 1 ? " time" : " times");
+        }
+        if (input->detached > 0) {
+            (void)sl_buffer_append_text(out, ", still ");
+            number_count(out, input->behind);
+            (void)sl_buffer_append_text(out, " behind");
         }
         if (input->dropped_rows > 0) {
             (void)sl_buffer_printf(out, "\n      dropped from %s, its buffer full: ", input->name);

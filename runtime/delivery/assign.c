@@ -5,6 +5,7 @@
  * owner of streams) → running.
  */
 #include "delivery/assignment_steps.h"
+#include "lane/branch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -156,8 +157,9 @@ static sl_error *place(struct stream *stream) {
         stream->cuts[stream->n_cuts++] = reader->position;
     }
     qsort(stream->cuts, stream->n_cuts, sizeof(int64_t), compare_offsets);
+    sl_error *error = stream->n_branches == 0 ? NULL : branches_place(stream, &smallest);
     stream->offset = smallest;
-    return NULL;
+    return error;
 }
 
 /* While catching up: reading ends where the farthest of the nodes is that are to become level, and

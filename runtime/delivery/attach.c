@@ -3,6 +3,7 @@
 
 #include "delivery/cycle.h"
 #include "host/run.h"
+#include "lane/branch.h"
 
 #include <stdlib.h>
 
@@ -28,14 +29,14 @@ static void ask_lane(struct stream *stream, void (*run)(void *), attach_done don
 
 /* The task takes the handle, if it takes any. */
 static sl_error *attach_task(struct stream *stream, struct lane_task *task, uint32_t input,
-                             struct reader *reader, void **handle) {
+                             int64_t offset, struct reader *reader, void **handle) {
     const struct host_node *node = task->object.node;
     if (node->task_ops->attach == NULL) {
         return NULL;
     }
     const sl_attach how = {.struct_bytes = sizeof(how),
                            .input = input,
-                           .offset = stream->offset,
+                           .offset = offset,
                            .position = reader != NULL ? reader->stored : SL_OFFSET_NONE,
                            .handle = handle != NULL ? *handle : NULL};
     if (handle != NULL) {
@@ -63,7 +64,9 @@ static void attach_edge(struct stream *stream, size_t i) {
     }
     sl_error *error = reader != NULL ? task_add_reader(task, reader) : NULL;
     if (error == NULL) {
-        error = attach_task(stream, task, input, reader, reader != NULL ? &reader->handle : NULL);
+        int64_t offset = branches_begin(stream, stream->edges[i]->index);
+        error = attach_task(stream, task, input, offset, reader,
+                            reader != NULL ? &reader->handle : NULL);
         stream->told[i] = error == NULL;
     }
     if (error != NULL) {
@@ -72,8 +75,7 @@ static void attach_edge(struct stream *stream, size_t i) {
     }
 }
 
-static void attach_on_lane(void *arg) {
-    struct stream *stream = arg;
+sl_error *attach_path(struct stream *stream, void **handle) {
     sl_error *error = NULL;
     set_covered_outputs(stream);
     stream->entered = true;
@@ -84,13 +86,24 @@ static void attach_on_lane(void *arg) {
     }
     if (stream->owner->spec->kind == TOPOLOGY_SOURCE) {
         struct lane_task *source = &stream->owner->tasks[stream->lane->index];
-        error = attach_task(stream, source, 0, NULL, &stream->handle);
+        error = attach_task(stream, source, 0, stream->offset, NULL, handle);
         if (error == NULL) {
             stream->source = source;
-            error = lane_add_stream(stream->lane, stream);
         }
     }
+    if (error == NULL && (stream->source != NULL || stream->fed != NULL)) {
+        error = lane_add_stream(stream->lane, stream);
+    }
     stream->attached = error == NULL;
+    return error;
+}
+
+static void attach_on_lane(void *arg) {
+    struct stream *stream = arg;
+    sl_error *error = attach_path(stream, &stream->handle);
+    if (error == NULL) {
+        branches_attach(stream);
+    }
     answer_control(stream, error);
 }
 
@@ -114,6 +127,7 @@ static bool path_is_empty(const struct stream *stream) {
 static void stop_on_lane(void *arg) {
     struct stream *stream = arg;
     lane_remove_stream(stream->lane, stream);
+    branches_stop(stream);
     stream->next_stopping = stream->lane->stopping;
     stream->lane->stopping = stream;
     lane_spin(stream->lane);
@@ -190,8 +204,7 @@ static void suspend_node(struct host_node *node, struct stream *stream) {
     }
 }
 
-static void detach_on_lane(void *arg) {
-    struct stream *stream = arg;
+void detach_path(struct stream *stream) {
     lane_remove_stream(stream->lane, stream);
     stream->attached = false;
     if (stream->source != NULL) {
@@ -210,8 +223,28 @@ static void detach_on_lane(void *arg) {
     for (size_t r = 0; r < stream->n_readers; r++) {
         suspend_node(stream->readers[r].node, stream);
     }
-    suspend_node(stream->owner, stream);
-    answer_control(stream, NULL);
+    if (stream->fed == NULL || stream->source != NULL) {
+        suspend_node(stream->owner, stream);
+    }
+    stream->source = NULL;
+}
+
+/* Not while a plugin is busy with one of its feeds: the answer would come to a stream that is gone.
+ */
+static void detach_on_lane(void *arg) {
+    struct stream *stream = arg;
+    branches_stop(stream);
+    stream->detach_waits = branches_are_busy(stream);
+    if (!stream->detach_waits) {
+        detach_path(stream);
+        answer_control(stream, NULL);
+    }
+}
+
+void attach_branch_idle(struct stream *stream) {
+    if (stream->detach_waits && !branches_are_busy(stream)) {
+        detach_on_lane(stream);
+    }
 }
 
 void detach_stream(struct stream *stream, attach_done done, void *arg) {

@@ -22,4 +22,12 @@ void attach_stop_waiting(struct host *host);
  * (node.suspend). Never fails. */
 void detach_stream(struct stream *stream, attach_done done, void *arg);
 
+/* The same for a feed (lane/branch.h), on its lane. attach_path takes the handle; after an error
+ * the feed must be detached, too. */
+sl_error *attach_path(struct stream *stream, void **handle);
+void detach_path(struct stream *stream);
+/* No plugin is busy with a feed of the stream any more: a detaching that waited goes on. On the
+ * lane. */
+void attach_branch_idle(struct stream *stream);
+
 #endif /* DELIVERY_ATTACH_H */

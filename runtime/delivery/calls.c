@@ -2,6 +2,7 @@
  * its answer with the stream or its readers. */
 #include "delivery/assignment_steps.h"
 #include "delivery/keeper.h"
+#include "lane/branch.h"
 
 #include <stdlib.h>
 
@@ -91,6 +92,14 @@ static void call_finished(sl_request *request, sl_error *error) {
     assignment_go_on(a);
 }
 
+/* Where the stream begins for the node that resumes. */
+static int64_t begin_of(const struct call *call) {
+    const struct reader *reader = call->reader;
+    return reader == NULL
+               ? call->stream->offset
+               : branches_begin(call->stream, reader->node->tasks[0].inputs[reader->input].index);
+}
+
 static void call_run(void *arg) {
     struct call *call = arg;
     struct host_node *host_node = call->node; /* the call is gone once the plugin has ended it */
@@ -108,7 +117,7 @@ static void call_run(void *arg) {
         ops->commit(node, &call->commit, &call->request);
         break;
     case CALL_RESUME:
-        ops->resume(node, &call->stream->pub, call->stream->offset, call->offset, &call->handle,
+        ops->resume(node, &call->stream->pub, begin_of(call), call->offset, &call->handle,
                     &call->request);
         break;
     }

@@ -3,6 +3,7 @@
 #include "delivery/stream.h"
 
 #include "host/run.h"
+#include "lane/branch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +129,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
         error = sl_error_no_memory();
     } else {
         stream->pub = (sl_stream){.struct_bytes = sizeof(stream->pub),
-                                  .index = (uint32_t)host->n_streams,
+                                  .index = host->n_stream_indexes++,
                                   .source = owner->spec->name,
                                   .topic = stream->topic,
                                   .partition = partition,
@@ -162,6 +163,7 @@ static void unwire(struct stream *stream) {
 sl_error *stream_wire(struct stream *stream) {
     walk(stream, stream->owner, stream->output);
     sl_error *error = collect(stream);
+    error = error != NULL ? error : branches_new(stream);
     if (error != NULL) {
         unwire(stream);
     }
@@ -177,6 +179,7 @@ bool stream_is_read_by(const struct stream *stream, const struct host_node *node
 }
 
 void stream_free(struct stream *stream) {
+    branches_free(stream);
     unwire(stream);
     free(stream->reader_by_edge);
     free(stream->on_edge);

@@ -15,6 +15,8 @@ enum stream_state {
     STREAM_DETACHED
 };
 
+struct branch;
+
 struct reader {
     struct stream *stream;
     struct host_node *node;
@@ -59,6 +61,15 @@ struct stream {
     bool attached;
     bool awake;
     bool ended;
+    bool at_end;       /* nothing came behind its last batch */
+    bool end_waits;    /* its end is not told before its branches have joined */
+    bool stopping;     /* no feed starts any more */
+    bool detach_waits; /* for plugins that are busy with its feeds */
+    /* parts of its path that may leave it, see lane/branch.h; branch_by_edge NULL: none */
+    struct branch **branches;
+    size_t n_branches;
+    struct branch **branch_by_edge;
+    struct branch *fed; /* it is the feed of this branch */
     /* control loop */
     enum stream_state state;
     int64_t offset; /* where reading began */

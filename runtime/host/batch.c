@@ -190,15 +190,38 @@ sl_error *batch_cut(const struct batch *batch, int64_t offset, struct batch **he
     return error;
 }
 
+sl_error *batch_relabel(struct batch *batch, const sl_stream *stream, struct batch **out) {
+    struct batch *copy = batch_alloc(batch->pub.schema, stream, batch->read_us);
+    if (copy == NULL) {
+        return sl_error_no_memory();
+    }
+    copy->columns = batch->columns;
+    copy->pub.flags = batch->pub.flags;
+    copy->pub.rows = batch->pub.rows;
+    copy->pub.first_offset = batch->pub.first_offset;
+    copy->pub.next_offset = batch->pub.next_offset;
+    copy->pub.max_event_time_us = batch->pub.max_event_time_us;
+    copy->pub.memory_bytes = batch->pub.memory_bytes;
+    copy->parent = batch;
+    batch_retain(&batch->pub);
+    *out = copy;
+    return NULL;
+}
+
 void batch_retain(const sl_batch *pub) {
     atomic_fetch_add_explicit(&batch_of(pub)->references, 1, memory_order_relaxed);
 }
 
 void batch_release(const sl_batch *pub) {
     struct batch *batch = batch_of(pub);
-    if (atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) == 1) {
+    if (atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (batch->parent != NULL) {
+        batch_release(&batch->parent->pub);
+    } else {
         host_charge(stream_of(pub->stream)->host, -(int64_t)pub->memory_bytes);
         drop_columns(&batch->columns);
-        free(batch);
     }
+    free(batch);
 }

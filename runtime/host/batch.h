@@ -13,8 +13,9 @@ struct batch {
     sl_batch pub; /* first: sl_batch* of the host's is its batch */
     atomic_uint references;
     struct ArrowArray columns;
-    int64_t read_us; /* when the oldest of its records was read, monotonic */
-    bool is_marker;  /* the range of rows that an edge has dropped */
+    int64_t read_us;      /* when the oldest of its records was read, monotonic */
+    bool is_marker;       /* the range of rows that an edge has dropped */
+    struct batch *parent; /* owns the columns, and is charged for them */
 };
 
 /* A place in an edge's queue. */
@@ -38,6 +39,10 @@ sl_error *batch_new_empty(const struct ArrowSchema *schema, const sl_stream *str
  */
 sl_error *batch_cut(const struct batch *batch, int64_t offset, struct batch **head,
                     struct batch **tail);
+
+/* The same rows as a batch of another stream; shares them with `batch`, which stays the caller's.
+ */
+sl_error *batch_relabel(struct batch *batch, const sl_stream *stream, struct batch **out);
 
 void batch_retain(const sl_batch *batch);
 void batch_release(const sl_batch *batch);

@@ -265,7 +265,7 @@ void host_free(struct host *host) {
     }
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         uv_close((uv_handle_t *)&host->lanes[i].idle, NULL);
-        uv_close((uv_handle_t *)&host->lanes[i].memory_timer, NULL);
+        uv_close((uv_handle_t *)&host->lanes[i].look_timer, NULL);
         loop_close(&host->lanes[i].loop);
         free(host->lanes[i].streams);
     }

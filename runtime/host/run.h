@@ -25,6 +25,7 @@ struct host {
     struct stream **streams; /* all that ever were */
     size_t n_streams;
     size_t capacity_streams;
+    uint32_t n_stream_indexes;      /* given to streams and feeds */
     struct assignment *assignments; /* waiting for the nodes to start, or under way */
     bool started;                   /* every node has started and every task is open */
     uv_work_t begin_work;           /* options->begin */

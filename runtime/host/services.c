@@ -6,6 +6,7 @@
 #include "host/network.h"
 #include "host/run.h"
 #include "host/services_http.h"
+#include "lane/branch.h"
 #include "lane/lane.h"
 #include "lane/rejects.h"
 
@@ -44,6 +45,9 @@ struct node_emission {
 /* Results came with a commit: their readers commit at once instead of waiting for a second timer.
  */
 static void kick_readers(struct stream *stream) {
+    if (stream->fed != NULL) {
+        cycle_kick(&stream->fed->task->object.node->cycle);
+    }
     for (size_t i = 0; i < stream->n_readers; i++) {
         cycle_kick(&stream->readers[i].node->cycle);
     }
@@ -54,6 +58,8 @@ static void push_on_lane(void *arg) {
     struct stream *stream = emission->stream;
     if (stream->attached) {
         struct lane_task *task = &stream->owner->tasks[stream->lane->index];
+        size_t output = host_first_output(stream->owner) + stream->output;
+        stream->emitted_to[output] = emission->batch->pub.next_offset;
         sl_error *error = task_push_cut(task, stream->output, emission->batch);
         if (error != NULL) {
             task_fail(task, error);
@@ -79,10 +85,12 @@ static sl_error *node_emit(struct host_node *node, uint32_t output, sl_emission 
         return sl_error_no_memory();
     }
     *message = (struct node_emission){stream_of(emission->stream), batch};
-    atomic_fetch_add_explicit(&node->tasks[0].rows_out[output], batch->pub.rows,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&node->tasks[0].bytes_out[output], (int64_t)batch->pub.memory_bytes,
-                              memory_order_relaxed);
+    if (message->stream->fed == NULL) {
+        atomic_fetch_add_explicit(&node->tasks[0].rows_out[output], batch->pub.rows,
+                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&node->tasks[0].bytes_out[output],
+                                  (int64_t)batch->pub.memory_bytes, memory_order_relaxed);
+    }
     error = loop_post_new(&message->stream->lane->loop, push_on_lane, message);
     if (error != NULL) {
         batch_release(&batch->pub);
@@ -110,8 +118,7 @@ static sl_error *forward(sl_object *self, uint32_t output, const sl_batch *batch
 }
 
 static void dropped(sl_object *self, const sl_stream *stream, const char *reason, int64_t rows) {
-    (void)stream;
-    task_dropped(object_task(self), reason, rows);
+    task_dropped(object_task(self), stream, reason, rows);
 }
 
 static sl_error *reject(sl_object *self, const sl_batch *batch, int64_t row, const sl_reject *why) {

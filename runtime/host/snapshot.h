@@ -48,6 +48,9 @@ struct snapshot_input {
     int64_t oldest_us; /* age of the oldest row that waits or is held and not flushed; -1: none */
     int64_t full_us;   /* how long it has been full in all, on the lane where that was longest */
     int is_full;       /* at present, on some lane */
+    int64_t detached;  /* streams that have left it behind at present */
+    int64_t detached_times; /* since the run began */
+    int64_t behind;         /* offsets between those streams and what the input got, in all */
     const char *const *holds_back; /* sources, and nodes that own streams, that wait because it is
                                       full */
     size_t n_holds_back;

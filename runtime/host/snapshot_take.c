@@ -3,6 +3,7 @@
 
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
+#include "lane/branch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,21 @@ static void add_edge(const struct lane_edge *edge, int64_t now, struct snapshot_
     int64_t full = relaxed(&edge->full_us) + (since != 0 ? now - since : 0);
     input->full_us = full > input->full_us ? full : input->full_us;
     input->is_full = input->is_full || since != 0;
+}
+
+/* Branches of all assignments: what left and came back counts, too. */
+static void add_branches(const struct host *host, size_t edge, struct snapshot_input *input) {
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        const struct branch *branch =
+            stream->branch_by_edge == NULL ? NULL : stream->branch_by_edge[edge];
+        if (branch != NULL) {
+            bool apart = atomic_load_explicit(&branch->is_apart, memory_order_relaxed);
+            input->detached += apart ? 1 : 0;
+            input->behind += apart ? relaxed(&branch->behind) : 0;
+            input->detached_times += relaxed(&branch->times);
+        }
+    }
 }
 
 /* Whose streams flow over a full edge. */
@@ -68,6 +84,7 @@ static bool take_inputs(const struct host_node *node, struct snapshot_node *out)
         for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
             add_edge(&node->tasks[lane].inputs[i], now, &inputs[i]);
         }
+        add_branches(node->host, node->tasks[0].inputs[i].index, &inputs[i]);
         bool holds = inputs[i].is_full && !atomic_load(&node->failed) &&
                      node->spec->inputs[i].when_full == TOPOLOGY_BLOCK;
         if (holds && !take_held_back(node->host, node->tasks[0].inputs[i].index, &inputs[i])) {

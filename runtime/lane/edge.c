@@ -1,6 +1,7 @@
 /* Edges: the queues of batches between the tasks of one lane, and what makes them full. */
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
+#include "lane/branch.h"
 #include "lane/lane.h"
 
 #include <stdlib.h>
@@ -42,6 +43,11 @@ static void note_full(struct lane_edge *edge, bool full) {
         store(&edge->full_us, atomic_load(&edge->full_us) + now - since);
         store(&edge->full_since_us, 0);
     }
+}
+
+int64_t edge_debt_us(const struct lane_edge *edge) {
+    int64_t since = atomic_load_explicit(&edge->full_since_us, memory_order_relaxed);
+    return edge->debt_us + (since != 0 ? sl_monotonic_us() - since : 0);
 }
 
 void edge_note_fill(struct lane_edge *edge, const struct lane_task *to) {
@@ -120,8 +126,7 @@ void edge_clear(struct lane_edge *edge) {
 
 /* ---- routing ---- */
 
-/* Takes the batch. */
-static void push_on_edge(struct lane_task *task, struct lane_edge *edge, struct batch *batch) {
+void edge_push(struct lane_task *task, struct lane_edge *edge, struct batch *batch) {
     sl_error *error = NULL;
     if (edge_drops(edge)) {
         error = edge_append_or_drop(edge, task, batch);
@@ -141,13 +146,22 @@ static void push_on_edge(struct lane_task *task, struct lane_edge *edge, struct 
 }
 
 void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struct batch *batch) {
+    struct stream *stream = stream_of(batch->pub.stream);
     for (size_t i = 0; i < from->n_routes[output]; i++) {
         const struct route *route = &from->routes[output][i];
         struct lane_task *task = &route->to->tasks[lane->index];
-        if (!atomic_load_explicit(&route->to->failed, memory_order_relaxed) &&
-            !atomic_load_explicit(&route->to->waiting, memory_order_relaxed)) {
+        if (!stream->on_edge[route->edge] ||
+            atomic_load_explicit(&route->to->failed, memory_order_relaxed) ||
+            atomic_load_explicit(&route->to->waiting, memory_order_relaxed)) {
+            continue;
+        }
+        struct branch *branch =
+            stream->branch_by_edge == NULL ? NULL : stream->branch_by_edge[route->edge];
+        if (branch != NULL) {
+            branch_push(branch, stream, batch);
+        } else {
             batch_retain(&batch->pub);
-            push_on_edge(task, &task->inputs[route->input], batch);
+            edge_push(task, &task->inputs[route->input], batch);
         }
     }
     batch_release(&batch->pub);

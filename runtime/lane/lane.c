@@ -7,12 +7,11 @@
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
 #include "host/run.h"
+#include "lane/branch.h"
 
 #include <stdlib.h>
 
-/* What one poll asks for: large enough that the cost per batch vanishes, small enough to stay in
- * the cache. */
-enum { POLL_BYTES = 1024 * 1024, MEMORY_RETRY_MS = 5 };
+enum { LOOK_AGAIN_MS = 5 };
 
 static void run_ready(struct lane *lane) {
     while (lane->ready_head != NULL) {
@@ -28,44 +27,91 @@ static void run_ready(struct lane *lane) {
     }
 }
 
+/* Whether a full edge holds the stream back. The node behind is asked to flush; a branch that may
+ * leave does when its time has come. */
+static bool edge_blocks(const struct stream *stream, const struct lane_edge *edge,
+                        const struct lane_task *to) {
+    if (!edge_is_full(edge, to) ||
+        atomic_load_explicit(&to->object.node->failed, memory_order_relaxed)) {
+        return false;
+    }
+    if (to->object.node->has_cycle) {
+        cycle_kick(&to->object.node->cycle);
+    }
+    struct branch *branch =
+        stream->branch_by_edge == NULL ? NULL : stream->branch_by_edge[edge->index];
+    if (branch == NULL || stream->fed != NULL) {
+        return !edge_drops(edge);
+    }
+    if (branch_may_leave(branch)) {
+        branch_leave(branch);
+        return false;
+    }
+    lane_look_later(stream->lane);
+    return true;
+}
+
+/* The task lets the stream wait for others. */
+static bool is_held(const struct stream *stream, size_t i) {
+    const struct host_node *node = stream->edge_tasks[i]->object.node;
+    return stream->held[i] && !atomic_load_explicit(&node->failed, memory_order_relaxed);
+}
+
 /* A stream is held back by any full edge on its path that does not drop, and by tasks that want it
- * to wait; the nodes behind full edges are asked to flush. */
+ * to wait. */
 static bool stream_is_blocked(const struct stream *stream) {
     bool blocked = false;
     for (size_t i = 0; i < stream->n_edges; i++) {
-        struct lane_task *to = stream->edge_tasks[i];
-        if (atomic_load_explicit(&to->object.node->failed, memory_order_relaxed)) {
-            continue;
+        const struct lane_edge *edge = stream->edges[i];
+        if (!branch_passes_by(stream, edge->index)) {
+            blocked = edge_blocks(stream, edge, stream->edge_tasks[i]) || blocked;
+            blocked = is_held(stream, i) || blocked;
         }
-        blocked = blocked || stream->held[i];
-        if (edge_is_full(stream->edges[i], to)) {
-            blocked = blocked || !edge_drops(stream->edges[i]);
-            if (to->object.node->has_cycle) {
-                cycle_kick(&to->object.node->cycle);
-            }
+    }
+    const struct branch *branch = stream->fed;
+    for (size_t i = 0; branch != NULL && i < branch->main->n_edges; i++) {
+        const struct lane_edge *edge = branch->main->edges[i];
+        if (branch->below[edge->index]) {
+            blocked = edge_blocks(stream, edge, branch->main->edge_tasks[i]) || blocked;
+            blocked = is_held(branch->main, i) || blocked;
         }
     }
     return blocked;
 }
 
+/* While a branch is behind, the run goes on for it. */
 static void stream_ends(struct stream *stream) {
     stream->ended = true;
     stream->awake = false;
-    assignment_stream_ended(stream);
+    bool failed = atomic_load_explicit(&stream->owner->failed, memory_order_relaxed);
+    stream->end_waits = !stream->lane->stopped && !failed && branches_are_apart(stream);
+    if (stream->fed == NULL && !stream->end_waits) {
+        assignment_stream_ended(stream);
+    }
+}
+
+/* A reader of a branch's own that fails takes only what is behind it along. */
+static void poll_failed(struct stream *stream, sl_error *error) {
+    struct lane_task *victim = stream->fed != NULL ? stream->fed->task : stream->source;
+    task_fail(victim, sl_error_wrap(error, "reading %s partition %d", stream->topic,
+                                    (int)stream->pub.partition));
+    stream_ends(stream);
 }
 
 static void poll_stream(struct stream *stream) {
     struct lane_task *task = stream->source;
+    if (task == NULL) {
+        branch_ask(stream);
+        return;
+    }
     sl_poll_state state = SL_POLL_EMPTY;
     stream->awake = false; /* a wake during the poll must not be lost */
     struct object_clock clock = object_enter(&task->object);
     sl_error *error =
-        task->object.node->task_ops->poll(task->plugin, &stream->pub, POLL_BYTES, &state);
+        task->object.node->task_ops->poll(task->plugin, &stream->pub, LANE_POLL_BYTES, &state);
     object_leave(&task->object, clock);
     if (error != NULL) {
-        task_fail(task, sl_error_wrap(error, "reading %s partition %d", stream->topic,
-                                      (int)stream->pub.partition));
-        stream_ends(stream);
+        poll_failed(stream, error);
         return;
     }
     if (state == SL_POLL_MORE) {
@@ -86,17 +132,26 @@ static bool poll_one(struct lane *lane) {
             stream->emitted_to[host_first_output(stream->owner)] >= stream->stop) {
             stream_ends(stream);
         }
-        if (stream->awake && !stream->ended && !stream_is_blocked(stream)) {
+        bool due = stream->awake && !stream->ended && (stream->fed == NULL || branch_wants(stream));
+        if (due && !stream_is_blocked(stream)) {
+            struct stream *first = branch_first(stream);
+            bool leads = first != NULL && !stream_is_blocked(first);
             lane->turn = (lane->turn + i + 1) % lane->n_streams;
-            poll_stream(stream);
+            poll_stream(leads ? first : stream);
             return true;
         }
     }
     return false;
 }
 
-static void memory_timer_fires(uv_timer_t *timer) {
+static void look_timer_fires(uv_timer_t *timer) {
     lane_spin(timer->data);
+}
+
+void lane_look_later(struct lane *lane) {
+    if (!uv_is_active((uv_handle_t *)&lane->look_timer)) {
+        uv_timer_start(&lane->look_timer, look_timer_fires, LOOK_AGAIN_MS, 0);
+    }
 }
 
 /* memory.max stops reading, never the work behind it. What other lanes give back wakes nobody, so
@@ -107,23 +162,27 @@ static bool memory_is_short(struct lane *lane) {
     if (limit == 0 || used < limit) {
         return false;
     }
-    uv_timer_start(&lane->memory_timer, memory_timer_fires, MEMORY_RETRY_MS, 0);
+    lane_look_later(lane);
     return true;
 }
 
 static void lane_turn(uv_idle_t *idle) {
     struct lane *lane = idle->data;
+    lane->again = false;
     run_ready(lane);
+    branches_look(lane);
     bool polled = !lane->stopped && !memory_is_short(lane) && poll_one(lane);
     run_ready(lane);
+    branches_look(lane);
     attach_look_at_stopping(lane);
-    if (!polled) {
+    if (!polled && !lane->again) {
         uv_idle_stop(&lane->idle);
         lane->spinning = false;
     }
 }
 
 void lane_spin(struct lane *lane) {
+    lane->again = true;
     if (!lane->spinning) {
         lane->spinning = true;
         uv_idle_start(&lane->idle, lane_turn);
@@ -139,16 +198,17 @@ sl_error *lane_init(struct lane *lane, struct host *host, uint32_t index) {
     }
     uv_idle_init(&lane->loop.uv, &lane->idle);
     lane->idle.data = lane;
-    uv_timer_init(&lane->loop.uv, &lane->memory_timer);
-    lane->memory_timer.data = lane;
+    uv_timer_init(&lane->loop.uv, &lane->look_timer);
+    lane->look_timer.data = lane;
     return NULL;
 }
 
 void lane_stop_polling(struct lane *lane) {
     lane->stopped = true;
     for (size_t i = 0; i < lane->n_streams; i++) {
-        if (!lane->streams[i]->ended) {
-            stream_ends(lane->streams[i]);
+        struct stream *stream = lane->streams[i];
+        if (!stream->ended || stream->end_waits) {
+            stream_ends(stream);
         }
     }
     lane_spin(lane);

@@ -9,6 +9,12 @@
 #include "host/batch.h"
 #include "host/object.h"
 
+/* What one poll asks for: large enough that the cost per batch vanishes, small enough to stay in
+ * the cache. */
+enum { LANE_POLL_BYTES = 1024 * 1024 };
+
+struct branch;
+
 struct lane {
     struct loop loop;
     struct host *host;
@@ -21,9 +27,11 @@ struct lane {
     size_t turn;
     uv_idle_t idle;
     bool spinning;
+    bool again;              /* asked for during this turn */
     struct stream *stopping; /* polled no more; what was read of them is on its way */
     bool stopped;            /* no more polls: the run drains */
-    uv_timer_t memory_timer; /* looks again while memory.max holds reading back */
+    uv_timer_t look_timer;   /* looks again at what only time changes, see lane_look_later */
+    struct branch *branches; /* apart from their streams, or about to join them */
     struct loop_message message;
     sl_error *open_error;
 };
@@ -33,6 +41,8 @@ struct lane {
 sl_error *lane_init(struct lane *lane, struct host *host, uint32_t index);
 /* Something may be possible now: look again soon. On the lane. */
 void lane_spin(struct lane *lane);
+/* Look again in a few milliseconds: for what no message tells of. On the lane. */
+void lane_look_later(struct lane *lane);
 /* The streams that `stop` covers are no longer polled; each reports its end. On the lane. */
 void lane_stop_polling(struct lane *lane);
 /* Takes a stream into the turn of polls, or out of it. On the lane. */
@@ -48,6 +58,11 @@ bool edge_is_full(const struct lane_edge *edge, const struct lane_task *to);
 bool edge_drops(const struct lane_edge *edge);
 /* Hands a batch (a reference of the caller's, taken) to every reader of an output. On the lane. */
 void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struct batch *batch);
+/* Puts a batch (taken) on an edge. On the lane. */
+void edge_push(struct lane_task *to, struct lane_edge *edge, struct batch *batch);
+/* For how long the edge has been full lately: time full, less a quarter of the time that it was
+ * not. */
+int64_t edge_debt_us(const struct lane_edge *edge);
 /* The next batch of an edge, with its reference; NULL. */
 struct batch *edge_pop(struct lane_edge *edge);
 /* Puts a popped batch back in front. False when memory is short: the batch is then still the
@@ -91,7 +106,8 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
  * of every node that has part of it already. Takes the batch. */
 sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *batch);
 sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *batch);
-void task_dropped(struct lane_task *task, const char *reason, int64_t rows);
+void task_dropped(struct lane_task *task, const sl_stream *stream, const char *reason,
+                  int64_t rows);
 /* Runs on the lane by a message of the control loop: see cycle.c. */
 void task_flush(void *task);
 /* The same: tells the control loop once the inputs have run empty. */

@@ -114,8 +114,8 @@ static void log_reject(struct lane_task *task, const sl_batch *batch, int64_t ro
     struct rejects *rejects = task->rejects;
     const struct topology_node *spec = task->object.node->spec;
     bool lost = rejects->output == 0;
-    if (!spec->errors_log && !lost) {
-        return;
+    if ((!spec->errors_log && !lost) || batch->stream->reader != 0) {
+        return; /* not asked for, or said when the stream itself passed */
     }
     if (!may_log(rejects, spec)) {
         rejects->unlogged++;
@@ -180,7 +180,7 @@ sl_error *rejects_settle(struct lane_task *task, const sl_batch *batch) {
         return NULL;
     }
     if (rejects->lost > 0) {
-        task_dropped(task, "rejected and lost", rejects->lost);
+        task_dropped(task, batch->stream, "rejected and lost", rejects->lost);
         rejects->lost = 0;
     }
     if (rejects->output == 0 || rejects->rows.length == 0) {

@@ -5,6 +5,7 @@
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
 #include "host/run.h"
+#include "lane/branch.h"
 #include "lane/lane.h"
 #include "lane/rejects.h"
 
@@ -104,7 +105,9 @@ static void cover_outputs(struct lane_task *task, const struct batch *batch) {
 static void took(struct lane_task *task, struct lane_edge *edge, struct reader *reader,
                  const struct batch *batch) {
     const sl_batch *pub = &batch->pub;
-    atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
+    if (stream_of(pub->stream)->fed == NULL) {
+        atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
+    }
     if (edge->taken_us == 0 && pub->rows > 0 && task->object.node->has_cycle) {
         edge->taken_us = batch->read_us;
     }
@@ -253,7 +256,11 @@ void task_step(struct lane_task *task) {
 
 /* ---- emitting ---- */
 
+/* What a feed reads again has been counted, or will be, when its stream passes. */
 static void count_out(struct lane_task *task, uint32_t output, const struct batch *batch) {
+    if (stream_of(batch->pub.stream)->fed != NULL) {
+        return;
+    }
     atomic_fetch_add_explicit(&task->rows_out[output], batch->pub.rows, memory_order_relaxed);
     atomic_fetch_add_explicit(&task->bytes_out[output], (int64_t)batch->pub.memory_bytes,
                               memory_order_relaxed);
@@ -300,11 +307,16 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
     }
     count_out(task, output, batch);
     stream->emitted_to[host_first_output(node) + output] = batch->pub.next_offset;
-    if (source) {
-        return task_push_cut(task, output, batch);
+    if (!source) {
+        lane_push(task->lane, node, output, batch);
+        return NULL;
     }
-    lane_push(task->lane, node, output, batch);
-    return NULL;
+    if (stream->fed != NULL) {
+        error = branch_limit(stream, output, batch, &batch);
+    } else {
+        stream->at_end = (batch->pub.flags & SL_BATCH_AT_END) != 0;
+    }
+    return error != NULL || batch == NULL ? error : task_push_cut(task, output, batch);
 }
 
 sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *pub) {
@@ -317,8 +329,12 @@ sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *
     return NULL;
 }
 
-void task_dropped(struct lane_task *task, const char *reason, int64_t rows) {
+void task_dropped(struct lane_task *task, const sl_stream *stream, const char *reason,
+                  int64_t rows) {
     size_t i = 0;
+    if (stream_of(stream)->fed != NULL) {
+        return;
+    }
     while (i < DROPPED_REASONS_MAX - 1) {
         const char *known = atomic_load_explicit(&task->dropped[i].reason, memory_order_relaxed);
         if (known == NULL || strcmp(known, reason) == 0) {
@@ -401,7 +417,7 @@ void task_flush(void *arg) {
 void task_drain(void *arg) {
     struct lane_task *task = arg;
     bool failed = atomic_load_explicit(&task->object.node->failed, memory_order_relaxed);
-    task->drain_asked = !task_is_empty(task) && !failed;
+    task->drain_asked = (!task_is_empty(task) || branches_owe(task)) && !failed;
     if (task->drain_asked) {
         lane_spin(task->lane);
         return;

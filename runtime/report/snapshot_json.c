@@ -21,6 +21,9 @@ static void write_buffer(struct json_out *out, const struct snapshot_input *inpu
     json_out_member_integer(out, "oldest_us", input->oldest_us);
     json_out_member_integer(out, "full_us", input->full_us);
     json_out_member_bool(out, "is_full", input->is_full != 0);
+    json_out_member_integer(out, "detached", input->detached);
+    json_out_member_integer(out, "detached_times", input->detached_times);
+    json_out_member_integer(out, "behind", input->behind);
     json_out_key(out, "holds_back");
     json_out_array(out);
     for (size_t i = 0; i < input->n_holds_back; i++) {

@@ -8,8 +8,6 @@
 
 const char *const topology_later_keys[] = {NULL};
 
-const char *const topology_later_when_full[] = {"detach", NULL};
-
 const char *const topology_when_full_names[] = {[TOPOLOGY_BLOCK] = "block",
                                                 [TOPOLOGY_DETACH] = "detach",
                                                 [TOPOLOGY_DROP_NEWEST] = "drop_newest",

@@ -76,10 +76,8 @@ extern const sl_option topology_input_keys[];
 /* "source", "transform", "sink"; "sources", ... */
 const char *topology_kind_name(enum topology_kind kind);
 const char *topology_kind_key(enum topology_kind kind);
-/* Keys, and values of "when_full", with a meaning to come, which this version refuses by name.
- * NULL-ended. */
+/* Keys with a meaning to come, which this version refuses by name. NULL-ended. */
 extern const char *const topology_later_keys[];
-extern const char *const topology_later_when_full[];
 /* By enum topology_when_full. NULL-ended. */
 extern const char *const topology_when_full_names[];
 

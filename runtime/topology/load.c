@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Long enough for a sink to commit, short beside what a second reader costs. */
+#define DETACH_AFTER_US 1000000
 #define MAX_PIPELINE_BYTES 128
 
 static const struct json_place nowhere = {0, 0, false};
@@ -104,20 +106,6 @@ static bool is_one_of(const char *text, const char *const *list) {
     return false;
 }
 
-void loader_check_when_full(struct loader *loader, const struct json_value *object,
-                            const char *path) {
-    struct json_value *value = json_member(object, "when_full");
-    if (value != NULL && value->kind == JSON_STRING &&
-        is_one_of(value->text, topology_later_when_full)) {
-        topology_fault_add(
-            loader->faults, value->place, json_path_member(loader->arena, path, "when_full"),
-            "\"%s\" is not available in this version; allowed is \"block\", \"drop_newest\" or "
-            "\"drop_oldest\"",
-            value->shown);
-        value->broken = true;
-    }
-}
-
 /* ---- the top ---- */
 
 /* The section nearest to a misspelt key, or NULL when a key of the host is nearer. */
@@ -194,7 +182,6 @@ static void check_pipeline(struct loader *loader) {
 
 /* The host's own keys; sections are left to their plugins' tables. */
 static bool read_top(struct loader *loader) {
-    loader_check_when_full(loader, loader->root, "$");
     struct json_value *own = json_new(loader->arena, JSON_OBJECT, loader->root->place);
     for (const struct json_value *m = loader->root->first; m != NULL && own != NULL; m = m->next) {
         struct json_value *copy = NULL;
@@ -230,6 +217,7 @@ static void fill_top(const struct loader *loader) {
     topology->retry_timeout_us = top->retry_timeout_us;
     topology->revoke_timeout_us = top->revoke_timeout_us;
     topology->memory_max_bytes = top->memory_max_bytes;
+    topology->detach_after_us = DETACH_AFTER_US;
     topology->http_ca_file = top->http_ca_file;
     topology->admin_by_default = top->admin == NULL;
     topology->admin_enabled = top->admin == NULL || top->admin->enabled != 0;

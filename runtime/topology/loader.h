@@ -66,10 +66,6 @@ const struct plugin *loader_plugin(struct loader *loader, const char *name);
 /* The role that a plugin has for a kind of node, or NULL. */
 const sl_role *loader_role(const struct plugin *plugin, enum topology_kind kind);
 
-/* Refuses a "when_full" of `object`, whose path is `path`, that is not there yet. */
-void loader_check_when_full(struct loader *loader, const struct json_value *object,
-                            const char *path);
-
 /* set.c: applies those of --set that do (or do not) reach into a config or a section. */
 void loader_apply_sets(struct loader *loader, const struct topology_options *options,
                        bool inside_plugins);
@@ -88,7 +84,8 @@ void loader_read_stores(struct loader *loader);
 void loader_wire(struct loader *loader);
 bool loader_finish(struct loader *loader);
 
-/* when_full.c: refuses a "when_full" that cannot hold for its input. */
+/* when_full.c: refuses a "when_full" that cannot hold for its input, once there is no other fault.
+ */
 void loader_check_edges(struct loader *loader);
 
 #endif /* TOPOLOGY_LOADER_H */

@@ -243,7 +243,6 @@ static void read_node(struct loader *loader, struct draft *draft) {
         return;
     }
     read_plugin(loader, draft);
-    loader_check_when_full(loader, draft->value, draft->path);
     const struct json_value *plain = plain_keys(loader, draft);
     struct option_context context = loader_context(loader, "");
     struct node_keys *keys =

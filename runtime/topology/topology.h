@@ -99,11 +99,12 @@ struct topology {
     int64_t shutdown_timeout_us;
     int64_t retry_timeout_us;
     int64_t revoke_timeout_us;
-    int64_t memory_max_bytes;    /* 0: no bound */
-    const char *admin_listen;    /* "127.0.0.1:8083" */
+    int64_t memory_max_bytes; /* 0: no bound */
+    const char *admin_listen; /* "127.0.0.1:8083" */
     bool admin_enabled;
-    bool admin_by_default;       /* nothing was said about it */
-    const char *http_ca_file;    /* of authorities' certificates; NULL: the system's */
+    bool admin_by_default;    /* nothing was said about it */
+    const char *http_ca_file; /* of authorities' certificates; NULL: the system's */
+    int64_t detach_after_us;  /* for so long a full edge holds back what it could leave */
     const struct topology_store *stores;
     size_t n_stores;
     struct topology_node *nodes; /* in topological order: every node after those that it reads */

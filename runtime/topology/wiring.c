@@ -145,7 +145,6 @@ static const char *read_input(struct loader *loader, const struct draft *draft,
                            json_kind_name(value->kind));
         return NULL;
     }
-    loader_check_when_full(loader, value, path);
     struct option_context context = loader_context(loader, "");
     const struct input_keys *keys = options_parse(&context, topology_input_keys, sizeof(*keys),
                                                   value, value->place, path, NULL);

@@ -340,10 +340,18 @@ def unset_variable(rng, tree):
     return Mutation("bad reference", dump(tree), path)
 
 
-def later_feature(rng, tree):
-    holder, key, path = rng.choice([p for p in walk(tree) if p[1] == "inputs"])
-    holder["when_full"] = "detach"
-    return Mutation("later feature", dump(tree), member(parent_of(path), "when_full"))
+def detached_transform(rng, tree):
+    """The test plugin's transforms keep no position, so nothing can be detached at their inputs."""
+    if not tree.get("transforms"):
+        return None
+    name = rng.choice(sorted(tree["transforms"]))
+    if tree["transforms"][name]["plugin"] != "good":
+        return None
+    for index, of in enumerate(tree["transforms"][name]["inputs"]):
+        if not isinstance(of, str):
+            return None
+    tree["transforms"][name]["inputs"][0] = {"from": tree["transforms"][name]["inputs"][0], "when_full": "detach"}
+    return Mutation("detached transform", dump(tree), member(f"$.transforms", name) + ".inputs[0].when_full")
 
 
 def misplaced_option(rng, tree):
@@ -415,7 +423,7 @@ MUTATIONS = [
     misspelt_key, misspelt_key, misspelt_key, misspelt_plugin, misspelt_input, misspelt_input,
     misspelt_enum, renamed_node, wrong_type, wrong_type, wrong_type, out_of_range, missing_key,
     extra_key, cycle, input_from_sink, dangling_output, input_twice, too_many_inputs, one_table,
-    unset_variable, later_feature, misplaced_option, lost_mark, wrong_bracket, lost_quote,
+    unset_variable, detached_transform, misplaced_option, lost_mark, wrong_bracket, lost_quote,
     stray_character, doubled_key,
 ]  # fmt: skip
 

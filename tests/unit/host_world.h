@@ -399,7 +399,7 @@ static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_
     }
     int64_t first = task->next[stream->index];
     if (first >= does->rows) {
-        *state = SL_POLL_ENDED;
+        *state = stream->reader == 0 ? SL_POLL_ENDED : SL_POLL_EMPTY;
         return NULL;
     }
     if (task->wake_timer == NULL && one_in(task, does->one_in_empty)) {
@@ -437,6 +437,7 @@ static const sl_task_ops source_task = {.struct_bytes = sizeof(sl_task_ops),
                                         .poll = source_poll,
                                         .close = world_task_close};
 static const sl_role source_role = {.struct_bytes = sizeof(sl_role),
+                                    .flags = SL_ROLE_REREADS,
                                     .guarantee = SL_EXACTLY_ONCE,
                                     .node = &source_node,
                                     .task = &source_task};
@@ -838,6 +839,22 @@ static void owner_resume(sl_node *node, const sl_stream *stream, int64_t offset,
     services->done(request, error);
 }
 
+static void owner_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes,
+                        sl_request *request) {
+    (void)max_bytes;
+    if (take_one(&node->does->failing_resumes)) {
+        services->done(request, retriable("not again yet"));
+        return;
+    }
+    pthread_mutex_lock(&disk.lock);
+    int64_t n = node->emitted - offset < 100 ? node->emitted - offset : 100;
+    sl_error *error =
+        n <= 0 ? NULL
+               : emit_rows(node->self, stream, offset, n, &disk.outbox[node->does->index][offset]);
+    pthread_mutex_unlock(&disk.lock);
+    services->done(request, error);
+}
+
 static void owner_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
     ck_assert_ptr_eq(stream, node->own);
     pthread_mutex_lock(&disk.lock);
@@ -853,6 +870,7 @@ static const sl_node_ops owner_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .commit = owner_commit,
                                        .drop_piece = world_drop,
                                        .acknowledge = owner_acknowledge,
+                                       .again = owner_again,
                                        .close = world_close};
 static const sl_role owner_role = {.struct_bytes = sizeof(sl_role),
                                    .flags =
@@ -896,6 +914,7 @@ static void world_reset(void) {
                                  .shutdown_timeout_us = 60000000,
                                  .retry_timeout_us = 60000000,
                                  .revoke_timeout_us = 60000000,
+                                 .detach_after_us = 1000,
                                  .nodes = nodes};
 }
 
@@ -971,6 +990,7 @@ static void assert_each_once(void) {
 
 static int64_t path_bytes;
 static int64_t dropped_rows[NODES_MAX]; /* of the last run, by full buffers */
+static int64_t detached[NODES_MAX];     /* how often branches to the node left their streams */
 
 static struct host *running;
 static int orders; /* restarts that are still to be given, of all nodes in turn */
@@ -987,9 +1007,10 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
     }
     path_bytes = last ? snapshot->path_bytes : path_bytes;
     for (size_t n = 0; last && n < snapshot->n_nodes; n++) {
-        dropped_rows[n] = 0;
+        dropped_rows[n] = detached[n] = 0;
         for (size_t i = 0; i < snapshot->nodes[n].n_inputs; i++) {
             dropped_rows[n] += snapshot->nodes[n].inputs[i].dropped_rows;
+            detached[n] += snapshot->nodes[n].inputs[i].detached_times;
         }
     }
 }

@@ -483,6 +483,162 @@ START_TEST(test_what_full_buffers_drop_is_counted) {
 }
 END_TEST
 
+/* ---- branches that leave their streams ---- */
+
+/* Whether the last sink has everything. */
+static bool last_sink_is_done(void) {
+    bool done = true;
+    pthread_mutex_lock(&disk.lock);
+    for (int p = 0; p < PARTITIONS; p++) {
+        done = done && disk.seen[topology.n_nodes - 1][0][p][behaviours[0].rows - 1] > 0;
+    }
+    pthread_mutex_unlock(&disk.lock);
+    return done;
+}
+
+/* A sink that does not flush before the last sink has everything: without `detach` the run would
+ * never end. */
+static void look_at_last_sink(void *arg) {
+    sl_task *task = arg;
+    if (task->wake_timer != NULL) {
+        services->timer_stop(task->wake_timer);
+        task->wake_timer = NULL;
+    }
+    if (last_sink_is_done()) {
+        hand_over(task);
+    } else {
+        ck_assert_ptr_null(
+            services->timer_start(task->self, 1, 0, look_at_last_sink, task, &task->wake_timer));
+    }
+}
+
+static void blocked_flush(sl_task *task, void **piece, sl_request *request) {
+    if (task->flushing == NULL) {
+        task->flushing = task->taken;
+        task->taken = NULL;
+        services->hold(task->self, 0);
+    }
+    task->request = request;
+    task->piece_out = piece;
+    look_at_last_sink(task);
+}
+
+static void block(size_t node, sl_role *role, sl_task_ops *ops) {
+    *ops = sink_task;
+    *role = sink_role;
+    ops->flush = blocked_flush;
+    role->task = ops;
+    nodes[node].role = role;
+    for (size_t i = 0; i < nodes[node].n_inputs; i++) {
+        edges[node][i].when_full = TOPOLOGY_DETACH;
+        edges[node][i].buffer_bytes = 3000;
+    }
+}
+
+/* source → [split →] blocked sink; source → sink */
+START_TEST(test_a_blocked_sink_holds_nobody_up) {
+    sl_role role;
+    sl_task_ops ops;
+    build(&sink_role);
+    topology.lanes = 1 + (uint32_t)_i % 3;
+    block(_i % 2 == 0 ? 2 : 3, &role, &ops);
+    behaviours[0].batch = 20;
+    behaviours[0].one_in_empty = _i == 5 ? 3 : 0;
+    behaviours[1].one_in_pauses = _i >= 3 ? 7 : 0;
+    behaviours[1].one_in_retries = _i >= 4 ? 11 : 0;
+    assert_goes_on();
+    ck_assert_int_gt(detached[_i % 2 == 0 ? 2 : 3], 0);
+}
+END_TEST
+
+/* source → owner → blocked sink; owner → sink; source → sink */
+START_TEST(test_a_blocked_sink_behind_results_holds_nobody_up) {
+    sl_role role;
+    sl_task_ops ops;
+    build_owner();
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(0, 0, BUFFER);
+    block(3, &role, &ops);
+    topology.lanes = 1 + (uint32_t)_i % 3;
+    behaviours[0].batch = 20;
+    behaviours[0].one_in_empty = 5;
+    nodes[1].commit_interval_us = 1000;
+    assert_goes_on();
+    ck_assert_int_gt(detached[3], 0);
+}
+END_TEST
+
+/* A sink that is new, or was stopped for long, does not make the others wait from the start. */
+START_TEST(test_a_branch_far_behind_begins_apart) {
+    sl_role role;
+    sl_task_ops ops;
+    build(&sink_role);
+    behaviours[2].commits_left = 1;
+    sl_error_free(run());
+    behaviours[2].commits_left = -1;
+    block(2, &role, &ops);
+    behaviours[0].rows = 1400;
+    assert_goes_on();
+    ck_assert_int_ge(detached[2], PARTITIONS);
+}
+END_TEST
+
+START_TEST(test_streams_leave_while_branches_are_apart) {
+    sl_role role;
+    sl_task_ops ops;
+    build(&blocking_sink_role);
+    topology.revoke_timeout_us = 20000;
+    block(2, &role, &ops);
+    behaviours[0].batch = 7;
+    behaviours[0].revocations = 6;
+    behaviours[0].lost = _i % 2 == 1;
+    assert_goes_on();
+}
+END_TEST
+
+/* Its reader finds that what it needs is gone: the sink fails, and nobody else. */
+static sl_error *overtaken_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
+                                sl_poll_state *state) {
+    return stream->reader != 0 ? services->error_new(SL_ERROR_FATAL, "records 5 to 7 are gone")
+                               : source_poll(task, stream, max_bytes, state);
+}
+
+static sl_error *no_resume;
+static void failing_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
+                           void **handle, sl_request *request) {
+    (void)node;
+    (void)offset;
+    (void)position;
+    (void)handle;
+    services->done(request, stream->reader != 0
+                                ? services->error_new(SL_ERROR_FATAL, "no second reader")
+                                : no_resume);
+}
+
+START_TEST(test_a_branch_that_is_overtaken_fails_alone) {
+    sl_role role;
+    sl_task_ops ops;
+    sl_task_ops poll = source_task;
+    sl_node_ops resume = source_node;
+    sl_role source = source_role;
+    build(&sink_role);
+    block(2, &role, &ops);
+    poll.poll = _i == 0 ? overtaken_poll : source_poll;
+    resume.resume = _i == 0 ? NULL : failing_resume;
+    source.task = &poll;
+    source.node = &resume;
+    nodes[0].role = &source;
+    assert_fails(_i == 0 ? "records 5 to 7 are gone" : "no second reader");
+    for (int p = 0; p < PARTITIONS; p++) {
+        for (int o = 0; o < behaviours[0].rows; o++) {
+            ck_assert_int_eq(disk.seen[4][0][p][o], 1);
+        }
+    }
+    nodes[0].role = &source_role;
+    assert_goes_on();
+}
+END_TEST
+
 /* ---- random ---- */
 
 static uint64_t state;
@@ -510,8 +666,11 @@ static bool has_input(size_t to, size_t from, uint32_t output) {
 static void random_input(size_t n_before) {
     size_t from = (size_t)below((int)n_before);
     uint32_t output = nodes[from].role->outputs != NULL && below(2) == 0 ? 1 : 0;
-    if (!has_input(topology.n_nodes - 1, from, output)) {
+    size_t to = topology.n_nodes - 1;
+    if (!has_input(to, from, output)) {
         add_input(from, output, below(2) == 0 ? 500 + below(5000) : 1 << 20);
+        edges[to][nodes[to].n_inputs - 1].when_full =
+            below(2) == 0 ? TOPOLOGY_DETACH : TOPOLOGY_BLOCK;
     }
 }
 
@@ -535,6 +694,7 @@ static void random_topology(void) {
                                                 &whole_role};
     world_reset();
     topology.lanes = (uint32_t)(1 + below(4));
+    topology.detach_after_us = below(2) == 0 ? 0 : below(5000);
     topology.memory_max_bytes = below(4) == 0 ? 5000 + below(20000) : 0;
     topology.revoke_timeout_us = below(3) == 0 ? below(10000) : 60000000;
     int n_sources = 1 + below(SOURCES_MAX);
@@ -653,6 +813,14 @@ int main(void) {
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
     tcase_add_loop_test(flow, test_what_full_buffers_drop_is_counted, 0, 2);
     suite_add_tcase(suite, flow);
+    TCase *branches = tcase_create("branches");
+    tcase_set_timeout(branches, 60);
+    tcase_add_loop_test(branches, test_a_blocked_sink_holds_nobody_up, 0, 6);
+    tcase_add_loop_test(branches, test_a_blocked_sink_behind_results_holds_nobody_up, 0, 3);
+    tcase_add_test(branches, test_a_branch_far_behind_begins_apart);
+    tcase_add_loop_test(branches, test_streams_leave_while_branches_are_apart, 0, 4);
+    tcase_add_loop_test(branches, test_a_branch_that_is_overtaken_fails_alone, 0, 2);
+    suite_add_tcase(suite, branches);
     TCase *random = tcase_create("random");
     tcase_set_timeout(random, 600);
     tcase_add_loop_test(random, test_random_topologies, 0, 10);

@@ -31,6 +31,9 @@ typedef struct sl_stream {
     int32_t partition; /* Kafka partition, or 0 */
     uint32_t lane;     /* the lane that runs it */
     uint32_t epoch;    /* counts recoveries */
+    /* 0, or a further reading of a stream that is read already, for a branch of the topology that
+       fell behind; equal for the streams of one branch. Since ABI 1.1. */
+    uint32_t reader;
 } sl_stream;
 
 enum {

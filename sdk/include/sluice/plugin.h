@@ -65,7 +65,16 @@ enum {
     SL_ROLE_WHOLE = 32u,
     /* With OWNS_STREAMS: the node itself assigns and revokes its streams, named as its outputs
        (services->assign, revoke); without it they are assigned at the start. Since 1.1. */
-    SL_ROLE_ASSIGNS = 64u
+    SL_ROLE_ASSIGNS = 64u,
+    /*
+     * Sources: a stream may be read several times at once. The host then makes further streams of
+     * the same topic and partition with sl_stream.reader set: each is resumed (at any offset that
+     * the source still has), attached, polled, detached and suspended apart from the others, any
+     * number of times, always while the stream itself is assigned; never resolved nor acknowledged.
+     * Its poll does not answer ENDED: the host knows where to stop. When its records are gone, the
+     * error of its poll says which. Since ABI 1.1.
+     */
+    SL_ROLE_REREADS = 128u
 };
 
 /* An input as a node sees it. */
@@ -208,6 +217,17 @@ typedef struct sl_node_ops {
     /* Frees what resume left in *handle and no task will get: the stream was given up before it was
      * attached. NULL: nothing to do. Since ABI 1.1. */
     void (*drop_handle)(sl_node *node, const sl_stream *stream, void *handle);
+
+    /*
+     * With SL_ROLE_OWNS_STREAMS: emits on `stream`, a further reading of an own stream
+     * (sl_stream.reader), what was emitted from `offset` on, once more: about max_bytes, at least
+     * one batch, at most to the present end, before the request ends. What cannot be repeated
+     * (updates) is covered by empty batches, and sent anew on the stream itself when the end is
+     * reached. NULL: readers that fall behind hold the node back. Errors: RETRIABLE, and FATAL for
+     * results that are no longer kept, which fail the reader. Since ABI 1.1.
+     */
+    void (*again)(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes,
+                  sl_request *request);
 } sl_node_ops;
 
 typedef struct sl_attach {

@@ -168,7 +168,7 @@ static void count_results(sl_node *node, const sl_window_result_counts *counts) 
     }
 }
 
-static bool sends_updates(const sl_node *node) {
+bool commit_sends_updates(const sl_node *node) {
     return node->config->updates != 0 && node->config->window->session_us == 0;
 }
 
@@ -185,7 +185,7 @@ static sl_error *make_results(sl_node *node, struct prepared *prepared, bool ref
         prepared->entry.max_event_us = counts.max_event_us;
         error = sl_builder_finish(&node->finals_builder, &prepared->finals);
     }
-    if (error == NULL && sends_updates(node)) {
+    if (error == NULL && commit_sends_updates(node)) {
         error = sl_window_table_changes(node->state, refresh, &node->updates_builder, &counts);
         if (error == NULL && counts.rows > 0) {
             prepared->updates_max_event_us = counts.max_event_us;

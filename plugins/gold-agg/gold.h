@@ -164,6 +164,7 @@ uint64_t random_token(void);
 
 /* Results that are durable and not yet durable downstream. */
 struct outbox_item {
+    int64_t number; /* of the entry */
     int64_t next;
     size_t bytes;
 };
@@ -271,6 +272,7 @@ bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t
 sl_error *commit_late_rows(sl_node *node, const sl_commit *commit, const struct gold_stream *stream,
                            struct ArrowArray *out);
 void prepared_free(struct prepared *prepared);
+bool commit_sends_updates(const sl_node *node);
 /* The smallest watermark of the streams that are not idle (of all idle ones the largest); at least
  * the present one. May raise the floors of idle streams. */
 int64_t commit_watermark(sl_node *node);
@@ -279,8 +281,10 @@ int64_t commit_watermark(sl_node *node);
 
 sl_error *outbox_emit(sl_node *node, struct prepared *prepared);
 sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset);
+/* Sends what was sent from `offset` on to a reader that fell behind, about max_bytes. */
+sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes);
 void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position);
-/* An error (RETRIABLE) when readers are too far behind. */
+/* An error (RETRIABLE) when readers are too far behind; those that may be left behind are. */
 sl_error *outbox_check(const sl_node *node);
 /* Lowers *limit to the number of the first entry that a reader may still need. */
 sl_error *outbox_limit(sl_node *node, int64_t *limit);

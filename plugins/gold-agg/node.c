@@ -503,6 +503,11 @@ static void node_drop_piece(sl_node *node, void *piece) {
     gold_piece_free(piece);
 }
 
+static void node_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes,
+                       sl_request *request) {
+    node->services->done(request, outbox_again(node, stream, offset, max_bytes));
+}
+
 static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
     (void)node;
     (void)stream;
@@ -529,4 +534,5 @@ const sl_node_ops gold_node_ops = {
     .close = node_close,
     .flags = node_flags,
     .drop_handle = node_drop_handle,
+    .again = node_again,
 };

@@ -6,14 +6,16 @@
 #include "gold.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- emitting ---- */
 
-static sl_error *emit(sl_node *node, uint32_t output, uint32_t flags, int64_t first, int64_t next,
-                      int64_t max_event_us, struct ArrowArray *columns) {
+static sl_error *emit_on(sl_node *node, uint32_t output, const sl_stream *stream, uint32_t flags,
+                         int64_t first, int64_t next, int64_t max_event_us,
+                         struct ArrowArray *columns) {
     sl_emission emission = {.struct_bytes = sizeof(emission),
                             .flags = flags,
-                            .stream = node->outputs[output].stream,
+                            .stream = stream,
                             .first_offset = first,
                             .next_offset = next,
                             .max_event_time_us =
@@ -22,7 +24,13 @@ static sl_error *emit(sl_node *node, uint32_t output, uint32_t flags, int64_t fi
     return node->services->emit(node->self, output, &emission);
 }
 
-static sl_error *remember(struct own_stream *own, int64_t next, size_t bytes) {
+static sl_error *emit(sl_node *node, uint32_t output, uint32_t flags, int64_t first, int64_t next,
+                      int64_t max_event_us, struct ArrowArray *columns) {
+    return emit_on(node, output, node->outputs[output].stream, flags, first, next, max_event_us,
+                   columns);
+}
+
+static sl_error *remember(struct own_stream *own, const struct entry *entry, uint32_t output) {
     if (own->n_items == own->capacity) {
         size_t capacity = own->capacity == 0 ? 64 : own->capacity * 2;
         struct outbox_item *grown = realloc(own->items, capacity * sizeof(*grown));
@@ -32,8 +40,9 @@ static sl_error *remember(struct own_stream *own, int64_t next, size_t bytes) {
         own->items = grown;
         own->capacity = capacity;
     }
-    own->items[own->n_items++] = (struct outbox_item){next, bytes};
-    own->bytes += bytes;
+    own->items[own->n_items++] =
+        (struct outbox_item){entry->number, entry->next[output], entry->rows_bytes[output]};
+    own->bytes += entry->rows_bytes[output];
     return NULL;
 }
 
@@ -75,7 +84,7 @@ sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
             node->refresh = true;
         } else {
             error = i == OUTPUT_LATE ? emit_late(node, prepared) : emit_results(node, prepared);
-            error = error != NULL ? error : remember(own, entry->next[i], entry->rows_bytes[i]);
+            error = error != NULL ? error : remember(own, entry, i);
         }
         own->emitted = entry->next[i];
     }
@@ -84,12 +93,11 @@ sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
 
 /* ---- resuming ---- */
 
-static sl_error *emit_entry(sl_node *node, uint32_t output, const struct entry *entry) {
+/* An entry's results once more; what were updates is covered without rows. */
+static sl_error *emit_entry(sl_node *node, uint32_t output, const sl_stream *stream,
+                            const struct entry *entry) {
     int64_t first = entry->first[output];
     int64_t next = entry->next[output];
-    if (next == first) {
-        return NULL;
-    }
     int64_t middle = output == OUTPUT_LATE ? next : first + entry->finals;
     struct ArrowArray rows = {0};
     sl_error *error = NULL;
@@ -99,14 +107,13 @@ static sl_error *emit_entry(sl_node *node, uint32_t output, const struct entry *
         error = sl_array_read(schema, entry->rows[output], entry->rows_bytes[output], &rows);
         error = error != NULL
                     ? error
-                    : emit(node, output, 0, first, middle,
-                           output == OUTPUT_LATE ? SL_TIME_NONE : entry->max_event_us, &rows);
+                    : emit_on(node, output, stream, 0, first, middle,
+                              output == OUTPUT_LATE ? SL_TIME_NONE : entry->max_event_us, &rows);
     }
     if (error == NULL && next > middle) {
-        error = emit(node, output, SL_BATCH_UPDATES, middle, next, SL_TIME_NONE, NULL);
+        error = emit_on(node, output, stream, SL_BATCH_UPDATES, middle, next, SL_TIME_NONE, NULL);
     }
-    return error != NULL ? error
-                         : remember(&node->outputs[output], next, entry->rows_bytes[output]);
+    return error;
 }
 
 /* The last entry that begins at or before `offset`, or the first that is still there. */
@@ -150,7 +157,11 @@ static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset) {
         struct entry entry;
         error = entry_get(node->store, CHAIN_FOLDER, number, &entry);
         if (error == NULL) {
-            error = entry.next[output] <= offset ? NULL : emit_entry(node, output, &entry);
+            bool needed = entry.next[output] > offset && entry.next[output] > entry.first[output];
+            error = needed ? emit_entry(node, output, node->outputs[output].stream, &entry) : NULL;
+            if (error == NULL && needed) {
+                error = remember(&node->outputs[output], &entry, output);
+            }
             entry_free(&entry);
         }
     }
@@ -189,6 +200,46 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
     return error;
 }
 
+/* ---- for a reader that fell behind ---- */
+
+/* What sending an entry costs, whatever it holds. */
+enum { ENTRY_BYTES = 1024 };
+
+/* Those of the remembered entries that hold results from `offset` on, until max_bytes are sent. */
+static sl_error *emit_items(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset,
+                            size_t max_bytes, bool *at_end) {
+    const struct own_stream *own = &node->outputs[output];
+    size_t bytes = 0;
+    size_t i = 0;
+    while (i < own->n_items && own->items[i].next <= offset) {
+        i++;
+    }
+    sl_error *error = NULL;
+    for (; i < own->n_items && error == NULL && bytes < max_bytes; i++) {
+        struct entry entry;
+        error = entry_get(node->store, CHAIN_FOLDER, own->items[i].number, &entry);
+        if (error == NULL) {
+            bytes += entry.rows_bytes[output] + ENTRY_BYTES;
+            error = emit_entry(node, output, stream, &entry);
+            entry_free(&entry);
+        }
+    }
+    *at_end = i == own->n_items;
+    return error;
+}
+
+sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes) {
+    uint32_t output = strcmp(stream->topic, "late") == 0 ? OUTPUT_LATE : OUTPUT_RESULTS;
+    bool at_end = false;
+    sl_error *error = node_load(node);
+    error = error != NULL ? error : emit_items(node, output, stream, offset, max_bytes, &at_end);
+    if (error == NULL && at_end && output == OUTPUT_RESULTS && commit_sends_updates(node)) {
+        node->refresh = true; /* updates were passed over */
+        error = node_in_group(node) ? NULL : commit_alone(node, true);
+    }
+    return error;
+}
+
 /* ---- bounds ---- */
 
 void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
@@ -209,10 +260,24 @@ void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position
     }
 }
 
+/* Asks the host to let go of readers that have fallen behind alone, so that a quarter of the outbox
+ * is free. */
+static void leave_behind(const sl_node *node, const struct own_stream *own) {
+    size_t bytes = own->bytes;
+    size_t n = 0;
+    while (n < own->n_items && bytes > (size_t)node->config->outbox_max_bytes / 4 * 3) {
+        bytes -= own->items[n++].bytes;
+    }
+    if (n > 0) {
+        node->services->overtaken(node->self, own->stream, own->items[n - 1].next);
+    }
+}
+
 sl_error *outbox_check(const sl_node *node) {
     for (int i = 0; i < OUTPUTS; i++) {
         const struct own_stream *own = &node->outputs[i];
-        if (own->bytes > (size_t)node->config->outbox_max_bytes) {
+        if (own->bytes > (size_t)node->config->outbox_max_bytes && own->stream != NULL) {
+            leave_behind(node, own);
             return sl_error_new(SL_ERROR_RETRIABLE,
                                 "results %lld to %lld%s wait for their readers, %zu bytes; "
                                 "outbox.max is %lld",

@@ -186,6 +186,7 @@ static const sl_option SINK_OPTIONS[] = {
 
 static const sl_role SOURCE_ROLE = {
     .struct_bytes = sizeof(sl_role),
+    .flags = SL_ROLE_REREADS,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = SOURCE_OPTIONS,

@@ -58,6 +58,9 @@ struct sl_node {
     size_t n_known; /* partitions that the broker has of the topics, when it was last asked */
     struct source_partition **partitions;
     size_t n_partitions;
+    struct source_side *sides; /* control loop; what is in one belongs to its job */
+    struct side_client *side_clients;
+    pthread_mutex_t side_mutex; /* guards side_clients */
 };
 
 /* What a lane gets to read a partition with: owned by the task once attached. */
@@ -66,6 +69,7 @@ struct source_handle {
     rd_kafka_queue_t *queue;
     int fd; /* eventfd: the queue has something, or feeding has ended */
     int64_t end;
+    bool aside; /* outside of the group: see source_side.c */
 };
 void source_handle_free(struct source_handle *handle);
 
@@ -75,6 +79,8 @@ void source_handle_free(struct source_handle *handle);
 bool source_wants(const struct sl_node *node, const char *topic);
 /* Starts the embedded broker if wanted, looks topics up, makes the client. */
 sl_error *source_connect(struct sl_node *node);
+/* A client as that one, without the group. */
+sl_error *source_make_side(struct sl_node *node, rd_kafka_t **out);
 /* The offset at which a stream without position starts. */
 sl_error *source_find_start(struct sl_node *node, const char *topic, int32_t number, int64_t *out);
 /* The end of a partition as its reader sees it (last stable offset or high watermark). */
@@ -107,6 +113,14 @@ void source_commit(struct sl_node *node, int wait_ms);
 void source_tell_missing(struct sl_node *node);
 /* Asks the broker how many there are, and tells the host when that has changed. */
 void source_count_partitions(struct sl_node *node);
+
+/* ---- source_side.c: further readers, outside of the group, on the control loop ---- */
+
+/* node.resume and suspend of a stream with a `reader`. */
+void source_side_resume(struct sl_node *node, const sl_stream *stream, int64_t offset,
+                        void **handle, sl_request *request);
+void source_side_suspend(struct sl_node *node, const sl_stream *stream);
+void source_sides_free(struct sl_node *node);
 
 /* ---- source_nudge.c: waking librdkafka's fetcher, one for each task ---- */
 

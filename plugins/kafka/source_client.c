@@ -260,7 +260,21 @@ static sl_error *set_consumer(struct sl_node *node, rd_kafka_conf_t *conf) {
             error = kafka_conf_set(conf, values[i].name, values[i].value);
         }
     }
-    return error != NULL ? error : set_identity(node, conf);
+    return error;
+}
+
+sl_error *source_make_side(struct sl_node *node, rd_kafka_t **out) {
+    sl_error *error = NULL;
+    rd_kafka_conf_t *conf = new_conf(node, &error);
+    if (error != NULL) {
+        return error;
+    }
+    error = set_consumer(node, conf);
+    if (error != NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error;
+    }
+    return kafka_link_client(&node->link, RD_KAFKA_CONSUMER, conf, out);
 }
 
 sl_error *source_connect(struct sl_node *node) {
@@ -273,6 +287,7 @@ sl_error *source_connect(struct sl_node *node) {
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR |
                                        RD_KAFKA_EVENT_OFFSET_COMMIT);
     error = set_consumer(node, conf);
+    error = error != NULL ? error : set_identity(node, conf);
     if (error != NULL) {
         rd_kafka_conf_destroy(conf);
         return error;

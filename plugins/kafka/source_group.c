@@ -301,7 +301,9 @@ void source_handle_free(struct source_handle *handle) {
         rd_kafka_queue_io_event_enable(handle->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(handle->queue);
     }
-    flow_reader_watch(handle->partition->reader, -1);
+    if (!handle->aside) {
+        flow_reader_watch(handle->partition->reader, -1);
+    }
     if (handle->fd >= 0) {
         close(handle->fd);
     }

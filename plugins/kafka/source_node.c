@@ -87,6 +87,7 @@ static void free_node(struct sl_node *node) {
         embedded_release();
     }
     kafka_link_free(&node->link);
+    source_sides_free(node);
     free((void *)node->partitions);
     free(node->topics);
     free(node);
@@ -120,6 +121,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
         .start_timestamp_ms = timestamp_ms,
         .queue_fd = -1,
     };
+    pthread_mutex_init(&node->side_mutex, NULL);
     kafka_link_init(&node->link, context->services, context->self, section);
     error = section->embedded ? announce_readers(node) : NULL;
     if (error != NULL) {
@@ -326,6 +328,10 @@ static void resume_done(void *arg) {
 static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                         void **handle, sl_request *request) {
     (void)position;
+    if (stream->reader != 0) {
+        source_side_resume(node, stream, offset, handle, request);
+        return;
+    }
     struct source_partition *partition =
         source_partition_get(node, stream->topic, stream->partition);
     if (partition == NULL) {
@@ -342,6 +348,10 @@ static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, 
 }
 
 static void node_suspend(sl_node *node, const sl_stream *stream) {
+    if (stream->reader != 0) {
+        source_side_suspend(node, stream);
+        return;
+    }
     struct source_partition *partition =
         source_partition_get(node, stream->topic, stream->partition);
     if (partition != NULL) {

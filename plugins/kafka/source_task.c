@@ -210,7 +210,7 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
 static bool has_ended(const struct reading *reading) {
     const struct source_handle *handle = reading->handle;
     struct source_partition *partition = handle->partition;
-    if (!partition->node->until_end || flow_is_fed(partition->flow)) {
+    if (handle->aside || !partition->node->until_end || flow_is_fed(partition->flow)) {
         return false;
     }
     int64_t delivered = flow_end(partition->flow, partition->number);
@@ -252,7 +252,7 @@ static void keep_fetching(struct reading *reading, int64_t rows, size_t bytes) {
     int64_t prefetch = partition->node->prefetch_bytes;
     if (waiting > prefetch * 3 / 4) {
         reading->was_full = 1;
-    } else if (reading->was_full && waiting < prefetch / 2) {
+    } else if (reading->was_full && waiting < prefetch / 2 && !reading->handle->aside) {
         sl_task *task = reading->task;
         reading->was_full = !source_nudge_send(task->nudge, task->self, partition);
     }
@@ -282,11 +282,13 @@ static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_by
     if (error != NULL) {
         reading->error = NULL;
         sl_builder_clear(&task->builder.root);
-        source_stop_reading(task->node);
+        if (!reading->handle->aside) {
+            source_stop_reading(task->node);
+        }
         return error;
     }
     keep_fetching(reading, sl_raw_rows(&task->builder), sl_raw_bytes(&task->builder));
-    if (reading->expected > first) {
+    if (reading->expected > first && !reading->handle->aside) {
         flow_reader_advance(reading->handle->partition->reader, reading->expected);
     }
     bool ended = has_ended(reading);

@@ -268,6 +268,12 @@ static void service_hold_back(sl_object *task, const sl_stream *stream, int on) 
     (void)on;
 }
 
+static void service_overtaken(sl_object *node, const sl_stream *stream, int64_t offset) {
+    (void)node;
+    (void)stream;
+    (void)offset;
+}
+
 const sl_services validate_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = service_error_new,
@@ -300,4 +306,5 @@ const sl_services validate_services = {
     .reject = service_reject,
     .missing = service_missing,
     .hold_back = service_hold_back,
+    .overtaken = service_overtaken,
 };

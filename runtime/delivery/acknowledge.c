@@ -37,11 +37,22 @@ static void tell_acknowledged(struct host_node *node, struct stream *stream, int
     }
 }
 
-void assignment_acknowledge(struct stream *stream) {
+/* What the readers of a stream have. A reader that failed holds a source's offsets back, which it
+ * goes on from one day, but no outbox: that has a bound. */
+static int64_t smallest_stored(const struct stream *stream) {
+    bool outbox = (stream->owner->flags & SL_ROLE_OWNS_STREAMS) != 0;
     int64_t smallest = INT64_MAX;
     for (size_t r = 0; r < stream->n_readers; r++) {
-        smallest = stream->readers[r].stored < smallest ? stream->readers[r].stored : smallest;
+        const struct reader *reader = &stream->readers[r];
+        if ((!outbox || !atomic_load(&reader->node->failed)) && reader->stored < smallest) {
+            smallest = reader->stored;
+        }
     }
+    return smallest;
+}
+
+void assignment_acknowledge(struct stream *stream) {
+    int64_t smallest = smallest_stored(stream);
     if (stream->state == STREAM_DETACHED || stream->left_out || smallest == SL_OFFSET_NONE ||
         smallest == INT64_MAX || smallest <= stream->acknowledged) {
         return;
@@ -52,5 +63,42 @@ void assignment_acknowledge(struct stream *stream) {
         if ((stream->readers[r].node->flags & SL_ROLE_REPLAYS) != 0) {
             tell_acknowledged(stream->readers[r].node, stream, smallest);
         }
+    }
+}
+
+static bool is_detachable(const struct stream *stream, const struct reader *reader) {
+    const struct lane_edge *edge = &reader->node->tasks[stream->lane->index].inputs[reader->input];
+    return stream->branch_by_edge != NULL && stream->branch_by_edge[edge->index] != NULL;
+}
+
+/* Position numbers say what is lost; nobody skips it silently. */
+static void fail_overtaken(const struct stream *stream, const struct reader *reader,
+                           int64_t offset) {
+    int64_t first = reader->stored == SL_OFFSET_NONE ? 0 : reader->stored;
+    host_node_failed(
+        reader->node,
+        sl_error_new(
+            SL_ERROR_FATAL,
+            "results %lld to %lld of %s%s%s are no longer kept for it: it has fallen behind "
+            "further than the outbox may grow; raise \"outbox.max\" of \"%s\", and mend "
+            "what makes this node slow",
+            (long long)first, (long long)offset - 1, stream->pub.source,
+            stream->topic[0] != 0 ? "." : "", stream->topic, stream->pub.source));
+}
+
+void assignment_overtaken(struct stream *stream, int64_t offset) {
+    bool any = false;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        const struct reader *reader = &stream->readers[r];
+        if (reader->stored < offset && is_detachable(stream, reader) &&
+            !atomic_load(&reader->node->failed)) {
+            fail_overtaken(stream, reader, offset);
+            any = true;
+        }
+    }
+    if (smallest_stored(stream) == INT64_MAX) {
+        tell_acknowledged(stream->owner, stream, offset); /* nobody is left to need them */
+    } else if (any) {
+        assignment_acknowledge(stream);
     }
 }

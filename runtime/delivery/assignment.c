@@ -172,10 +172,23 @@ static void deadline_passes(uv_timer_t *timer) {
     }
 }
 
+static bool waits_for_detachable(const struct assignment *a) {
+    for (size_t s = 0; s < a->n_streams; s++) {
+        if (a->streams[s]->n_branches > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A recovery may take its time, but not that of a revocation behind it: with a limit of its own it
- * would drop what others have not committed, which asks for more recoveries. */
+ * would drop what others have not committed, which asks for more recoveries. Nodes that may fall
+ * behind alone are not waited for so long: see assignment_commit_no_longer. */
 void assignment_start_deadline(struct assignment *a) {
-    const struct assignment *pressing = a->again ? assignment_revocation_behind(a) : a;
+    const struct assignment *pressing = assignment_pressing(a);
+    if (pressing == NULL && waits_for_detachable(a)) {
+        pressing = a;
+    }
     if (pressing == NULL) {
         return;
     }
@@ -223,6 +236,10 @@ const struct assignment *assignment_revocation_behind(const struct assignment *a
         b = b->next;
     }
     return b;
+}
+
+const struct assignment *assignment_pressing(const struct assignment *a) {
+    return a->again ? assignment_revocation_behind(a) : a;
 }
 
 void assignment_queue(struct assignment *a) {

@@ -66,6 +66,8 @@ bool assignment_is_idle(const struct host *host);
 void assignment_stream_ended(struct stream *stream);
 /* A reader's position has moved: tells the owner what all readers have. Control loop. */
 void assignment_acknowledge(struct stream *stream);
+/* services->overtaken. Control loop. */
+void assignment_overtaken(struct stream *stream, int64_t offset);
 /* Detaches every stream that is still there, at the end of the run, then calls then(arg). Control
  * loop. */
 void assignment_detach_all(struct host *host, void (*then)(void *arg), void *arg);

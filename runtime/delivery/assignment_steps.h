@@ -77,6 +77,8 @@ void assignment_free(struct assignment *a);
 void assignment_queue(struct assignment *a);
 /* The first revocation that waits behind it, or NULL. */
 const struct assignment *assignment_revocation_behind(const struct assignment *a);
+/* The revocation that may not wait for this assignment: itself, or one behind it; NULL. */
+const struct assignment *assignment_pressing(const struct assignment *a);
 /* From now on it waits for its nodes until revoke.timeout has passed since it was asked for. */
 void assignment_start_deadline(struct assignment *a);
 /* Begins the next step, or fails, once nothing is outstanding. */

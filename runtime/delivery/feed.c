@@ -259,7 +259,7 @@ void branches_attach(struct stream *stream) {
     for (size_t i = 0; i < stream->n_branches; i++) {
         struct branch *branch = stream->branches[i];
         branch->delivered_to = branch->begins;
-        branch->passed_to = branch->joins_at = SL_OFFSET_NONE;
+        branch->passed_to = branch->joins_at = branch->failed_at = SL_OFFSET_NONE;
         cover_below(stream, branch);
         if (branch->begins_apart) {
             branch_leave(branch);

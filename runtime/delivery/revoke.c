@@ -223,12 +223,24 @@ bool assignment_take_away(struct host_node *node,
     return true;
 }
 
-/* A node that could not be recovered afterwards is waited for: the run ends. */
+static bool is_detachable(const struct host_node *node) {
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        if (node->spec->inputs[i].when_full != TOPOLOGY_DETACH) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A node that could not be recovered afterwards is waited for: the run ends. So are, unless a
+ * revocation presses, those that must not fall behind. */
 void assignment_commit_no_longer(struct assignment *a) {
     struct host *host = a->host;
+    bool pressing = assignment_pressing(a) != NULL;
     for (size_t n = 0; a->waiters != NULL && n < host->n_nodes; n++) {
         struct host_node *node = &host->nodes[n];
-        if (!can_recover(node) || !cycle_abandon(&node->cycle, &a->waiters[n])) {
+        if (!can_recover(node) || (!pressing && !is_detachable(node)) ||
+            !cycle_abandon(&node->cycle, &a->waiters[n])) {
             continue;
         }
         host_log(

@@ -311,6 +311,31 @@ static void missing(sl_object *self, size_t n, size_t total) {
     }
 }
 
+struct overtaking {
+    struct stream *stream;
+    int64_t offset;
+};
+
+static void overtaken_on_control(void *arg) {
+    struct overtaking *said = arg;
+    assignment_overtaken(said->stream, said->offset);
+    free(said);
+}
+
+/* Lost for want of memory: the node says it again. */
+static void overtaken(sl_object *self, const sl_stream *stream, int64_t offset) {
+    struct overtaking *said = malloc(sizeof(*said));
+    if (said == NULL) {
+        return;
+    }
+    *said = (struct overtaking){stream_of(stream), offset};
+    sl_error *error = loop_post_new(&self->host->control, overtaken_on_control, said);
+    if (error != NULL) {
+        sl_error_free(error);
+        free(said);
+    }
+}
+
 /* ---- I/O ---- */
 
 static sl_error *store_open(sl_object *self, const char *url, sl_store **out) {
@@ -561,6 +586,7 @@ const sl_services *host_services(void) {
         .reject = reject,
         .missing = missing,
         .hold_back = hold_back,
+        .overtaken = overtaken,
     };
     return &services;
 }

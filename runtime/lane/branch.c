@@ -110,12 +110,31 @@ static bool may_join(const struct branch *branch) {
     return caught_up && branch->passed_to <= branch->delivered_to;
 }
 
+/* What is sent again from an outbox may begin a little before what is needed. */
+static sl_error *give_feed(struct branch *branch, struct batch *batch, struct batch **out) {
+    struct batch *had;
+    struct batch *rest;
+    const sl_stream *stream = &branch->main->pub;
+    if (batch->pub.first_offset >= branch->delivered_to ||
+        batch->pub.next_offset <= branch->delivered_to) {
+        return batch_relabel(batch, stream, out);
+    }
+    sl_error *error = batch_cut(batch, branch->delivered_to, &had, &rest);
+    if (error != NULL) {
+        return error;
+    }
+    error = batch_relabel(rest, stream, out);
+    batch_release(&had->pub);
+    batch_release(&rest->pub);
+    return error;
+}
+
 void branch_push(struct branch *branch, struct stream *from, struct batch *batch) {
     struct batch *given = NULL;
     sl_error *error = NULL;
     if (from != branch->main) {
         if (is_for_feed(branch, &batch->pub)) {
-            error = batch_relabel(batch, &branch->main->pub, &given);
+            error = give_feed(branch, batch, &given);
         }
     } else if (is_for_main(branch, &batch->pub)) {
         given = batch;
@@ -224,6 +243,19 @@ void branch_ask(struct stream *feed) {
     branch->request.home = &feed->lane->loop;
     branch->request.finish = answered;
     loop_post(feed->owner->object.loop, &branch->message, call_again, branch);
+}
+
+void branch_poll_failed(struct stream *feed, sl_error *error) {
+    struct branch *branch = feed->fed;
+    if (branch->failed_at == branch->delivered_to) {
+        task_fail(branch->task, error);
+        return;
+    }
+    host_log(feed->host, SL_LOG_WARN, branch->task->object.node->spec->name,
+             "%s; its reader is started anew", sl_error_message(error));
+    sl_error_free(error);
+    branch->failed_at = branch->delivered_to;
+    feed_end(branch);
 }
 
 /* Room for half of the buffer, or nothing waits at all: worth a reader. */

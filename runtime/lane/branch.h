@@ -38,6 +38,7 @@ struct branch {
     enum feed_state state;
     bool asked; /* the owner of the stream is sending results again */
     int64_t asked_from;
+    int64_t failed_at;     /* polling failed when so much was delivered */
     int64_t not_before_us; /* a failed start is tried again */
     struct retry retry;
     /* the start of a reader on the control loop, or what the owner is asked */
@@ -71,6 +72,9 @@ struct stream *branch_first(const struct stream *stream);
 bool branch_wants(const struct stream *feed);
 /* Asks the owner of the stream for more results. */
 void branch_ask(struct stream *feed);
+/* Polling a feed has failed: its reader is started anew, which may tell better why it cannot be;
+ * when nothing has come since the last time, the node behind the edge fails. Takes the error. */
+void branch_poll_failed(struct stream *feed, sl_error *error);
 /* Joins, starts and ends what is due. After each turn of the lane. */
 void branches_look(struct lane *lane);
 /* The task lacks rows that are still to come by a feed. */

@@ -92,10 +92,14 @@ static void stream_ends(struct stream *stream) {
 
 /* A reader of a branch's own that fails takes only what is behind it along. */
 static void poll_failed(struct stream *stream, sl_error *error) {
-    struct lane_task *victim = stream->fed != NULL ? stream->fed->task : stream->source;
-    task_fail(victim, sl_error_wrap(error, "reading %s partition %d", stream->topic,
-                                    (int)stream->pub.partition));
-    stream_ends(stream);
+    error =
+        sl_error_wrap(error, "reading %s partition %d", stream->topic, (int)stream->pub.partition);
+    if (stream->fed != NULL) {
+        branch_poll_failed(stream, error);
+    } else {
+        task_fail(stream->source, error);
+        stream_ends(stream);
+    }
 }
 
 static void poll_stream(struct stream *stream) {

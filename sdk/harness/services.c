@@ -430,6 +430,13 @@ static void hold_back(sl_object *self, const sl_stream *stream, int on) {
     (void)on;
 }
 
+/* The harness lets no reader fall behind. */
+static void overtaken(sl_object *self, const sl_stream *stream, int64_t offset) {
+    (void)self;
+    (void)stream;
+    (void)offset;
+}
+
 const sl_services harness_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = error_new,
@@ -462,4 +469,5 @@ const sl_services harness_services = {
     .fail = fail,
     .missing = missing,
     .hold_back = hold_back,
+    .overtaken = overtaken,
 };

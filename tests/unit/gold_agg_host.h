@@ -236,6 +236,7 @@ struct host {
     bool held[STREAMS]; /* by services->hold_back */
     uint32_t run_flags;
     int64_t dropped;
+    int64_t overtaken; /* results below are not kept for readers that fell behind */
     char failure[300];
 };
 
@@ -343,6 +344,10 @@ static void service_metric_value(sl_metric *metric, int64_t value) {
     (void)metric;
     (void)value;
 }
+static void service_overtaken(sl_object *self, const sl_stream *stream, int64_t offset) {
+    (void)stream;
+    self->host->overtaken = offset;
+}
 static void service_fail(sl_object *self, sl_error *error) {
     snprintf(self->host->failure, sizeof(self->host->failure), "%s", sl_error_message(error));
     sl_error_free(error);
@@ -350,6 +355,7 @@ static void service_fail(sl_object *self, sl_error *error) {
 
 static const sl_services services = {.struct_bytes = sizeof(sl_services),
                                      .done = service_done,
+                                     .overtaken = service_overtaken,
                                      .emit = service_emit,
                                      .dropped = service_dropped,
                                      .hold = service_hold,

@@ -592,6 +592,7 @@ START_TEST(test_streams_leave_while_branches_are_apart) {
     behaviours[0].batch = 7;
     behaviours[0].revocations = 6;
     behaviours[0].lost = _i % 2 == 1;
+    behaviours[4].conflicts = 2;
     assert_goes_on();
 }
 END_TEST

@@ -209,6 +209,13 @@ typedef struct sl_services {
      * Ends by itself when the stream is detached or the node fails. Tasks, for streams that are
      * attached to them. */
     void (*hold_back)(sl_object *task, const sl_stream *stream, int on);
+
+    /*
+     * Results of the node's own `stream` below `offset` are more than it can keep. Readers that
+     * fell behind alone (`when_full: detach`) and still need them fail, and acknowledge follows;
+     * for others nothing happens: the node has to wait for them. Any thread.
+     */
+    void (*overtaken)(sl_object *node, const sl_stream *stream, int64_t offset);
 } sl_services;
 
 #ifdef __cplusplus

@@ -18,6 +18,8 @@ static const char *state_of(const struct host_node *node) {
         return "FAILED";
     case HOST_NODE_DRAINED:
         return "STOPPED";
+    case HOST_NODE_RESTARTING:
+        return "RESTARTING";
     default:
         return "RUNNING";
     }
@@ -249,15 +251,19 @@ void answer_tasks(struct exchange *exchange) {
     exchange_json(exchange, 200, &out);
 }
 
+bool exchange_task(struct exchange *exchange, const struct host_node *node, int64_t *task) {
+    const char *text = exchange->parts[3];
+    if (sl_parse_i64(text, strlen(text), task) && *task >= 0 && *task < node->host->n_lanes) {
+        return true;
+    }
+    exchange_fail(exchange, 404, "No status found for task %s-%s", node->spec->name, text);
+    return false;
+}
+
 void answer_task_status(struct exchange *exchange) {
     const struct host_node *node = exchange_node(exchange);
-    const char *text = exchange->parts[3];
-    int64_t task = -1;
-    if (node == NULL) {
-        return;
-    }
-    if (!sl_parse_i64(text, strlen(text), &task) || task < 0 || task >= node->host->n_lanes) {
-        exchange_fail(exchange, 404, "No status found for task %s-%s", node->spec->name, text);
+    int64_t task;
+    if (node == NULL || !exchange_task(exchange, node, &task)) {
         return;
     }
     char worker[256];

@@ -3,6 +3,7 @@
 #define ADMIN_HANDLERS_H
 
 #include "admin/exchange.h"
+#include "topology/document.h"
 
 /* health.c */
 void answer_health(struct exchange *exchange);
@@ -20,9 +21,29 @@ void answer_status(struct exchange *exchange);
 void answer_tasks(struct exchange *exchange);
 void answer_task_status(struct exchange *exchange);
 
+/* flow.c */
+void answer_topics(struct exchange *exchange);
+void answer_offsets(struct exchange *exchange);
+
+/* restart.c */
+void answer_restart(struct exchange *exchange);
+void answer_task_restart(struct exchange *exchange);
+
+/* loggers.c */
+void answer_loggers(struct exchange *exchange);
+void answer_logger(struct exchange *exchange);
+void answer_set_logger(struct exchange *exchange);
+
 /* plugins.c */
 void answer_plugins(struct exchange *exchange);
 void answer_plugin_config(struct exchange *exchange);
+/* The plugin's role for a kind (enum topology_kind), or NULL. */
+const sl_role *plugin_role(const struct plugin *plugin, int kind);
+/* Writes Connect's definition of an option. */
+void plugin_option(struct json_out *out, const sl_option *option, const char *group, int64_t order);
+
+/* validate.c */
+void answer_validate(struct exchange *exchange);
 
 /* status.c: /v1 */
 void answer_v1_status(struct exchange *exchange);
@@ -30,5 +51,11 @@ void answer_v1_topology(struct exchange *exchange);
 
 /* The node that the second part of the path names; NULL after a 404. */
 struct host_node *exchange_node(struct exchange *exchange);
+/* The lane that the fourth part of the path names; false after a 404. */
+bool exchange_task(struct exchange *exchange, const struct host_node *node, int64_t *task);
+/* The plugin that the second part of the path names; NULL after a 404. */
+const struct plugin *exchange_plugin(struct exchange *exchange);
+/* The request's body, which has to be a JSON object, in the arena; NULL after a 400. */
+struct json_value *exchange_object(struct exchange *exchange, struct arena *arena);
 
 #endif /* ADMIN_HANDLERS_H */

@@ -20,6 +20,8 @@ static const char *obstacle(const struct host_node *node) {
         return "streams of its sources are with other hosts";
     case HOST_NODE_FAILED:
         return node->failure != NULL ? sl_error_message(node->failure) : "it failed";
+    case HOST_NODE_RESTARTING:
+        return "it is being restarted";
     default:
         break;
     }

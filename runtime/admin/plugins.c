@@ -3,7 +3,7 @@
 #include "plugin/registry.h"
 #include "topology/keys.h"
 
-static const sl_role *role_of(const struct plugin *plugin, int kind) {
+const sl_role *plugin_role(const struct plugin *plugin, int kind) {
     return kind == TOPOLOGY_SOURCE      ? plugin->descriptor.source
            : kind == TOPOLOGY_TRANSFORM ? plugin->descriptor.transform
                                         : plugin->descriptor.sink;
@@ -11,7 +11,7 @@ static const sl_role *role_of(const struct plugin *plugin, int kind) {
 
 static void write_plugin(struct json_out *out, const struct plugin *plugin) {
     for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
-        if (role_of(plugin, kind) != NULL) {
+        if (plugin_role(plugin, kind) != NULL) {
             json_out_object(out);
             json_out_member(out, "class", plugin->descriptor.name);
             json_out_member(out, "type", topology_kind_name((enum topology_kind)kind));
@@ -63,8 +63,8 @@ static const char *type_of(const sl_option *option) {
     }
 }
 
-static void write_option(struct json_out *out, const sl_option *option, const char *group,
-                         int64_t order) {
+void plugin_option(struct json_out *out, const sl_option *option, const char *group,
+                   int64_t order) {
     bool required = (option->flags & SL_OPTION_REQUIRED) != 0;
     json_out_object(out);
     json_out_member(out, "name", option->name);
@@ -83,22 +83,29 @@ static void write_option(struct json_out *out, const sl_option *option, const ch
     json_out_end_object(out);
 }
 
-void answer_plugin_config(struct exchange *exchange) {
+const struct plugin *exchange_plugin(struct exchange *exchange) {
     const struct plugin *plugin = NULL;
     sl_error *error =
         plugin_registry_get(exchange->host->options->registry, exchange->parts[1], &plugin);
     if (error != NULL) {
         exchange_fail(exchange, 404, "%s", sl_error_message(error));
         sl_error_free(error);
+    }
+    return plugin;
+}
+
+void answer_plugin_config(struct exchange *exchange) {
+    const struct plugin *plugin = exchange_plugin(exchange);
+    if (plugin == NULL) {
         return;
     }
     struct json_out out = exchange_writer(exchange);
     json_out_array(&out);
     for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
-        const sl_role *role = role_of(plugin, kind);
+        const sl_role *role = plugin_role(plugin, kind);
         const sl_option *options = role != NULL ? role->options : NULL;
         for (int64_t i = 0; options != NULL && options[i].name != NULL; i++) {
-            write_option(&out, &options[i], topology_kind_name((enum topology_kind)kind), i);
+            plugin_option(&out, &options[i], topology_kind_name((enum topology_kind)kind), i);
         }
     }
     json_out_end_array(&out);

@@ -20,8 +20,16 @@ static const struct admin_route routes[] = {
     {"GET", "connectors/*/status", answer_status},
     {"GET", "connectors/*/tasks", answer_tasks},
     {"GET", "connectors/*/tasks/*/status", answer_task_status},
+    {"GET", "connectors/*/topics", answer_topics},
+    {"GET", "connectors/*/offsets", answer_offsets},
+    {"POST", "connectors/*/restart", answer_restart},
+    {"POST", "connectors/*/tasks/*/restart", answer_task_restart},
+    {"GET", "admin/loggers", answer_loggers},
+    {"GET", "admin/loggers/*", answer_logger},
+    {"PUT", "admin/loggers/*", answer_set_logger},
     {"GET", "connector-plugins", answer_plugins},
     {"GET", "connector-plugins/*/config", answer_plugin_config},
+    {"PUT", "connector-plugins/*/config/validate", answer_validate},
     {"GET", "v1/status", answer_v1_status},
     {"GET", "v1/topology", answer_v1_topology},
 };
@@ -95,6 +103,36 @@ void exchange_fail(struct exchange *exchange, int status, const char *format, ..
     json_out_masked(&out, message);
     json_out_end_object(&out);
     exchange_json(exchange, status, &out);
+}
+
+/* ---- what is asked for ---- */
+
+/* Keeps the first. */
+static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
+    (void)path;
+    struct exchange *exchange = arg;
+    if (exchange->status == 0) {
+        exchange_fail(exchange, 400, "the body's line %d, column %d: %s", place.line, place.column,
+                      text);
+    }
+}
+
+struct json_value *exchange_object(struct exchange *exchange, struct arena *arena) {
+    struct json_value *body = json_parse(arena, (const char *)exchange->request_body,
+                                         exchange->request_bytes, note_fault, exchange);
+    if (exchange->status != 0) {
+        return NULL;
+    }
+    if (body == NULL || arena->failed) {
+        exchange_fail(exchange, 500, "memory is short");
+        return NULL;
+    }
+    if (body->kind != JSON_OBJECT) {
+        exchange_fail(exchange, 400, "the body is %s; allowed is an object",
+                      json_kind_name(body->kind));
+        return NULL;
+    }
+    return body;
 }
 
 struct host_node *exchange_node(struct exchange *exchange) {

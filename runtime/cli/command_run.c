@@ -12,6 +12,14 @@ static void write_log(void *arg, sl_log_level level, const char *node, const cha
     log_write(arg, level, node, message);
 }
 
+static sl_log_level get_level(void *log) {
+    return log_level(log);
+}
+
+static void set_level(void *log, sl_log_level level) {
+    log_set_level(log, level);
+}
+
 static void mask(const void *topology, sl_buffer *text) {
     topology_mask(topology, text);
 }
@@ -39,6 +47,8 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
                                    .registry = loaded->registry,
                                    .log = write_log,
                                    .log_arg = log,
+                                   .log_level = get_level,
+                                   .set_log_level = set_level,
                                    .progress = progress_update,
                                    .progress_arg = progress,
                                    .progress_interval_ms = progress_interval_ms(log)};

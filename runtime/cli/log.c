@@ -2,6 +2,7 @@
 #include "cli/log.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,7 +10,7 @@
 
 struct log {
     int fd;
-    sl_log_level level;
+    _Atomic(sl_log_level) level;
     enum log_format format;
     bool terminal;
     bool colours;
@@ -54,7 +55,7 @@ struct log *log_open(int fd, sl_log_level level, enum log_format format) {
         return NULL;
     }
     log->fd = fd;
-    log->level = level;
+    atomic_init(&log->level, level);
     log->format = format;
     log->terminal = isatty(fd) == 1 && format == LOG_TEXT;
     log->colours = log_colours(fd);
@@ -72,6 +73,14 @@ void log_close(struct log *log) {
         sl_buffer_free(&log->status);
         free(log);
     }
+}
+
+sl_log_level log_level(const struct log *log) {
+    return atomic_load_explicit(&log->level, memory_order_relaxed);
+}
+
+void log_set_level(struct log *log, sl_log_level level) {
+    atomic_store_explicit(&log->level, level, memory_order_relaxed);
 }
 
 void log_set_mask(struct log *log, void (*mask)(const void *arg, sl_buffer *text),
@@ -152,7 +161,7 @@ static void write_all(int fd, const sl_buffer *text) {
 }
 
 void log_write(struct log *log, sl_log_level level, const char *node, const char *message) {
-    if (level > log->level) {
+    if (level > log_level(log)) {
         return;
     }
     sl_buffer masked = SL_BUFFER_INIT;

@@ -18,6 +18,9 @@ struct log;
 
 /* Writes to `fd` messages up to `level`. NULL when memory is short. */
 struct log *log_open(int fd, sl_log_level level, enum log_format format);
+/* The level, and another one from here on. */
+sl_log_level log_level(const struct log *log);
+void log_set_level(struct log *log, sl_log_level level);
 /* Every message passes through `mask` from here on; NULL: none. `arg` must outlive the log or the
  * next call. */
 void log_set_mask(struct log *log, void (*mask)(const void *arg, sl_buffer *text), const void *arg);

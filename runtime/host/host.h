@@ -25,6 +25,9 @@ struct host_options {
      * time. */
     void (*log)(void *arg, sl_log_level level, const char *node, const char *message);
     void *log_arg;
+    /* The log's level and its change, with log_arg; NULL: it has none. Control loop. */
+    sl_log_level (*log_level)(void *arg);
+    void (*set_log_level)(void *arg, sl_log_level level);
     /* Called on the control loop every progress_interval_ms and once at the end (last = true).
      * NULL: never. */
     void (*progress)(void *arg, const struct host_snapshot *snapshot, bool last);

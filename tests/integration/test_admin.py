@@ -149,6 +149,159 @@ def test_as_kafka_connect(running):
     assert options["table"]["required"] and options["table"]["importance"] == "HIGH"
 
 
+def test_topics_and_offsets(running):
+    topics = running.json("/connectors/gen/topics")["gen"]["topics"]
+    assert len(topics) == 1
+    assert running.json("/connectors/silver/topics") == {"silver": {"topics": topics}}
+
+    def offsets(node):
+        found = running.json(f"/connectors/{node}/offsets")["offsets"]
+        assert all(o["partition"]["kafka_topic"] == topics[0] for o in found)
+        return {o["partition"]["kafka_partition"]: o["offset"]["kafka_offset"] for o in found}
+
+    before = wait_for(lambda: offsets("bronze"), 30, "a first commit")
+    assert offsets("silver") == {}, "it keeps no position"
+    wait_for(lambda: sum(offsets("bronze").values()) > sum(before.values()), 30, "more commits")
+    of_all, of_source = [offsets(n) for n in ("bronze", "good", "bad")], offsets("gen")
+    assert sum(of_source.values()) >= min(sum(o.values()) for o in of_all)
+
+
+def restarts(running, node):
+    (found,) = [n for n in running.json("/v1/status")["nodes"] if n["name"] == node]
+    return found["restarts"]
+
+
+@pytest.mark.parametrize(
+    "query, status", [("", 204), ("?includeTasks=true&onlyFailed=false", 202)]
+)
+def test_restart(running, query, status):
+    before = restarts(running, "bronze")
+    got, _, body = running.ask(f"/connectors/bronze/restart{query}", "POST")
+    assert got == status
+    if status == 204:
+        assert body == ""
+    else:
+        said = json.loads(body)
+        assert said["name"] == "bronze" and said["connector"]["state"] == "RESTARTING"
+        assert {task["state"] for task in said["tasks"]} == {"RESTARTING"}
+    wait_for(lambda: restarts(running, "bronze") > before, 30, "the restart's end")
+    assert running.json("/connectors/bronze/status")["connector"]["state"] == "RUNNING"
+    rows = running.json("/connectors/bronze/offsets")
+    wait_for(lambda: running.json("/connectors/bronze/offsets") != rows, 30, "commits after it")
+
+
+def test_restart_of_a_task_and_of_what_has_not_failed(running):
+    before = restarts(running, "good")
+    assert running.ask("/connectors/good/tasks/0/restart", "POST")[0] == 204
+    wait_for(lambda: restarts(running, "good") > before, 30, "the restart's end")
+    got, _, body = running.ask("/connectors/good/restart?onlyFailed=true", "POST")
+    assert got == 202 and json.loads(body)["connector"]["state"] == "RUNNING"
+    assert restarts(running, "good") == before + 1
+    for path, status in [
+        ("/connectors/none/restart", 404),
+        ("/connectors/good/tasks/99/restart", 404),
+        ("/connectors/good/restart?onlyFailed=perhaps", 400),
+    ]:
+        got, _, body = running.ask(path, "POST")
+        assert got == status and json.loads(body)["error_code"] == status
+
+
+def test_a_failed_node_is_restarted(tmp_path):
+    table = tmp_path / "bronze"
+    away = tmp_path / "away"
+    path = topology(tmp_path, **{"retry.timeout": "300ms", "commit.interval": "100ms"})
+    with sluice.Process("run", path) as process:
+        running = Running(process)
+        state = lambda: running.json("/connectors/bronze/status")["connector"]
+        wait_for(lambda: running.json("/connectors/bronze/offsets")["offsets"], 30, "a commit")
+        table.rename(away)
+        table.write_text("a file where the table's folder was")
+        wait_for(lambda: state()["state"] == "FAILED", 30, "the failure")
+        assert "a file stands where a folder is to be" in state()["trace"]
+        assert running.json("/ready", 503)["not_ready"][0]["node"] == "bronze"
+        table.unlink()
+        away.rename(table)
+        got, _, _ = running.ask("/connectors/bronze/restart?includeTasks=true&onlyFailed=true", "POST")
+        assert got == 202
+        wait_for(lambda: state()["state"] == "RUNNING", 30, "the restart's end")
+        wait_for(lambda: running.ask("/ready")[0] == 200, 30, "readiness")
+        process.signal(15)
+        process.wait(30)
+
+
+def test_log_level(running):
+    def put(name, body):
+        got, _, text = running.ask(f"/admin/loggers/{name}", "PUT", body)
+        return got, json.loads(text)
+
+    assert running.json("/admin/loggers") == {"root": {"level": "INFO", "last_modified": None}}
+    assert put("root", '{"level": "error"}') == (200, ["root"])
+    assert running.json("/admin/loggers/root")["level"] == "ERROR"
+    lines, before = running.process.text(1), restarts(running, "bad")
+    assert running.ask("/connectors/bad/restart", "POST")[0] == 204
+    wait_for(lambda: restarts(running, "bad") > before, 30, "the restart's end")
+    assert running.process.text(1) == lines
+    assert put("root", '{"level": "INFO"}') == (200, ["root"])
+    assert running.process.text(1) != lines
+    for body in ["", "[]", "{", '{"level": 3}', '{"level": "LOUD"}', '{"level": "INFO",}', "{}"]:
+        status, answer = put("root", body)
+        assert status == 400 and answer["error_code"] == 400, body
+    assert put("org.apache", '{"level": "INFO"}')[0] == 404
+    running.json("/admin/loggers/org.apache", 404)
+
+
+def validate(running, plugin, config, status=200):
+    path = f"/connector-plugins/{plugin}/config/validate"
+    got, _, body = running.ask(path, "PUT", json.dumps(config))
+    assert got == status, body
+    return json.loads(body)
+
+
+def test_validation_of_a_config(running):
+    config = running.json("/connectors/bronze/config")
+    answer = validate(running, "bronze-sink", config)
+    assert answer["name"] == "bronze-sink" and answer["groups"] == ["sink"]
+    values = {c["value"]["name"]: c["value"] for c in answer["configs"]}
+    assert answer["error_count"] == 0, [v for v in values.values() if v["errors"]]
+    assert values["table"]["value"].endswith("/bronze")
+    for c in answer["configs"]:
+        assert c["definition"]["name"] == c["value"]["name"]
+
+
+def test_validation_finds_each_fault(running):
+    answer = validate(running, "bronze-sink", {"tabel": "x", "partition_by": "date"})
+    faults = {c["value"]["name"]: c for c in answer["configs"] if c["value"]["errors"]}
+    assert "tabel" in faults and faults["tabel"]["definition"] is None
+    assert answer["error_count"] >= 1
+    answer = validate(running, "generator", {"rate": "fast", "count": "10"})
+    values = {c["value"]["name"]: c["value"] for c in answer["configs"]}
+    assert values["rate"]["value"] == "fast" and 'found "fast"' in values["rate"]["errors"][0]
+    assert values["count"]["value"] == "10" and not values["count"]["errors"]
+    assert answer["error_count"] == 1
+
+
+def test_validation_shows_no_secret_and_follows_no_reference(running, tmp_path):
+    """A kafka source's password, and a reference to a file of the machine."""
+    (tmp_path / "key").write_text("file-content-1234")
+    config = {
+        "topics": "a,b",
+        "sasl.password": "hunter2-hunter2",
+        "client.id": "${file:%s}" % (tmp_path / "key"),
+    }
+    answer = validate(running, "kafka", config)
+    text = json.dumps(answer)
+    assert "hunter2" not in text and "file-content" not in text
+    values = {c["value"]["name"]: c["value"]["value"] for c in answer["configs"]}
+    assert json.loads(values["topics"]) == ["a", "b"]
+
+
+def test_validation_of_what_is_no_config(running):
+    assert validate(running, "none", {}, 404)["error_code"] == 404
+    assert validate(running, "bronze-sink", [], 400)["error_code"] == 400
+    wrong = validate(running, "bronze-sink", {"connector.class": "kafka"}, 400)
+    assert "the path says bronze-sink" in wrong["message"]
+
+
 def test_errors_have_connects_form(running):
     for path, words in [
         ("/connectors/none", "Connector none not found"),

@@ -1,0 +1,58 @@
+/*
+ * Restarting, as Kafka Connect's clients order it. A node is restarted whole: its lanes' tasks
+ * share what it has opened, so a task's restart is its node's.
+ */
+#include "admin/handlers.h"
+
+/* true, false, or absent (false); false after a 400. */
+static bool read_flag(struct exchange *exchange, const char *name, bool *out) {
+    const char *text = exchange->query(exchange, name, 0);
+    *out = text != NULL && strcmp(text, "true") == 0;
+    if (text == NULL || *out || strcmp(text, "false") == 0) {
+        return true;
+    }
+    exchange_fail(exchange, 400, "%s is \"%s\"; allowed are true and false", name, text);
+    return false;
+}
+
+/* False after a 409. */
+static bool restart(struct exchange *exchange, const struct host_node *node) {
+    sl_error *error = host_restart_node(exchange->host, node->spec->name);
+    if (error == NULL) {
+        host_log(exchange->host, SL_LOG_INFO, "admin", "%s is restarted", node->spec->name);
+        return true;
+    }
+    exchange_fail(exchange, sl_error_is(error, SL_ERROR_CONFLICT) ? 409 : 500, "%s",
+                  sl_error_message(error));
+    sl_error_free(error);
+    return false;
+}
+
+/* 204 by itself; 202 and the status when includeTasks or onlyFailed was asked for (KIP-745). */
+void answer_restart(struct exchange *exchange) {
+    struct host_node *node = exchange_node(exchange);
+    bool include_tasks;
+    bool only_failed;
+    if (node == NULL || !read_flag(exchange, "includeTasks", &include_tasks) ||
+        !read_flag(exchange, "onlyFailed", &only_failed)) {
+        return;
+    }
+    bool wanted = !only_failed || node->state == HOST_NODE_FAILED;
+    if (wanted && !restart(exchange, node)) {
+        return;
+    }
+    if (include_tasks || only_failed) {
+        answer_status(exchange);
+        exchange->status = 202;
+    } else {
+        exchange->status = 204;
+    }
+}
+
+void answer_task_restart(struct exchange *exchange) {
+    struct host_node *node = exchange_node(exchange);
+    int64_t task;
+    if (node != NULL && exchange_task(exchange, node, &task) && restart(exchange, node)) {
+        exchange->status = 204;
+    }
+}

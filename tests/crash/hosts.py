@@ -1,7 +1,7 @@
 """A chapter in which several hosts share the work, come and go, and are killed.
 
 Three processes with host names of their own share bronze, silver and the quarantine: one consumer
-group, one set of tables, one state store. A fourth runs gold as a pipeline of its own, since an
+group, one topology, one set of tables, one state store. A fourth runs gold as a pipeline of its own, since an
 aggregation needs all partitions. Each of them is started anew when it was killed, as a member that
 the group still knows. Beside kills: a host leaves and joins again, a host is stopped for longer than
 its session and goes on, the broker is killed and comes back.
@@ -45,16 +45,14 @@ class Hosts(Chapter):
 
     def __init__(self, broker, shims, folder, seed, records, lie=None):
         super().__init__(broker, folder, seed, records, lie)
-        self.slots = [Slot(h, self._front(h), shims[h]) for h in HOSTS]
+        self.slots = [Slot(h, self._front(), shims[h]) for h in HOSTS]
         self.slots.append(Slot(GOLD, self._gold(), shims[GOLD]))
         self.positions = lake.Positions(self.medallion())
         self.fresh = [*self.slots]  # those that have not run yet
 
-    def _front(self, host):
+    def _front(self):
         medallion = self.medallion("front").without("per_country")
-        config = medallion.document["sources"]["events"]["config"]
-        config |= GROUP | {"group.instance.id": f"{self.topic}-{host}"}
-        medallion.path = self.folder / f"front-{host}.json"
+        medallion.document["sources"]["events"]["config"] |= GROUP
         return medallion
 
     def _gold(self):
@@ -71,7 +69,7 @@ class Hosts(Chapter):
                 LEAVE_LIMIT_S,
                 f"{slot.group} without members",
             )
-            yield slot.path, slot.shim.environment(self.folder)
+            yield slot.path, self._environment(slot)
 
     def leave(self):
         for slot in self.slots:
@@ -112,9 +110,12 @@ class Hosts(Chapter):
         self._wait(slot.process.ended, POINT_LIMIT_S)
         self._kill(slot, f"kill {slot.name} {side} {name}", tally)
 
+    def _environment(self, slot, at=None, seed=1):
+        return slot.shim.environment(self.folder, at, seed) | {"SLUICE_CRASH_HOST": slot.name}
+
     def _start(self, slot, at=None):
         slot.shim.forget_consumed()
-        env = slot.shim.environment(self.folder, at, self.rng.randrange(1, 2**31))
+        env = self._environment(slot, at, self.rng.randrange(1, 2**31))
         lanes = self.rng.randint(1, 2)
         arguments = ("run", "--json", "--set", f"lanes={lanes}", slot.path)
         slot.process = sluice.Process(*arguments, env=env)

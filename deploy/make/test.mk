@@ -16,6 +16,7 @@ $(TSAN_OBJECTS): tests/support/c11_threads.c
 $(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(TSAN_OBJECTS) $(LIB_ARCHIVES) $(HARNESS_ARCHIVE) $(BUILD)/plugins/%.so
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $< $(TSAN_OBJECTS) $(HARNESS_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_plugin_$*) -ldl $(CHECK_LIBS)
+$(BUILD)/tests/unit/test_plugin_gold-agg_group: $(BUILD)/plugins/gold-agg.so
 $(BUILD)/obj/tests/%.c.o: CPPFLAGS += -Isdk -DSL_BUILD_DIR='"$(abspath $(BUILD))"'
 # -Wpedantic and Check's variadic macros do not go together
 $(BUILD)/obj/tests/%.c.o: CFLAGS := $(filter-out -Wpedantic -Wconversion,$(CFLAGS)) -Wno-gnu-zero-variadic-macro-arguments

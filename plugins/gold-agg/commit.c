@@ -140,11 +140,17 @@ static sl_error *merge_deltas(sl_node *node, const sl_commit *commit, struct pre
     for (size_t p = 0; p < commit->n_pieces && error == NULL; p++) {
         const struct gold_piece *piece = commit->pieces[p];
         for (size_t d = 0; d < piece->n && error == NULL; d++) {
-            const struct gold_delta *part = &piece->deltas[d];
+            struct gold_delta *part = &piece->deltas[d];
             struct gold_stream *stream = node_find_stream(node, part->stream);
             if (stream == NULL) {
                 continue; /* it has left: its rows come again from its stored position */
             }
+            if (part->moved) {
+                error = sl_error_new(SL_ERROR_CONFLICT,
+                                     "the state that this commit was merged into is gone");
+                break;
+            }
+            part->moved = true;
             error = sl_window_table_merge(delta, part->table);
             stream->clock = part->clock;
             stream->merged = part->take;
@@ -173,7 +179,7 @@ bool commit_sends_updates(const sl_node *node) {
 }
 
 /* Closes windows and collects the changed ones. */
-static sl_error *make_results(sl_node *node, struct prepared *prepared, bool refresh) {
+static sl_error *make_results(sl_node *node, struct prepared *prepared) {
     sl_window_result_counts counts;
     node->watermark_us = commit_watermark(node);
     sl_error *error =
@@ -186,7 +192,8 @@ static sl_error *make_results(sl_node *node, struct prepared *prepared, bool ref
         error = sl_builder_finish(&node->finals_builder, &prepared->finals);
     }
     if (error == NULL && commit_sends_updates(node)) {
-        error = sl_window_table_changes(node->state, refresh, &node->updates_builder, &counts);
+        error = sl_window_table_changes(node->state, prepared->refreshes, &node->updates_builder,
+                                        &counts);
         if (error == NULL && counts.rows > 0) {
             prepared->updates_max_event_us = counts.max_event_us;
             error = sl_builder_finish(&node->updates_builder, &prepared->updates);
@@ -280,9 +287,10 @@ static void start_entry(sl_node *node, struct prepared *prepared) {
                                      .base_token = node->base_token};
 }
 
-static sl_error *prepare(sl_node *node, const sl_commit *commit, bool refresh) {
+static sl_error *prepare(sl_node *node, const sl_commit *commit) {
     struct prepared *prepared = &node->prepared;
     start_entry(node, prepared);
+    prepared->refreshes = node->refresh || outbox_lacks(node, OUTPUT_RESULTS);
     sl_error *error = NULL;
     if (commit != NULL) {
         prepared->of_commit = true;
@@ -295,13 +303,13 @@ static sl_error *prepare(sl_node *node, const sl_commit *commit, bool refresh) {
         }
     } else if (node_in_group(node)) {
         error = group_take(node, prepared);
-        if (error == NULL && prepared->taken == 0 && !refresh &&
+        if (error == NULL && prepared->taken == 0 && !prepared->refreshes &&
             commit_watermark(node) <= node->watermark_us) {
             prepared_free(prepared); /* there is no news */
             return NULL;
         }
     }
-    error = error != NULL ? error : make_results(node, prepared, refresh);
+    error = error != NULL ? error : make_results(node, prepared);
     prepared->entry.watermark_us = node->watermark_us;
     error = error != NULL ? error : make_base(node, prepared);
     return error != NULL ? error : encode(node, prepared);
@@ -345,6 +353,7 @@ static sl_error *finish(sl_node *node) {
         return error;
     }
     node->number = prepared->entry.number;
+    node->refresh = node->refresh && !prepared->refreshes;
     for (int i = 0; i < OUTPUTS; i++) {
         node->next[i] = prepared->entry.next[i];
     }
@@ -415,7 +424,7 @@ sl_error *commit_run(sl_node *node, const sl_commit *commit) {
         if (error != NULL) {
             return settle(node, error);
         }
-        error = prepare(node, commit, false);
+        error = prepare(node, commit);
         if (error != NULL) { /* memory: nothing is prepared that could be tried again */
             node_unload(node);
             return error;
@@ -428,30 +437,31 @@ sl_error *commit_run(sl_node *node, const sl_commit *commit) {
     return error;
 }
 
-sl_error *commit_alone(sl_node *node, bool refresh) {
-    if (node->prepared.used) {
-        return node->prepared.of_commit ? NULL : settle(node, finish(node));
+static bool has_news(sl_node *node) {
+    bool lacks = node->refresh;
+    for (uint32_t i = 0; i < OUTPUTS; i++) {
+        lacks = lacks || outbox_lacks(node, i);
     }
-    refresh = refresh || node->refresh;
-    if (!refresh && !node_in_group(node) && commit_watermark(node) <= node->watermark_us) {
+    return lacks || node_in_group(node) || commit_watermark(node) > node->watermark_us;
+}
+
+sl_error *commit_alone(sl_node *node) {
+    const struct prepared *prepared = &node->prepared;
+    if (prepared->used) {
+        return prepared->of_commit ? NULL : settle(node, finish(node));
+    }
+    if (!has_news(node)) {
         return NULL;
     }
-    sl_error *error = prepare(node, NULL, refresh);
+    sl_error *error = prepare(node, NULL);
     if (error != NULL) {
         node_unload(node);
         return error;
     }
-    node->refresh = false;
-    const struct prepared *prepared = &node->prepared;
-    if (!prepared->used) {
-        return NULL;
-    }
-    if (prepared->taken == 0 &&
+    if (prepared->used && prepared->taken == 0 &&
         prepared->entry.next[OUTPUT_RESULTS] == prepared->entry.first[OUTPUT_RESULTS]) {
-        prepared_free(&node->prepared); /* nothing was closed */
-        return NULL;
+        prepared_free(&node->prepared); /* nothing was closed, and nothing is open */
+        node->refresh = false;
     }
-    error = settle(node, finish(node));
-    node->refresh = node->refresh || (refresh && !node->loaded);
-    return error;
+    return prepared->used ? settle(node, finish(node)) : outbox_catch_up(node);
 }

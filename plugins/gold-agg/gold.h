@@ -99,6 +99,7 @@ struct gold_delta {
     struct ArrowArray late; /* released or of the late output's schema */
     uint64_t take;          /* shared.takes when it was begun */
     int64_t partly_late;
+    bool moved; /* into a state that is not durable yet */
 };
 
 struct gold_piece {
@@ -194,7 +195,8 @@ struct prepared {
     const void *first_piece;
     size_t n_pieces;
     bool has_base;
-    size_t taken; /* objects of delta logs */
+    bool refreshes; /* its updates are all open windows */
+    size_t taken;   /* objects of delta logs */
 };
 
 /* Whether this host of a group is the one that merges. */
@@ -228,7 +230,7 @@ struct sl_node {
     _Atomic int64_t skew_limit_us; /* max_skew: streams that have reached more wait */
     int64_t started_us;
     bool warned;  /* of partitions that nobody reads */
-    bool refresh; /* readers have missed updates that another writer of the chain sent */
+    bool refresh; /* a reader that fell behind has missed updates */
     /* scope group */
     enum merging merging;
     bool slept;       /* for so long that others may have collected what they merged */
@@ -257,9 +259,9 @@ sl_error *node_stream_of(sl_node *node, const char *key, size_t key_bytes,
 /* ---- commits (commit.c) ---- */
 
 sl_error *commit_run(sl_node *node, const sl_commit *commit);
-/* Commits without deltas: closes what an idle stream no longer holds open, and with `refresh` sends
- * all open windows again. */
-sl_error *commit_alone(sl_node *node, bool refresh);
+/* Commits without deltas: closes what an idle stream no longer holds open, sends readers what they
+ * lack; in a group merges. */
+sl_error *commit_alone(sl_node *node);
 /* A stream is idle when it is at its end for long enough and nothing was taken that is not merged.
  */
 bool stream_is_idle(const sl_node *node, struct gold_stream *stream, int64_t now);
@@ -280,6 +282,10 @@ int64_t commit_watermark(sl_node *node);
 /* ---- the outbox (outbox.c) ---- */
 
 sl_error *outbox_emit(sl_node *node, struct prepared *prepared);
+/* Results are durable that were not sent to the output's readers. */
+bool outbox_lacks(const sl_node *node, uint32_t output);
+/* Sends them; no windows may be open whose rows were sent as updates. */
+sl_error *outbox_catch_up(sl_node *node);
 sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset);
 /* Sends what was sent from `offset` on to a reader that fell behind, about max_bytes. */
 sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes);

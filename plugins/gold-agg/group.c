@@ -452,7 +452,7 @@ static void merge(sl_node *node) {
     }
     sl_error *error = node_load(node);
     if (error == NULL && (error = outbox_check(node)) == NULL) {
-        error = commit_alone(node, false);
+        error = commit_alone(node);
     }
     if (sl_error_is(error, SL_ERROR_RETRIABLE) || sl_error_is(error, SL_ERROR_CONFLICT)) {
         bool lost = sl_error_is(error, SL_ERROR_CONFLICT);

@@ -356,7 +356,7 @@ static void tick(void *arg) {
         return;
     }
     warn_of_absent(node);
-    sl_error *error = commit_alone(node, false);
+    sl_error *error = commit_alone(node);
     if (sl_error_is(error, SL_ERROR_RETRIABLE)) {
         node->services->log(node->self, SL_LOG_WARN, "closing windows: %s; it is tried again",
                             sl_error_message(error));

@@ -1,7 +1,9 @@
 /*
  * Results on their way out: emitted once their entry is durable, and again from the chain when a
- * reader resumes below the end. Rows of closed windows and late rows are stored in the entries.
- * Updates are not: a reader that missed some gets all open windows anew.
+ * reader resumes below the end, or another host has written to it. Rows of closed windows and late
+ * rows are stored in the entries. Updates are not: a reader that missed some gets all open windows
+ * anew, in an entry that is durable before it is told to pass over what it missed. So a reader that
+ * is at the end has them all.
  */
 #include "gold.h"
 
@@ -69,28 +71,6 @@ static sl_error *emit_late(sl_node *node, struct prepared *prepared) {
                 SL_TIME_NONE, &prepared->late);
 }
 
-static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset);
-
-sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
-    const struct entry *entry = &prepared->entry;
-    sl_error *error = NULL;
-    for (uint32_t i = 0; i < OUTPUTS && error == NULL; i++) {
-        struct own_stream *own = &node->outputs[i];
-        if (own->stream == NULL || own->emitted == entry->next[i]) {
-            continue;
-        }
-        if (own->emitted != entry->first[i]) { /* another host has written in between */
-            error = emit_again(node, i, own->emitted);
-            node->refresh = true;
-        } else {
-            error = i == OUTPUT_LATE ? emit_late(node, prepared) : emit_results(node, prepared);
-            error = error != NULL ? error : remember(own, entry, i);
-        }
-        own->emitted = entry->next[i];
-    }
-    return error;
-}
-
 /* ---- resuming ---- */
 
 /* An entry's results once more; what were updates is covered without rows. */
@@ -138,7 +118,8 @@ static sl_error *find_entry(sl_node *node, uint32_t output, int64_t offset, int6
     }
 }
 
-static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset) {
+/* What the entries up to `last` hold from `offset` on. */
+static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset, int64_t last) {
     int64_t number;
     int64_t begins;
     sl_error *error = find_entry(node, output, offset, &number, &begins);
@@ -153,7 +134,7 @@ static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset) {
                             "a new reader gets results from %lld on; older ones are no longer kept",
                             (long long)begins);
     }
-    for (; number <= node->number && error == NULL; number++) {
+    for (; number <= last && error == NULL; number++) {
         struct entry entry;
         error = entry_get(node->store, CHAIN_FOLDER, number, &entry);
         if (error == NULL) {
@@ -168,9 +149,53 @@ static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset) {
     return error;
 }
 
+bool outbox_lacks(const sl_node *node, uint32_t output) {
+    const struct own_stream *own = &node->outputs[output];
+    return own->stream != NULL && own->emitted < node->next[output];
+}
+
+sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
+    const struct entry *entry = &prepared->entry;
+    sl_error *error = NULL;
+    for (uint32_t i = 0; i < OUTPUTS && error == NULL; i++) {
+        struct own_stream *own = &node->outputs[i];
+        bool lacks = own->emitted < entry->first[i];
+        if (own->stream == NULL || (lacks && i == OUTPUT_RESULTS && !prepared->refreshes)) {
+            continue; /* an entry with all open windows has to come first */
+        }
+        if (lacks) {
+            error = emit_again(node, i, own->emitted, entry->number - 1);
+        }
+        if (error == NULL && entry->next[i] > entry->first[i]) {
+            error = i == OUTPUT_LATE ? emit_late(node, prepared) : emit_results(node, prepared);
+            error = error != NULL ? error : remember(own, entry, i);
+        }
+        own->emitted = entry->next[i];
+    }
+    return error;
+}
+
+sl_error *outbox_catch_up(sl_node *node) {
+    sl_error *error = NULL;
+    for (uint32_t i = 0; i < OUTPUTS && error == NULL; i++) {
+        if (outbox_lacks(node, i)) {
+            error = emit_again(node, i, node->outputs[i].emitted, node->number);
+            node->outputs[i].emitted = node->next[i];
+        }
+    }
+    return error;
+}
+
 sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset) {
     struct own_stream *own = &node->outputs[output];
     sl_error *error = node_load(node);
+    if (error != NULL) {
+        return error;
+    }
+    if (offset > node->next[output]) { /* another host may have gone on */
+        node_unload(node);
+        error = node_load(node);
+    }
     if (error != NULL) {
         return error;
     }
@@ -188,16 +213,8 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
     own->n_items = 0;
     own->bytes = 0;
     own->acknowledged = offset; /* the smallest position of its readers */
-    own->emitted = node->next[output];
-    if (offset == node->next[output]) {
-        return NULL;
-    }
-    error = emit_again(node, output, offset);
-    if (error == NULL && output == OUTPUT_RESULTS) {
-        node->refresh = true;
-        error = node_in_group(node) ? NULL : commit_alone(node, true);
-    }
-    return error;
+    own->emitted = offset;
+    return outbox_lacks(node, output) && !node_in_group(node) ? commit_alone(node) : NULL;
 }
 
 /* ---- for a reader that fell behind ---- */
@@ -235,7 +252,7 @@ sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, s
     error = error != NULL ? error : emit_items(node, output, stream, offset, max_bytes, &at_end);
     if (error == NULL && at_end && output == OUTPUT_RESULTS && commit_sends_updates(node)) {
         node->refresh = true; /* updates were passed over */
-        error = node_in_group(node) ? NULL : commit_alone(node, true);
+        error = node_in_group(node) ? NULL : commit_alone(node);
     }
     return error;
 }

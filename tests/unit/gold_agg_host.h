@@ -230,7 +230,13 @@ struct host {
     int64_t flushed_to[STREAMS];
     struct kept_batch *queue; /* emitted, not applied by the reader */
     size_t n_queue;
-    struct reader reader;
+    struct reader *reader;
+    bool shares; /* store and reader, with other hosts of a group */
+    bool has[STREAMS];
+    bool owns;              /* the node has asked for its own streams ... */
+    bool attached[OUTPUTS]; /* ... which are there */
+    void (*revoked)(void *arg);
+    void *revoked_arg;
     int64_t now_us;
     sl_timer *timers;
     bool held[STREAMS]; /* by services->hold_back */
@@ -276,6 +282,22 @@ static sl_error *service_emit(sl_object *self, uint32_t output, sl_emission *emi
     host->queue = realloc(host->queue, (host->n_queue + 1) * sizeof(batch));
     host->queue[host->n_queue++] = batch;
     return NULL;
+}
+
+static void service_assign(sl_object *self, const sl_stream_name *names, size_t n) {
+    ck_assert_uint_eq(n, OUTPUTS);
+    ck_assert_str_eq(names[1].topic, "late");
+    ck_assert(!self->host->owns);
+    self->host->owns = true;
+}
+
+static void service_revoke(sl_object *self, const sl_stream_name *names, size_t n, int lost,
+                           void (*revoked)(void *arg), void *arg) {
+    (void)names;
+    ck_assert(self->host->owns && n == OUTPUTS && lost == 0);
+    self->host->owns = false;
+    self->host->revoked = revoked;
+    self->host->revoked_arg = arg;
 }
 
 static void service_dropped(sl_object *self, const sl_stream *stream, const char *reason,
@@ -359,6 +381,8 @@ static const sl_services services = {.struct_bytes = sizeof(sl_services),
                                      .emit = service_emit,
                                      .dropped = service_dropped,
                                      .hold = service_hold,
+                                     .assign = service_assign,
+                                     .revoke = service_revoke,
                                      .state_store = service_state_store,
                                      .timer_start = service_timer_start,
                                      .timer_stop = service_timer_stop,
@@ -404,7 +428,7 @@ static sl_error *resume_all(struct host *host) {
     for (int o = 0; o < OUTPUTS; o++) {
         sl_request resumed = {0};
         void *handle = NULL;
-        node_ops(host)->resume(host->node, &host->own[o], host->reader.position[o], SL_OFFSET_NONE,
+        node_ops(host)->resume(host->node, &host->own[o], host->reader->position[o], SL_OFFSET_NONE,
                                &handle, &resumed);
         sl_error *error = ended(&resumed);
         if (error != NULL) {
@@ -452,7 +476,7 @@ static sl_error *start(struct host *host) {
         sl_task_context task = {sizeof(task), l, &services, &host->object};
         ok(task_ops(host)->open(host->node, &task, &host->tasks[l]));
     }
-    return error != NULL ? error : resume_all(host);
+    return error != NULL || host->shares ? error : resume_all(host);
 }
 
 /* All that is in memory goes: of the node, of the lanes, of the reader. */
@@ -484,6 +508,7 @@ static struct host *new_host(const struct window_options *window) {
     host->object.host = host;
     host->now_us = 1000 * SECOND;
     ok(sl_store_open_memory(&host->store));
+    host->reader = calloc(1, sizeof(*host->reader));
     for (int s = 0; s < STREAMS; s++) {
         host->streams[s] = (sl_stream){.struct_bytes = sizeof(sl_stream),
                                        .index = (uint32_t)s,
@@ -492,6 +517,7 @@ static struct host *new_host(const struct window_options *window) {
                                        .partition = s,
                                        .lane = (uint32_t)(s % LANES)};
         snprintf(host->keys[s], sizeof(host->keys[s]), "key/%d", s);
+        host->has[s] = true;
     }
     for (int o = 0; o < OUTPUTS; o++) {
         host->own[o] = (sl_stream){.struct_bytes = sizeof(sl_stream),
@@ -507,10 +533,13 @@ static void free_host(struct host *host) {
         crash(host);
     }
     free(host->queue);
-    free_lines(host->reader.finals, host->reader.n_finals);
-    free_lines(host->reader.open, host->reader.n_open);
-    free_lines(host->reader.late, host->reader.n_late);
-    host->store->ops->close(host->store);
+    if (!host->shares) {
+        free_lines(host->reader->finals, host->reader->n_finals);
+        free_lines(host->reader->open, host->reader->n_open);
+        free_lines(host->reader->late, host->reader->n_late);
+        free(host->reader);
+        host->store->ops->close(host->store);
+    }
     host->schema.release(&host->schema);
     free(host);
 }
@@ -606,7 +635,8 @@ static sl_error *commit(struct host *host) {
     sl_position positions[STREAMS];
     size_t n = 0;
     for (int s = 0; s < STREAMS; s++) {
-        if (host->flushed_to[s] != host->stored[s] && host->flushed_to[s] != SL_OFFSET_NONE) {
+        if (host->has[s] && host->flushed_to[s] != host->stored[s] &&
+            host->flushed_to[s] != SL_OFFSET_NONE) {
             positions[n++] = (sl_position){.stream = &host->streams[s],
                                            .key = host->keys[s],
                                            .from = host->stored[s],
@@ -634,14 +664,107 @@ static void read_some(struct host *host, size_t n) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        apply(&host->reader, &host->queue[i]);
+        apply(host->reader, &host->queue[i]);
         free(host->queue[i].text);
     }
     host->n_queue -= n;
     memmove(host->queue, host->queue + n, host->n_queue * sizeof(*host->queue));
     for (int o = 0; o < OUTPUTS; o++) {
-        node_ops(host)->acknowledge(host->node, &host->own[o], host->reader.position[o]);
+        node_ops(host)->acknowledge(host->node, &host->own[o], host->reader->position[o]);
     }
+}
+
+/* ---- what must come out ---- */
+
+static void expect(struct host *host, char **rows, char **late_rows) {
+    sl_window_aggregate aggregates[4];
+    for (int i = 0; i < 4; i++) {
+        aggregates[i] = (sl_window_aggregate){aggregate_pairs[i].key, aggregate_pairs[i].value};
+    }
+    bool is_session = host->options.window->session_us > 0;
+    sl_window_config config = {.kind = is_session ? SL_WINDOW_SESSION : SL_WINDOW_TUMBLING,
+                               .size_us = is_session ? 2 * SECOND : 10 * SECOND,
+                               .lateness_us = host->options.lateness_us,
+                               .time = "ts",
+                               .group_by = group_items,
+                               .n_group_by = 1,
+                               .aggregates = aggregates,
+                               .n_aggregates = 4};
+    sl_window_plan *plan;
+    sl_window_table *table;
+    sl_window_outcome outcome = {0};
+    sl_builder results;
+    sl_window_result_counts counts;
+    struct reader all = {0};
+    ok(sl_window_plan_new(&host->schema, &config, &plan));
+    ok(sl_window_table_new(plan, &table));
+    for (int s = 0; s < STREAMS; s++) {
+        sl_window_clock clock = {SL_TIME_NONE, SL_TIME_NONE};
+        sl_builder b;
+        struct ArrowArray array;
+        ok(sl_builder_init(&b, &host->schema));
+        for (int i = 0; i < EVENTS; i++) {
+            if (events[i].stream == s) {
+                append_event(&b, &events[i]);
+            }
+        }
+        ok(sl_builder_finish(&b, &array));
+        sl_window_origin origin = {"events", s, 0, array.children[4]->buffers[1]};
+        ok(sl_window_table_update(table, &clock, &origin, &array, &outcome));
+        for (size_t i = 0; i < outcome.n_late; i++) {
+            sl_buffer line = SL_BUFFER_INIT;
+            ck_assert(sl_array_append_json(&host->schema, &array, outcome.late[i], &line));
+            add_line(&all.late, &all.n_late, sl_buffer_text(&line));
+            sl_buffer_free(&line);
+        }
+        array.release(&array);
+        sl_builder_free(&b);
+    }
+    struct ArrowArray array;
+    ok(sl_builder_init(&results, sl_window_plan_results(plan)));
+    ok(sl_window_table_close(table, INT64_MAX / 4, &results, &counts));
+    ok(sl_builder_finish(&results, &array));
+    for (int64_t i = 0; i < array.length; i++) {
+        sl_buffer line = SL_BUFFER_INIT;
+        ck_assert(sl_array_append_json(sl_window_plan_results(plan), &array, i, &line));
+        add_line(&all.finals, &all.n_finals, sl_buffer_text(&line));
+        sl_buffer_free(&line);
+    }
+    *rows = joined(all.finals, all.n_finals, NULL, 0);
+    *late_rows = joined(all.late, all.n_late, NULL, 0);
+    ck_assert_uint_gt(all.n_late, 5);
+    free_lines(all.finals, all.n_finals);
+    free_lines(all.late, all.n_late);
+    array.release(&array);
+    sl_builder_free(&results);
+    sl_window_outcome_free(&outcome);
+    sl_window_table_free(table);
+    sl_window_plan_free(plan);
+}
+
+static void check_reader(struct host *host, bool sessions) {
+    char *expected;
+    char *expected_late;
+    expect(host, &expected, &expected_late);
+    struct reader *r = host->reader;
+    char *late = joined(r->late, r->n_late, NULL, 0);
+    char *rows = joined(r->finals, r->n_finals, r->open, r->n_open);
+    ck_assert_msg(strcmp(late, expected_late) == 0, "late rows: %zu bytes, expected %zu",
+                  strlen(late), strlen(expected_late));
+    if (sessions) { /* the last ones are open, and open sessions are not sent */
+        char *open_line;
+        while ((open_line = strstr(expected, "{\"window_start\":\"1970-01-01T02:46:40Z")) != NULL) {
+            char *next = strchr(open_line, '\n') + 1;
+            memmove(open_line, next, strlen(next) + 1);
+        }
+        ck_assert_uint_eq(r->n_open, 0);
+    }
+    ck_assert_msg(strcmp(rows, expected) == 0, "rows: %zu bytes, expected %zu", strlen(rows),
+                  strlen(expected));
+    free(rows);
+    free(late);
+    free(expected);
+    free(expected_late);
 }
 
 #endif /* TESTS_UNIT_GOLD_AGG_HOST_H */

@@ -1,0 +1,425 @@
+/*
+ * gold-agg with scope group: several hosts (gold_agg_host.h) on one store and with one reader.
+ * Partitions move while their old owners go on or not, hosts die, the store fails, results are read
+ * or lost on the way: the reader ends with the same rows, each once. SLUICE_SEEDS=n: so many
+ * histories.
+ */
+#include "gold_agg_host.h"
+
+enum { HOSTS = 3, SEEDS = 40 };
+
+static struct host *hosts[HOSTS];
+static int owner[STREAMS]; /* to whom the group has given each */
+
+/* ---- one host of several ---- */
+
+static void lose_queue(struct host *host) {
+    for (size_t i = 0; i < host->n_queue; i++) {
+        free(host->queue[i].text);
+    }
+    host->n_queue = 0;
+}
+
+static void detach_own(struct host *host) {
+    for (int o = 0; o < OUTPUTS; o++) {
+        if (host->attached[o]) {
+            node_ops(host)->suspend(host->node, &host->own[o]);
+            host->attached[o] = false;
+        }
+    }
+    lose_queue(host);
+}
+
+/* What the host does meanwhile: gives up own streams, takes them in. */
+static void serve(struct host *host) {
+    if (host->revoked != NULL) {
+        detach_own(host);
+        void (*revoked)(void *arg) = host->revoked;
+        host->revoked = NULL;
+        revoked(host->revoked_arg);
+    }
+    for (int o = 0; o < OUTPUTS && host->owns; o++) {
+        sl_request resumed = {0};
+        void *handle = NULL;
+        if (host->attached[o]) {
+            continue;
+        }
+        node_ops(host)->resume(host->node, &host->own[o], host->reader->position[o], SL_OFFSET_NONE,
+                               &handle, &resumed);
+        sl_error *error = ended(&resumed);
+        host->attached[o] = error == NULL;
+        if (error != NULL) { /* the host tries again */
+            ck_assert_msg(sl_error_is(error, SL_ERROR_RETRIABLE), "%s", sl_error_message(error));
+            sl_error_free(error);
+        }
+    }
+    ck_assert_str_eq(host->failure, "");
+}
+
+/* The stream comes to the host, from what is stored. */
+static void take(struct host *host, int s) {
+    sl_position position = {
+        .stream = &host->streams[s], .key = host->keys[s], .from = -7, .to = -7};
+    sl_error *error;
+    do {
+        sl_request recovered = {0};
+        node_ops(host)->recover(host->node, &position, 1, &recovered);
+        error = ended(&recovered);
+        ck_assert_msg(error == NULL || sl_error_is(error, SL_ERROR_RETRIABLE), "%s",
+                      error == NULL ? "" : sl_error_message(error));
+        sl_error_free(error);
+    } while (error != NULL);
+    sl_request resumed = {0};
+    sl_attach how = {.struct_bytes = sizeof(how), .position = position.from};
+    host->has[s] = true;
+    host->stored[s] = host->flushed_to[s] = position.from;
+    host->fed_to[s] = how.offset = position.from == SL_OFFSET_NONE ? 0 : position.from;
+    host->fed[s] = 0;
+    node_ops(host)->resume(host->node, &host->streams[s], how.offset, position.from, &how.handle,
+                           &resumed);
+    ok(ended(&resumed));
+    ok(task_ops(host)->attach(host->tasks[s % LANES], &host->streams[s], &how));
+    serve(host);
+}
+
+static void give_up(struct host *host, int s) {
+    task_ops(host)->detach(host->tasks[s % LANES], &host->streams[s]);
+    node_ops(host)->suspend(host->node, &host->streams[s]);
+    host->has[s] = false;
+}
+
+/* A lost race: what is in hand is void, and what the group has given to others is gone. */
+static void begin_again(struct host *host, int h) {
+    for (size_t i = 0; i < host->n_pieces; i++) {
+        node_ops(host)->drop_piece(host->node, host->pieces[i]);
+    }
+    host->n_pieces = 0;
+    for (int s = 0; s < STREAMS; s++) {
+        if (host->has[s]) {
+            give_up(host, s);
+        }
+    }
+    for (int s = 0; s < STREAMS; s++) {
+        if (owner[s] == h) {
+            take(host, s);
+        }
+    }
+}
+
+static void commit_one(struct host *host, int h) {
+    sl_error *error;
+    while ((error = commit(host)) != NULL) {
+        bool lost = sl_error_is(error, SL_ERROR_CONFLICT);
+        ck_assert_msg(lost || sl_error_is(error, SL_ERROR_RETRIABLE), "%s",
+                      sl_error_message(error));
+        sl_error_free(error);
+        if (lost) {
+            begin_again(host, h);
+            break;
+        }
+    }
+    serve(host);
+}
+
+static void flush_all(struct host *host) {
+    for (int lane = 0; lane < LANES; lane++) {
+        flush(host, lane);
+    }
+}
+
+static void restart(struct host *host, int h) {
+    memset(host->attached, 0, sizeof(host->attached));
+    memset(host->has, 0, sizeof(host->has));
+    host->owns = false;
+    host->revoked = NULL;
+    crash(host);
+    ok(start(host));
+    for (int s = 0; s < STREAMS; s++) {
+        if (owner[s] == h) {
+            take(host, s);
+        }
+    }
+}
+
+/* The sink's commit holds only from where the table is; else it begins again from there. */
+static void read_results(struct host *host, size_t n) {
+    for (; n > 0 && host->n_queue > 0; n--) {
+        const struct kept_batch *next = &host->queue[0];
+        int64_t position = host->reader->position[next->output];
+        if (next->next > position && next->first != position) {
+            detach_own(host);
+            serve(host);
+            return;
+        }
+        read_some(host, 1);
+    }
+}
+
+/* ---- random histories ---- */
+
+static void move(int s, int to) {
+    int from = owner[s];
+    owner[s] = to;
+    unsigned how = (unsigned)(random_u64() % 3);
+    if (from == to) {
+        return;
+    }
+    if (how == 0) { /* as a revocation goes */
+        flush_all(hosts[from]);
+        commit_one(hosts[from], from);
+        if (hosts[from]->has[s]) {
+            give_up(hosts[from], s);
+        }
+    } else if (how == 1) {
+        restart(hosts[from], from);
+    }                        /* else the old owner does not know it yet, and goes on */
+    if (hosts[to]->has[s]) { /* it had lost it without knowing */
+        begin_again(hosts[to], to);
+    } else {
+        take(hosts[to], s);
+    }
+}
+
+static void maybe_fault(sl_store *store) {
+    static const char *const where[] = {"log/", "delta/", NULL};
+    sl_store_memory_fail(
+        store, SL_STORE_OP_PUT, where[random_u64() % 3], 1 + (int64_t)(random_u64() % 2),
+        chance(50) ? SL_STORE_FAULT_BEFORE : SL_STORE_FAULT_AFTER, SL_ERROR_RETRIABLE);
+}
+
+static void calm(sl_store *store) {
+    sl_store_memory_fail(store, SL_STORE_OP_PUT, NULL, 0, SL_STORE_FAULT_BEFORE,
+                         SL_ERROR_RETRIABLE);
+}
+
+static void something(void) {
+    int h = (int)(random_u64() % HOSTS);
+    int s = (int)(random_u64() % STREAMS);
+    struct host *host = hosts[h];
+    if (host->has[s]) {
+        feed(host, s, 1 + random_u64() % 40, false);
+    }
+    if (chance(30)) {
+        flush(host, (int)(random_u64() % LANES));
+    }
+    if (chance(10)) {
+        maybe_fault(host->store);
+    }
+    if (chance(30)) {
+        commit_one(host, h);
+    }
+    if (chance(30)) {
+        host->now_us += SECOND;
+        fire(host, 1000);
+        serve(host);
+    }
+    calm(host->store);
+    read_results(host, random_u64() % 4);
+    if (chance(5)) {
+        move(s, (int)(random_u64() % HOSTS));
+    }
+    if (chance(2)) {
+        restart(host, h);
+    }
+}
+
+static bool all_is_stored(void) {
+    for (int s = 0; s < STREAMS; s++) {
+        const struct host *host = hosts[owner[s]];
+        if (!host->has[s] || host->fed[s] < EVENTS || host->stored[s] != host->fed_to[s]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void come_to_the_end(void) {
+    for (int h = 0; h < HOSTS; h++) {
+        begin_again(hosts[h], h);
+    }
+    while (!all_is_stored()) {
+        for (int s = 0; s < STREAMS; s++) {
+            feed(hosts[owner[s]], s, 500, false);
+            flush_all(hosts[owner[s]]);
+            commit_one(hosts[owner[s]], owner[s]);
+        }
+    }
+    for (int round = 0; round < 5; round++) {
+        for (int h = 0; h < HOSTS; h++) {
+            fire(hosts[h], 1000);
+            serve(hosts[h]);
+            read_results(hosts[h], SIZE_MAX);
+        }
+    }
+}
+
+static void new_group(const struct window_options *window) {
+    for (int h = 0; h < HOSTS; h++) {
+        hosts[h] = new_host(window);
+        hosts[h]->options.scope = 1;
+        if (h > 0) {
+            hosts[h]->store->ops->close(hosts[h]->store);
+            free(hosts[h]->reader);
+            hosts[h]->store = hosts[0]->store;
+            hosts[h]->reader = hosts[0]->reader;
+            hosts[h]->shares = true;
+        }
+        memset(hosts[h]->has, 0, sizeof(hosts[h]->has));
+    }
+    hosts[0]->shares = true; /* until the end */
+    for (int h = 0; h < HOSTS; h++) {
+        ok(start(hosts[h]));
+    }
+}
+
+static void free_group(void) {
+    hosts[0]->shares = false;
+    for (int h = HOSTS - 1; h >= 0; h--) {
+        free_host(hosts[h]);
+    }
+}
+
+static void run_history(const struct window_options *window, uint64_t seed) {
+    random_state = seed;
+    make_events();
+    new_group(window);
+    for (int s = 0; s < STREAMS; s++) {
+        owner[s] = (int)(random_u64() % HOSTS);
+        take(hosts[owner[s]], s);
+    }
+    for (int i = 0; i < 600; i++) {
+        something();
+    }
+    come_to_the_end();
+    check_reader(hosts[0], window->session_us > 0);
+    free_group();
+}
+
+static uint64_t seeds(void) {
+    const char *text = getenv("SLUICE_SEEDS");
+    return text == NULL ? SEEDS : strtoull(text, NULL, 10);
+}
+
+START_TEST(tumbling_survives_everything) {
+    for (uint64_t seed = 0; seed < seeds(); seed++) {
+        run_history(&tumbling, 100000 + seed);
+    }
+}
+END_TEST
+
+START_TEST(sessions_survive_everything) {
+    for (uint64_t seed = 0; seed < seeds() / 2; seed++) {
+        run_history(&session, 200000 + seed);
+    }
+}
+END_TEST
+
+/* ---- idle streams of other hosts ---- */
+
+static void second_passes(void) {
+    for (int h = 0; h < HOSTS; h++) {
+        hosts[h]->now_us += SECOND;
+        fire(hosts[h], 1000);
+        serve(hosts[h]);
+        read_results(hosts[h], SIZE_MAX);
+    }
+}
+
+START_TEST(idle_streams_follow_the_others) {
+    random_state = 3;
+    make_events();
+    new_group(&tumbling);
+    for (int s = 0; s < STREAMS; s++) {
+        hosts[s]->options.idle_us = 30 * SECOND;
+        owner[s] = s;
+        take(hosts[s], s);
+    }
+    for (int s = 0; s < 2; s++) {
+        while (feed(hosts[s], s, 100, false)) {
+        }
+        flush_all(hosts[s]);
+        commit_one(hosts[s], s);
+    }
+    hosts[2]->fed[2] = EVENTS;
+    ck_assert(!feed(hosts[2], 2, 1, true)); /* it is at its end, empty */
+    for (int i = 0; i < 28; i++) {
+        second_passes();
+    }
+    struct reader *reader = hosts[0]->reader;
+    ck_assert_uint_eq(reader->n_finals, 0);
+    for (int i = 0; i < 5; i++) {
+        second_passes();
+    }
+    size_t finals = reader->n_finals;
+    ck_assert_uint_gt(finals, 20);
+    /* what it has after all is judged by what is closed, by whoever reads it now */
+    owner[2] = 1;
+    give_up(hosts[2], 2);
+    take(hosts[1], 2);
+    while (feed(hosts[1], 2, 100, false)) {
+    }
+    flush_all(hosts[1]);
+    commit_one(hosts[1], 1);
+    for (int i = 0; i < 3; i++) {
+        second_passes();
+    }
+    ck_assert_uint_gt(reader->n_late, EVENTS / STREAMS / 2);
+    ck_assert_uint_ge(reader->n_finals, finals);
+    free_group();
+}
+END_TEST
+
+/* A host that stood still for long writes nothing under numbers that may have been used. */
+START_TEST(a_host_that_stood_still_recovers_first) {
+    random_state = 5;
+    make_events();
+    new_group(&tumbling);
+    owner[0] = 0;
+    take(hosts[0], 0);
+    feed(hosts[0], 0, 50, false);
+    flush_all(hosts[0]);
+    hosts[0]->now_us += hosts[0]->options.keep_us;
+    sl_error *error = commit(hosts[0]);
+    ck_assert(sl_error_is(error, SL_ERROR_CONFLICT));
+    sl_error_free(error);
+    begin_again(hosts[0], 0);
+    feed(hosts[0], 0, 50, false);
+    flush_all(hosts[0]);
+    ok(commit(hosts[0]));
+    free_group();
+}
+END_TEST
+
+/* The state of one scope is not the other's. */
+START_TEST(another_scope_is_refused) {
+    random_state = 6;
+    make_events();
+    new_group(&tumbling);
+    take(hosts[0], 0);
+    hosts[0]->revoked = NULL;
+    crash(hosts[0]);
+    hosts[0]->options.scope = 0;
+    sl_error *error = start(hosts[0]);
+    ck_assert(sl_error_is(error, SL_ERROR_CONFIG));
+    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "\"scope\": \"group\""));
+    sl_error_free(error);
+    free_group();
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("gold-agg in a group");
+    TCase *cases = tcase_create("group");
+    tcase_set_timeout(cases, 120);
+    tcase_add_test(cases, tumbling_survives_everything);
+    tcase_add_test(cases, sessions_survive_everything);
+    tcase_add_test(cases, idle_streams_follow_the_others);
+    tcase_add_test(cases, a_host_that_stood_still_recovers_first);
+    tcase_add_test(cases, another_scope_is_refused);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

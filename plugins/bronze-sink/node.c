@@ -134,6 +134,12 @@ static void node_close(sl_node *node) {
     bronze_free(outer(node));
 }
 
+/* Plain files record closes, not positions by name. */
+static uint32_t node_flags(const void *config) {
+    const struct bronze_config *bronze = config;
+    return bronze->format == FORMAT_DELTA ? UINT32_MAX : ~(uint32_t)SL_ROLE_COUNTS;
+}
+
 const sl_node_ops bronze_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -145,5 +151,6 @@ const sl_node_ops bronze_node_ops = {
     .drop_piece = node_drop_piece,
     .drained = node_drained,
     .close = node_close,
+    .flags = node_flags,
     .drop_handle = node_drop_handle,
 };

@@ -92,7 +92,7 @@ static const sl_option OPTIONS[] = {
 
 static const sl_role SINK = {
     .struct_bytes = sizeof(SINK),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = OPTIONS,

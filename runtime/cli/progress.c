@@ -450,6 +450,60 @@ static void append_json(struct progress *p, const struct host_snapshot *snapshot
     sl_buffer_free(&out.text);
 }
 
+/* Over all partitions of a source: one line for each reader whose counts are kept. */
+static void append_reader(sl_buffer *out, const struct host_snapshot *s, const char *source,
+                          const struct snapshot_count *of) {
+    struct snapshot_count sum = {0};
+    int64_t read = 0;
+    for (size_t i = 0; i < s->n_accounts; i++) {
+        const struct snapshot_account *account = &s->accounts[i];
+        for (size_t k = 0; k < account->n_counts; k++) {
+            const struct snapshot_count *count = &account->counts[k];
+            if (strcmp(account->source, source) == 0 && strcmp(count->node, of->node) == 0 &&
+                strcmp(count->input, of->input) == 0) {
+                read += account->read;
+                sum.records += count->records;
+                sum.rows += count->rows;
+                sum.dropped += count->dropped;
+            }
+        }
+    }
+    (void)sl_buffer_printf(out, "\n      %s: ", of->node);
+    number_count(out, read);
+    (void)sl_buffer_append_text(out, " = ");
+    number_count(out, sum.rows);
+    (void)sl_buffer_printf(out, " from %s + ", of->input);
+    number_count(out, sum.records - sum.rows - sum.dropped);
+    (void)sl_buffer_append_text(out, " that went elsewhere + ");
+    number_count(out, sum.dropped);
+    (void)sl_buffer_append_text(out, " dropped + ");
+    number_count(out, read - sum.records);
+    (void)sl_buffer_append_text(out, " in flight");
+}
+
+static bool seen_before(const struct host_snapshot *s, size_t account) {
+    for (size_t i = 0; i < account; i++) {
+        if (strcmp(s->accounts[i].source, s->accounts[account].source) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void append_accounts(sl_buffer *out, const struct host_snapshot *s) {
+    for (size_t i = 0; i < s->n_accounts; i++) {
+        const struct snapshot_account *account = &s->accounts[i];
+        if (seen_before(s, i)) {
+            continue;
+        }
+        (void)sl_buffer_printf(out, "  records of %s since the first run:", account->source);
+        for (size_t k = 0; k < account->n_counts; k++) {
+            append_reader(out, s, account->source, &account->counts[k]);
+        }
+        (void)sl_buffer_append_byte(out, '\n');
+    }
+}
+
 void progress_update(void *progress, const struct host_snapshot *snapshot, bool last) {
     struct progress *p = progress;
     if (!last) {
@@ -470,6 +524,7 @@ void progress_update(void *progress, const struct host_snapshot *snapshot, bool 
     for (size_t i = 0; i < snapshot->n_nodes; i++) {
         append_node(&p->summary, snapshot, &snapshot->nodes[i], p->log);
     }
+    append_accounts(&p->summary, snapshot);
 }
 
 const char *progress_summary(struct progress *progress) {

@@ -4,6 +4,7 @@
  * wire → recover → resolve → store starts → resume readers → resume source → attach → (resume the
  * owner of streams) → running.
  */
+#include "delivery/accounts.h"
 #include "delivery/assignment_steps.h"
 #include "lane/branch.h"
 
@@ -36,7 +37,7 @@ static struct call *gather(struct assignment *a, enum call_kind kind, struct hos
         return NULL;
     }
     call->readers = calloc(n, sizeof(struct reader *));
-    call->positions = calloc(n, sizeof(*call->positions));
+    call->positions = calloc(n * (1 + TALLIES), sizeof(*call->positions));
     if (call->readers == NULL || call->positions == NULL) {
         a->error = a->error == NULL ? sl_error_no_memory() : a->error;
         return NULL;
@@ -54,6 +55,10 @@ static struct call *gather(struct assignment *a, enum call_kind kind, struct hos
                                                      .to = reader->position};
             call->readers[call->n++] = reader;
         }
+    }
+    call->n_positions = call->n;
+    for (size_t i = 0; i < call->n && kind == CALL_RECOVER; i++) {
+        call->n_positions += accounts_ask(call->readers[i], call->positions + call->n_positions);
     }
     return call;
 }
@@ -156,6 +161,7 @@ static sl_error *place(struct stream *stream) {
         smallest = reader->position < smallest ? reader->position : smallest;
         stream->cuts[stream->n_cuts++] = reader->position;
     }
+    accounts_begin(stream);
     qsort(stream->cuts, stream->n_cuts, sizeof(int64_t), compare_offsets);
     sl_error *error = stream->n_branches == 0 ? NULL : branches_place(stream, &smallest);
     stream->offset = smallest;
@@ -214,7 +220,7 @@ static void step_place(struct assignment *a) {
         }
         call->commit = (sl_commit){.struct_bytes = sizeof(call->commit),
                                    .positions = call->positions,
-                                   .n_positions = call->n};
+                                   .n_positions = call->n_positions};
         call_start(call);
     }
     assignment_go_on(a);

@@ -31,8 +31,9 @@ struct call {
     struct stream *stream;
     struct reader *reader;   /* of a reader's resume */
     struct reader **readers; /* of positions */
-    sl_position *positions;
+    sl_position *positions;  /* of the readers, and counts of theirs behind */
     size_t n;
+    size_t n_positions;
     sl_commit commit;
     int64_t offset;
     void *handle;

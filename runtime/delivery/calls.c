@@ -1,5 +1,6 @@
 /* The calls that an assignment makes to nodes: each is tried again while it may pass, and leaves
  * its answer with the stream or its readers. */
+#include "delivery/accounts.h"
 #include "delivery/assignment_steps.h"
 #include "delivery/keeper.h"
 #include "lane/branch.h"
@@ -74,8 +75,14 @@ static void call_finished(sl_request *request, sl_error *error) {
     } else if (error != NULL) {
         call_failed(call, sl_error_wrap(error, "%s", steps[call->kind]));
     } else if (call->kind == CALL_RECOVER) {
+        const sl_position *answers = call->positions + call->n;
         for (size_t i = 0; i < call->n; i++) {
-            call->readers[i]->stored = call->positions[i].from;
+            struct reader *reader = call->readers[i];
+            reader->stored = call->positions[i].from;
+            if (reader->count_keys[0] != NULL) {
+                accounts_answer(reader, answers);
+                answers += TALLIES;
+            }
         }
     } else if (call->kind == CALL_RESOLVE) {
         call->stream->offset = call->offset;
@@ -108,7 +115,7 @@ static void call_run(void *arg) {
     struct object_clock clock = object_enter(&host_node->object);
     switch (call->kind) {
     case CALL_RECOVER:
-        ops->recover(node, call->positions, call->n, &call->request);
+        ops->recover(node, call->positions, call->n_positions, &call->request);
         break;
     case CALL_RESOLVE:
         ops->resolve(node, &call->stream->pub, &call->offset, &call->request);
@@ -129,9 +136,9 @@ static void call_again(void *arg) {
     struct call *call = arg;
     struct host_node *node = call->node;
     if (node->keeper != NULL && call->kind == CALL_RECOVER) {
-        keeper_recover(node->keeper, call->positions, call->n, &call->request);
+        keeper_recover(node->keeper, call->positions, call->n_positions, &call->request);
     } else if (node->keeper != NULL && call->kind == CALL_STORE_START) {
-        keeper_store(node->keeper, call->positions, call->n, &call->request);
+        keeper_store(node->keeper, call->positions, call->n_positions, &call->request);
     } else {
         loop_post(node->object.loop, &call->message, call_run, call);
     }

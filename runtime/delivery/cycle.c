@@ -2,6 +2,7 @@
  * succeed later. See cycle.h. */
 #include "delivery/cycle.h"
 
+#include "delivery/accounts.h"
 #include "delivery/assignment.h"
 #include "delivery/keeper.h"
 #include "delivery/stream.h"
@@ -371,7 +372,9 @@ static void note_flush_error(struct cycle *cycle, sl_error *error) {
 /* Takes the piece of a flush and what it covers. */
 static void take_flushed(struct cycle *cycle, struct lane_task *task) {
     for (size_t i = 0; i < task->n_flushed_to; i++) {
-        task->flushed_to[i].reader->pending = task->flushed_to[i].to;
+        const struct flushed_to *flushed = &task->flushed_to[i];
+        flushed->reader->pending = flushed->to;
+        memcpy(flushed->reader->pending_counts, flushed->counts, sizeof(flushed->counts));
     }
     take_samples(cycle, &task->flushed);
     cycle->rows = cycle->rows || task->flushed_rows;
@@ -468,7 +471,8 @@ static bool collect_positions(struct cycle *cycle) {
     for (size_t s = 0; s < host->n_streams; s++) {
         n += host->streams[s]->n_readers;
     }
-    sl_position *positions = realloc(cycle->positions, (n + 1) * sizeof(*positions));
+    size_t room = n * (1 + TALLIES) + 1;
+    sl_position *positions = realloc(cycle->positions, room * sizeof(*positions));
     if (positions == NULL) {
         return false;
     }
@@ -495,6 +499,10 @@ static bool collect_positions(struct cycle *cycle) {
             committing[cycle->n_committing++] = reader;
         }
     }
+    cycle->n_positions = cycle->n_committing;
+    for (size_t i = 0; i < cycle->n_committing; i++) {
+        cycle->n_positions += accounts_move(committing[i], positions + cycle->n_positions);
+    }
     return true;
 }
 
@@ -502,6 +510,7 @@ static void committed(struct cycle *cycle) {
     for (size_t i = 0; i < cycle->n_committing; i++) {
         struct reader *reader = cycle->committing[i];
         reader->stored = cycle->positions[i].to;
+        accounts_moved(reader);
         assignment_acknowledge(reader->stream);
     }
     cycle->n_pieces = 0;
@@ -546,7 +555,7 @@ static void node_committed(sl_request *request, sl_error *error) {
     /* the node has them: what may be repeated now is only the keeping */
     cycle->n_pieces = cycle->commit.n_pieces = 0;
     request->finish = kept;
-    keeper_store(node->keeper, cycle->positions, cycle->n_committing, request);
+    keeper_store(node->keeper, cycle->positions, cycle->n_positions, request);
 }
 
 static void call_commit(void *arg) {
@@ -582,7 +591,7 @@ static void cycle_commit(struct cycle *cycle) {
     cycle->commit = (sl_commit){.struct_bytes = sizeof(cycle->commit),
                                 .flags = cycle->last && !cycle->again ? SL_COMMIT_LAST : 0,
                                 .positions = cycle->positions,
-                                .n_positions = cycle->n_committing,
+                                .n_positions = cycle->n_positions,
                                 .pieces = cycle->pieces,
                                 .n_pieces = cycle->n_pieces};
     send_commit(cycle);

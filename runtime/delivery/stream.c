@@ -2,6 +2,7 @@
  * a position of it. */
 #include "delivery/stream.h"
 
+#include "delivery/accounts.h"
 #include "host/run.h"
 #include "lane/branch.h"
 
@@ -98,6 +99,10 @@ static sl_error *collect(struct stream *stream) {
             if (reader->key == NULL) {
                 return sl_error_no_memory();
             }
+            sl_error *error = accounts_open(reader);
+            if (error != NULL) {
+                return error;
+            }
             stream->reader_by_edge[edge] = reader;
         }
     }
@@ -146,6 +151,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
 static void unwire(struct stream *stream) {
     for (size_t i = 0; stream->readers != NULL && i < stream->n_readers; i++) {
         free(stream->readers[i].key);
+        accounts_free(&stream->readers[i]);
     }
     free(stream->readers);
     free(stream->edges);

@@ -26,7 +26,12 @@ struct reader {
     /* control loop */
     int64_t stored;  /* durable: SL_OFFSET_NONE or the next offset that the node needs */
     int64_t pending; /* flushed, not committed yet; SL_OFFSET_NONE: nothing */
+    /* the same of its counts: see accounts.h */
+    char *count_keys[TALLIES]; /* NULL: they are not kept */
+    int64_t stored_counts[TALLIES];
+    int64_t pending_counts[TALLIES];
     /* lane */
+    int64_t counts[TALLIES];
     int64_t
         position; /* what was stored at the attach: batches that end there or below are withheld */
     int64_t covered; /* taken up to here */
@@ -53,8 +58,11 @@ struct stream {
     bool *held;          /* by place in edge_tasks: the task lets the stream wait for others */
     bool entered;        /* its lane has begun to attach it */
     int64_t *emitted_to; /* by output of the topology */
-    int64_t stop;        /* nothing is read from here on; INT64_MAX: no bound */
-    int64_t *cuts;       /* ascending positions at which batches are cut */
+    bool counted;        /* some reader's counts are kept */
+    int64_t count_from;  /* records from here on add to `read` */
+    _Atomic int64_t read;
+    int64_t stop;  /* nothing is read from here on; INT64_MAX: no bound */
+    int64_t *cuts; /* ascending positions at which batches are cut */
     size_t n_cuts;
     size_t next_cut;
     struct stream *next_stopping; /* of the lane's list */

@@ -166,6 +166,7 @@ static sl_error *batch_slice(const struct batch *batch, int64_t first_row, int64
     }
     slice->pub.flags = flags;
     slice->pub.rows = rows;
+    slice->records = rows; /* only a source's own batches are cut */
     slice->pub.first_offset = first;
     slice->pub.next_offset = next;
     slice->pub.max_event_time_us = batch->pub.max_event_time_us;
@@ -202,6 +203,8 @@ sl_error *batch_relabel(struct batch *batch, const sl_stream *stream, struct bat
     copy->pub.next_offset = batch->pub.next_offset;
     copy->pub.max_event_time_us = batch->pub.max_event_time_us;
     copy->pub.memory_bytes = batch->pub.memory_bytes;
+    copy->records = batch->records;
+    copy->dropped = batch->dropped;
     copy->parent = batch;
     batch_retain(&batch->pub);
     *out = copy;

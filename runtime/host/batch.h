@@ -16,6 +16,10 @@ struct batch {
     int64_t read_us;      /* when the oldest of its records was read, monotonic */
     bool is_marker;       /* the range of rows that an edge has dropped */
     struct batch *parent; /* owns the columns, and is charged for them */
+    /* Of the source's records in its range: how many there were, and how many of them were dropped
+     * on the way (by a transform, or by a full edge). */
+    int64_t records;
+    int64_t dropped;
 };
 
 /* A place in an edge's queue. */

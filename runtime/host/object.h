@@ -107,10 +107,14 @@ struct latency_samples {
     size_t capacity;
 };
 
+/* What a reader has had of a source's stream since it began, with its position: see accounts.h. */
+enum tally { TALLY_RECORDS, TALLY_ROWS, TALLY_DROPPED, TALLIES };
+
 /* How far a flush has covered the stream of a reader. */
 struct flushed_to {
     struct reader *reader;
     int64_t to;
+    int64_t counts[TALLIES];
 };
 
 struct lane_task {
@@ -126,6 +130,7 @@ struct lane_task {
     uint32_t next_input; /* turn among the inputs */
     size_t held_bytes;
     const struct batch *current; /* while process runs */
+    int64_t dropping;            /* of its rows, so far */
     struct retry retry;
     uv_timer_t retry_timer;
     bool has_timer;
@@ -199,6 +204,7 @@ struct cycle {
     size_t capacity_pieces;
     sl_commit commit;
     sl_position *positions;
+    size_t n_positions; /* the first n_committing are of these readers, behind them come counts */
     struct reader **committing;
     size_t n_committing;
     sl_request request;
@@ -222,7 +228,7 @@ struct restart {
     uint32_t attempts; /* in a row */
     int64_t revived_us;
     int64_t succeeded;
-    int64_t commits; /* that there were when it was restarted */
+    int64_t commits;         /* that there were when it was restarted */
     struct assignment *turn; /* while its streams are away */
     struct cycle_waiter waiter;
     unsigned outstanding; /* lanes */

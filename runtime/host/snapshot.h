@@ -82,6 +82,27 @@ struct snapshot_node {
     int64_t cpu_us; /* time spent inside the plugin's task operations, all lanes */
 };
 
+/* What a reader of a source's stream has made durable, since the pipeline began. Of `records` of
+ * the source, `rows` reached it, `dropped` left on no output, the others left on other outputs. */
+struct snapshot_count {
+    const char *node;
+    const char *input;
+    int64_t next_offset; /* up to here; -1: nothing yet */
+    int64_t records;
+    int64_t rows;
+    int64_t dropped;
+};
+
+/* A stream of a source that is here, and the readers whose counts are kept. */
+struct snapshot_account {
+    const char *source;
+    const char *topic;
+    int32_t partition;
+    int64_t read; /* records since the pipeline began; what a reader lacks of them is in flight */
+    const struct snapshot_count *counts;
+    size_t n_counts;
+};
+
 struct host_snapshot {
     int64_t elapsed_us; /* since the run began */
     int64_t cpu_user_us;
@@ -95,6 +116,8 @@ struct host_snapshot {
     int draining;
     const struct snapshot_node *nodes; /* in the topology's order */
     size_t n_nodes;
+    const struct snapshot_account *accounts;
+    size_t n_accounts;
 };
 
 #endif /* HOST_SNAPSHOT_H */

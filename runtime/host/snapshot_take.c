@@ -274,7 +274,7 @@ bool snapshot_take(struct host *host, struct host_snapshot *out) {
     }
     out->nodes = nodes;
     out->n_nodes = host->n_nodes;
-    bool whole = true;
+    bool whole = snapshot_take_accounts(host, out);
     for (size_t n = 0; n < host->n_nodes && whole; n++) {
         whole = take_node(&host->nodes[n], &nodes[n]);
     }
@@ -297,4 +297,5 @@ void snapshot_free(struct host_snapshot *snapshot) {
     }
     free(nodes);
     snapshot->nodes = NULL;
+    snapshot_free_accounts(snapshot);
 }

@@ -7,6 +7,9 @@
 
 /* Fills *out from the counters; false when memory is short. Control loop. */
 bool snapshot_take(struct host *host, struct host_snapshot *out);
+/* The parts that snapshot_accounts.c fills and frees. */
+bool snapshot_take_accounts(const struct host *host, struct host_snapshot *out);
+void snapshot_free_accounts(struct host_snapshot *snapshot);
 void snapshot_free(struct host_snapshot *snapshot);
 
 #endif /* HOST_SNAPSHOT_TAKE_H */

@@ -33,6 +33,8 @@ static sl_error *new_marker(const struct batch *batch, struct batch **out) {
     sl_error *error = batch_new_empty(pub->schema, pub->stream, pub->flags & SL_BATCH_AT_END,
                                       pub->first_offset, pub->next_offset, batch->read_us, out);
     if (error == NULL) {
+        (*out)->records = batch->records;
+        (*out)->dropped = batch->dropped + pub->rows;
         (*out)->is_marker = true;
     }
     return error;
@@ -40,6 +42,8 @@ static sl_error *new_marker(const struct batch *batch, struct batch **out) {
 
 /* Lets a marker cover the batch, too. Markers are nobody else's: they have not left the edge. */
 static void extend(struct batch *marker, const struct batch *batch) {
+    marker->records += batch->records;
+    marker->dropped += batch->dropped + batch->pub.rows;
     marker->pub.next_offset = batch->pub.next_offset;
     marker->pub.flags = batch->pub.flags & SL_BATCH_AT_END;
 }

@@ -2,6 +2,7 @@
  * A task on its lane: takes batches from its inputs one by one, emits, flushes. Keeps the coverage
  * of its readers, so that rows that were filtered out still move positions.
  */
+#include "delivery/accounts.h"
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
 #include "host/run.h"
@@ -77,14 +78,23 @@ static bool sample_latency(struct lane_task *task, const struct batch *batch) {
     return true;
 }
 
+/* What leaves with the end of an input's range accounts for its records. */
+static void carry_counts(const struct lane_task *task, const struct batch *from,
+                         struct batch *batch) {
+    if (batch->pub.next_offset >= from->pub.next_offset) {
+        batch->records = from->records;
+        batch->dropped = from->dropped + task->dropping;
+    }
+}
+
 /* Sends on what the task did not: every output must cover what the input covered. */
 static void cover_outputs(struct lane_task *task, const struct batch *batch) {
     struct host_node *node = task->object.node;
     struct stream *stream = stream_of(batch->pub.stream);
     int64_t *emitted_to = stream->emitted_to + host_first_output(node);
     for (uint32_t output = 0; output < node->opened->n_outputs; output++) {
-        if (emitted_to[output] >= batch->pub.next_offset &&
-            (batch->pub.flags & SL_BATCH_AT_END) == 0) {
+        bool covered = emitted_to[output] >= batch->pub.next_offset;
+        if (covered && (batch->pub.flags & SL_BATCH_AT_END) == 0) {
             continue;
         }
         struct batch *empty;
@@ -98,6 +108,9 @@ static void cover_outputs(struct lane_task *task, const struct batch *batch) {
             return;
         }
         emitted_to[output] = batch->pub.next_offset;
+        if (!covered) {
+            carry_counts(task, batch, empty);
+        }
         lane_push(task->lane, node, output, empty);
     }
 }
@@ -114,6 +127,7 @@ static void took(struct lane_task *task, struct lane_edge *edge, struct reader *
     task->rows_since_flush += pub->rows;
     task->retry = (struct retry){0};
     if (reader != NULL) {
+        accounts_took(reader, batch);
         if (pub->next_offset > reader->covered) {
             reader->covered = pub->next_offset;
         }
@@ -133,6 +147,7 @@ static sl_error *process(struct lane_task *task, uint32_t input, struct batch *b
         return NULL;
     }
     task->current = batch;
+    task->dropping = 0;
     struct object_clock clock = object_enter(&task->object);
     sl_error *error = node->task_ops->process(task->plugin, input, &batch->pub);
     object_leave(&task->object, clock);
@@ -266,6 +281,11 @@ static void count_out(struct lane_task *task, uint32_t output, const struct batc
                               memory_order_relaxed);
 }
 
+static void push_sent(struct lane_task *task, uint32_t output, struct batch *batch) {
+    accounts_sent(stream_of(batch->pub.stream), batch);
+    lane_push(task->lane, task->object.node, output, batch);
+}
+
 sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *batch) {
     struct stream *stream = stream_of(batch->pub.stream);
     while (stream->next_cut < stream->n_cuts) {
@@ -284,14 +304,14 @@ sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *b
         if (error != NULL) {
             return error;
         }
-        lane_push(task->lane, task->object.node, output, head);
+        push_sent(task, output, head);
         batch = tail;
     }
     if (batch->pub.first_offset >= stream->stop && batch->pub.next_offset > stream->stop) {
         batch_release(&batch->pub); /* beyond the bound, which is one of the cuts */
         return NULL;
     }
-    lane_push(task->lane, task->object.node, output, batch);
+    push_sent(task, output, batch);
     return NULL;
 }
 
@@ -308,9 +328,13 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
     count_out(task, output, batch);
     stream->emitted_to[host_first_output(node) + output] = batch->pub.next_offset;
     if (!source) {
+        if (task->current != NULL) {
+            carry_counts(task, task->current, batch);
+        }
         lane_push(task->lane, node, output, batch);
         return NULL;
     }
+    batch->records = batch->pub.rows;
     if (stream->fed != NULL) {
         error = branch_limit(stream, output, batch, &batch);
     } else {
@@ -331,6 +355,7 @@ sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *
 
 void task_dropped(struct lane_task *task, const sl_stream *stream, const char *reason,
                   int64_t rows) {
+    task->dropping += rows;
     size_t i = 0;
     if (stream_of(stream)->fed != NULL) {
         return;
@@ -361,7 +386,9 @@ static bool note_coverage(struct lane_task *task) {
         task->capacity_flushed_to = task->capacity_readers;
     }
     for (size_t i = 0; i < task->n_readers; i++) {
-        task->flushed_to[i] = (struct flushed_to){task->readers[i], task->readers[i]->covered};
+        struct flushed_to *to = &task->flushed_to[i];
+        *to = (struct flushed_to){task->readers[i], task->readers[i]->covered, {0}};
+        memcpy(to->counts, task->readers[i]->counts, sizeof(to->counts));
     }
     task->n_flushed_to = task->n_readers;
     return true;

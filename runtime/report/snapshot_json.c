@@ -109,6 +109,41 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_end_object(out);
 }
 
+static void write_count(struct json_out *out, const struct snapshot_account *account,
+                        const struct snapshot_count *count) {
+    json_out_object(out);
+    json_out_member(out, "node", count->node);
+    json_out_member(out, "input", count->input);
+    json_out_member_integer(out, "next_offset", count->next_offset);
+    json_out_member_integer(out, "records", count->records);
+    json_out_member_integer(out, "rows", count->rows);
+    json_out_member_integer(out, "dropped", count->dropped);
+    json_out_member_integer(out, "elsewhere", count->records - count->rows - count->dropped);
+    json_out_member_integer(out, "in_flight", account->read - count->records);
+    json_out_end_object(out);
+}
+
+static void write_accounts(struct json_out *out, const struct host_snapshot *snapshot) {
+    json_out_key(out, "accounts");
+    json_out_array(out);
+    for (size_t i = 0; i < snapshot->n_accounts; i++) {
+        const struct snapshot_account *account = &snapshot->accounts[i];
+        json_out_object(out);
+        json_out_member(out, "source", account->source);
+        json_out_member(out, "topic", account->topic);
+        json_out_member_integer(out, "partition", account->partition);
+        json_out_member_integer(out, "records", account->read);
+        json_out_key(out, "readers");
+        json_out_array(out);
+        for (size_t k = 0; k < account->n_counts; k++) {
+            write_count(out, account, &account->counts[k]);
+        }
+        json_out_end_array(out);
+        json_out_end_object(out);
+    }
+    json_out_end_array(out);
+}
+
 void snapshot_json(struct json_out *out, const struct host_snapshot *snapshot) {
     json_out_object(out);
     json_out_member_integer(out, "elapsed_us", snapshot->elapsed_us);
@@ -122,5 +157,6 @@ void snapshot_json(struct json_out *out, const struct host_snapshot *snapshot) {
         write_node(out, &snapshot->nodes[i]);
     }
     json_out_end_array(out);
+    write_accounts(out, snapshot);
     json_out_end_object(out);
 }

@@ -54,7 +54,11 @@ class Positions:
         if key not in self._entries:
             actions = [json.loads(line) for line in path.read_text().splitlines()]
             moved = [action["txn"] for action in actions if "txn" in action]
-            self._entries[key] = {int(t["appId"].rsplit("/", 1)[-1]): t["version"] for t in moved}
+            self._entries[key] = {
+                int(t["appId"].rsplit("/", 1)[-1]): t["version"]
+                for t in moved
+                if "#" not in t["appId"]  # a count that is kept with the position
+            }
         return self._entries[key]
 
     def _table(self, name):

@@ -23,7 +23,7 @@
 enum { SOURCES_MAX = 2, PARTITIONS = 4, ROWS_MAX = 1500, NODES_MAX = 12, INPUTS_MAX = 3 };
 enum {
     STREAMS_MAX = 8192,
-    KEYS_MAX = 512,
+    KEYS_MAX = 4096,
     KEY_BYTES = 160,
     OUTBOX_MAX = 4 * SOURCES_MAX * PARTITIONS * ROWS_MAX
 };
@@ -781,14 +781,15 @@ static const sl_task_ops sink_task = {.struct_bytes = sizeof(sl_task_ops),
                                       .flush = collect_flush,
                                       .close = world_task_close};
 static const sl_role sink_role = {.struct_bytes = sizeof(sl_role),
-                                  .flags = SL_ROLE_DURABLE,
+                                  .flags = SL_ROLE_DURABLE | SL_ROLE_COUNTS,
                                   .guarantee = SL_EXACTLY_ONCE,
                                   .min_inputs = 1,
                                   .max_inputs = INPUTS_MAX,
                                   .node = &sink_node,
                                   .task = &sink_task};
 static const sl_role blocking_sink_role = {.struct_bytes = sizeof(sl_role),
-                                           .flags = SL_ROLE_DURABLE | SL_ROLE_BLOCKING,
+                                           .flags =
+                                               SL_ROLE_DURABLE | SL_ROLE_BLOCKING | SL_ROLE_COUNTS,
                                            .guarantee = SL_EXACTLY_ONCE,
                                            .min_inputs = 1,
                                            .max_inputs = INPUTS_MAX,
@@ -963,6 +964,44 @@ static int expected_out(size_t node, uint32_t output, int64_t id) {
     return rejected == (output == 1) ? times : 0;
 }
 
+/* What is stored for an input of a sink and a partition: "" (the position), "#records", ... */
+static int64_t stored_for(size_t n, size_t input, size_t source, int partition, const char *what) {
+    char key[KEY_BYTES];
+    snprintf(key, sizeof(key), "sluice/p/%s/%s/%s/topic/%d%s", names[n], edges[n][input].name,
+             names[source], partition, what);
+    return *stored(key);
+}
+
+static bool comes_from(size_t node, size_t source) {
+    if (node == source || (nodes[node].role->flags & SL_ROLE_OWNS_STREAMS) != 0) {
+        return node == source; /* an owner's results are streams of its own */
+    }
+    for (size_t i = 0; i < nodes[node].n_inputs; i++) {
+        if (comes_from(edges[node][i].from, source)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The counts that are kept with the positions say how many records lie below, and how many rows of
+ * them came in. */
+static void assert_accounts(size_t n) {
+    for (size_t i = 0; i < nodes[n].n_inputs; i++) {
+        for (size_t s = 0; s < SOURCES_MAX && nodes[s].kind == TOPOLOGY_SOURCE; s++) {
+            for (int p = 0; comes_from(edges[n][i].from, s) && p < PARTITIONS; p++) {
+                int64_t rows = 0;
+                for (int64_t o = 0; o < behaviours[s].rows; o++) {
+                    rows += expected_out(edges[n][i].from, edges[n][i].output, row_id(s, p, o));
+                }
+                int64_t counted = stored_for(n, i, s, p, "#rows");
+                ck_assert_int_eq(stored_for(n, i, s, p, "#records"), stored_for(n, i, s, p, ""));
+                ck_assert_int_eq(counted == SL_OFFSET_NONE ? 0 : counted, rows);
+            }
+        }
+    }
+}
+
 /* The sink has every row as often as there are ways to it. */
 static void assert_has_each_once(size_t n) {
     for (size_t s = 0; s < SOURCES_MAX; s++) {
@@ -984,6 +1023,9 @@ static void assert_each_once(void) {
     for (size_t n = 0; n < topology.n_nodes; n++) {
         if (nodes[n].kind == TOPOLOGY_SINK) {
             assert_has_each_once(n);
+            if ((nodes[n].role->flags & SL_ROLE_COUNTS) != 0) {
+                assert_accounts(n);
+            }
         }
     }
 }

@@ -10,8 +10,8 @@
  *   1.0  first version
  *   1.1  services->reject, the columns of rejects, SL_OPTION_CONTENT and SL_OPTION_TUNING,
  *        sl_node_ops.drop_handle, services->http, services->missing, services->hold_back,
- *        SL_ROLE_WHOLE, SL_ROLE_ASSIGNS, sl_stream.reader with SL_ROLE_REREADS,
- *        sl_node_ops.again, services->overtaken
+ *        SL_ROLE_WHOLE, SL_ROLE_ASSIGNS, SL_ROLE_COUNTS, sl_stream.reader with
+ *        SL_ROLE_REREADS, sl_node_ops.again, services->overtaken
  */
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H

@@ -74,7 +74,11 @@ enum {
      * Its poll does not answer ENDED: the host knows where to stop. When its records are gone, the
      * error of its poll says which. Since ABI 1.1.
      */
-    SL_ROLE_REREADS = 128u
+    SL_ROLE_REREADS = 128u,
+    /* Durable: recover and commit take any key, so that the host keeps counts beside the positions
+     * (a key with "#" and a word behind it, the count in from and to, by the same rules). Since
+     * 1.1. */
+    SL_ROLE_COUNTS = 256u
 };
 
 /* An input as a node sees it. */

@@ -43,6 +43,9 @@ uint32_t cli_lanes(const struct topology *topology);
 extern const struct cli_command cli_run_command;
 extern const struct cli_command cli_validate_command;
 extern const struct cli_command cli_inspect_command;
+extern const struct cli_command cli_status_command;
+extern const struct cli_command cli_top_command;
+extern const struct cli_command cli_restart_command;
 extern const struct cli_command cli_version_command;
 
 #endif /* CLI_COMMON_H */

@@ -10,6 +10,9 @@ static const struct cli_command *const commands[] = {
     &cli_run_command,
     &cli_validate_command,
     &cli_inspect_command,
+    &cli_status_command,
+    &cli_top_command,
+    &cli_restart_command,
     &cli_version_command,
 };
 

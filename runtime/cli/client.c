@@ -1,0 +1,96 @@
+/* One request to the admin endpoint (see client.h): lib/http on a loop that lives as long. */
+#include "cli/client.h"
+
+#include "host/http_loop.h"
+
+#include <cjson/cJSON.h>
+#include <ctype.h>
+#include <http/http.h>
+
+enum { TIMEOUT_MS = 10000 };
+
+struct client client_of(const struct cli_args *args) {
+    const char *url = cli_args_get(args, "--admin");
+    struct client client = {.url = url != NULL ? url : "http://127.0.0.1:8083"};
+    client.url_bytes = strlen(client.url);
+    while (client.url_bytes > 0 && client.url[client.url_bytes - 1] == '/') {
+        client.url_bytes--;
+    }
+    return client;
+}
+
+void client_append_part(sl_buffer *path, const char *name) {
+    for (const unsigned char *c = (const unsigned char *)name; *c != 0; c++) {
+        if (isalnum(*c) || strchr("-._~", *c) != NULL) {
+            sl_buffer_append_byte(path, *c);
+        } else {
+            sl_buffer_printf(path, "%%%02X", *c);
+        }
+    }
+}
+
+/* ---- the exchange ---- */
+
+struct asking {
+    struct loop loop;
+    sl_http *http;
+    sl_buffer *body;
+    sl_error *error;
+};
+
+/* What the endpoint says for itself, or the bare status. */
+static sl_error *refusal(const sl_http_response *response) {
+    cJSON *answer = cJSON_ParseWithLength((const char *)response->body, response->body_bytes);
+    const cJSON *message = cJSON_GetObjectItemCaseSensitive(answer, "message");
+    sl_error *error =
+        cJSON_IsString(message)
+            ? sl_error_new(SL_ERROR_FATAL, "%.1000s (%d)", message->valuestring, response->status)
+            : sl_error_new(SL_ERROR_FATAL, "the endpoint answers %d", response->status);
+    cJSON_Delete(answer);
+    return error;
+}
+
+static void answered(void *arg, const sl_http_response *response, sl_error *error) {
+    struct asking *asking = arg;
+    asking->error = error;
+    if (error == NULL && response->status / 100 != 2) {
+        asking->error = refusal(response);
+    } else if (error == NULL &&
+               !sl_buffer_append(asking->body, response->body, response->body_bytes)) {
+        asking->error = sl_error_no_memory();
+    }
+    loop_stop(&asking->loop);
+}
+
+static sl_error *exchange(struct asking *asking, const char *method, const char *url) {
+    const sl_http_options options = {.timeout_ms = TIMEOUT_MS};
+    const sl_http_loop loop = http_loop(&asking->loop);
+    sl_error *error = sl_http_open(&loop, &options, &asking->http);
+    if (error != NULL) {
+        return error;
+    }
+    const sl_http_request request = {
+        .struct_bytes = sizeof(request), .method = method, .url = url, .max_attempts = 1};
+    error = sl_http_send(asking->http, &request, answered, asking);
+    if (error == NULL) {
+        loop_run(&asking->loop);
+        error = asking->error;
+    }
+    sl_http_close(asking->http);
+    return error;
+}
+
+sl_error *client_ask(const struct client *client, const char *method, const char *path,
+                     sl_buffer *body) {
+    struct asking asking = {.body = body};
+    sl_buffer url = SL_BUFFER_INIT;
+    sl_buffer_printf(&url, "%.*s%s", (int)client->url_bytes, client->url, path);
+    const char *text = sl_buffer_text(&url);
+    sl_error *error = text != NULL ? loop_init(&asking.loop, "client") : sl_error_no_memory();
+    if (error == NULL) {
+        error = exchange(&asking, method, text);
+        loop_close(&asking.loop);
+    }
+    sl_buffer_free(&url);
+    return error;
+}

@@ -1,0 +1,31 @@
+/* Asking the admin endpoint of a running sluice: one request, one answer. Blocks. */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include "cli/args.h"
+
+#include "base/base.h"
+
+#define CLI_ADMIN_OPTION                                                                           \
+    { "--admin", "URL", "where the running sluice answers (default http://127.0.0.1:8083)" }
+
+struct client {
+    const char *url; /* without a slash at its end; borrowed */
+    size_t url_bytes;
+};
+
+/* What the options say. */
+struct client client_of(const struct cli_args *args);
+
+/*
+ * Sends METHOD to `path` ("/v1/status"). The body of an answer of status 2xx goes to *body (freed
+ * by the caller in any case). Errors: RETRIABLE (nobody answers there), FATAL (any other answer;
+ * the message is the endpoint's).
+ */
+sl_error *client_ask(const struct client *client, const char *method, const char *path,
+                     sl_buffer *body);
+
+/* Appends `name` percent-encoded, as one part of a path. */
+void client_append_part(sl_buffer *path, const char *name);
+
+#endif /* CLI_CLIENT_H */

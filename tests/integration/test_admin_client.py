@@ -1,0 +1,146 @@
+"""The command line as a client of a running sluice: status, top, restart."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+
+import pytest
+
+from tests.integration.test_admin import Running, restarts, topology
+from tests.support import sluice
+from tests.support.servers import wait_for
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("client")
+    with sluice.Process("run", topology(folder)) as process:
+        running = Running(process)
+        wait_for(lambda: running.ask("/ready")[0] == 200, 30, "readiness")
+        wait_for(lambda: running.json("/v1/status")["nodes"][-1]["commits"] > 0, 30, "commits")
+        yield running
+        process.signal(15)
+        assert process.wait(30).exit_code == 0
+
+
+def client(running, *arguments):
+    return sluice.run_command(
+        *arguments, "--admin", f"http://127.0.0.1:{running.port}", limit_s=30
+    )
+
+
+def test_status_is_a_table(running):
+    done = client(running, "status")
+    assert done.exit_code == 0, done.log
+    totals, empty, titles, *rows = done.output.splitlines()
+    assert totals.startswith("up ") and empty == ""
+    assert re.split(r"\s{2,}", titles)[:6] == ["NODE", "KIND", "STATE", "ROWS", "ROWS/S", "BUFFER"]
+    cells = {row.split()[0]: re.split(r"\s{2,}", row) for row in rows}
+    assert sorted(cells) == ["bad", "bronze", "gen", "good", "silver"]
+    assert cells["gen"][1:3] == ["source", "running"]
+    assert all(int(c[3].replace(",", "")) > 0 for c in cells.values())
+    assert cells["bronze"][5].endswith(" %")
+    assert "\033" not in done.output
+
+
+def test_status_as_json(running):
+    done = client(running, "status", "--json")
+    assert done.exit_code == 0, done.log
+    assert [n["name"] for n in done.summary["nodes"]] == running.json("/connectors")
+
+
+def test_restart(running):
+    before = restarts(running, "good")
+    done = client(running, "restart", "good")
+    assert done.exit_code == 0, done.log
+    wait_for(lambda: restarts(running, "good") > before, 30, "the restart's end")
+
+
+def test_what_cannot_be_done_is_said(running):
+    done = client(running, "restart", "a b?")
+    assert done.exit_code == 1 and "Connector a b? not found (404)" in done.log
+    done = sluice.run_command("status", "--admin", "http://127.0.0.1:1", limit_s=30)
+    assert done.exit_code == 1 and "127.0.0.1:1" in done.log
+    done = sluice.run_command("status", "--admin", "no url", limit_s=30)
+    assert done.exit_code != 0 and done.log.startswith("sluice: ")
+
+
+def test_top_without_a_terminal_prints_once(running):
+    done = client(running, "top")
+    assert done.exit_code == 0 and "HELD BACK BY" in done.output and "\033" not in done.output
+
+
+class Terminal:
+    """`sluice top` on a terminal of its own."""
+
+    def __init__(self, running):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [str(sluice.BINARY), "top", "--admin", f"http://127.0.0.1:{running.port}"],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+        self.shown = b""
+
+    def drawn(self):
+        while select.select([self.master], [], [], 0)[0]:
+            try:
+                got = os.read(self.master, 65536)
+            except OSError:
+                break
+            if not got:
+                break
+            self.shown += got
+        return self.shown.count(b"\033[H\033[J")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(30)
+        os.close(self.master)
+
+
+@pytest.mark.parametrize("end", ["q", "signal"])
+def test_top_draws_until_it_is_told_to_end(running, end):
+    with Terminal(running) as terminal:
+        wait_for(lambda: terminal.drawn() >= 3, 30, "three drawings")
+        if end == "q":
+            os.write(terminal.master, b"q")
+        else:
+            terminal.process.send_signal(signal.SIGINT)
+        wait_for(lambda: terminal.process.poll() is not None, 30, "its end")
+        assert terminal.process.returncode == 0
+        terminal.drawn()
+        assert terminal.shown.endswith(b"\033[?25h\033[?1049l")
+        assert b"bronze" in terminal.shown
+
+
+def test_who_holds_whom_back(tmp_path):
+    """A sink slower than its source holds it back, and the table says so."""
+    path = topology(tmp_path)
+    document = json.loads(path.read_text())
+    document["sources"]["gen"]["config"] = {}
+    document["sinks"] = {"bronze": {**document["sinks"]["bronze"], "buffer": "1KiB"}}
+    document["transforms"] = {}
+    path.write_text(json.dumps(document))
+    with sluice.Process("run", path) as process:
+        running = Running(process)
+
+        def row():
+            done = client(running, "status")
+            assert done.exit_code == 0, done.log + process.text(1)
+            (line,) = [x for x in done.output.splitlines() if x.startswith("gen ")]
+            return line
+
+        wait_for(lambda: row().endswith(" bronze"), 30, "the source waits for bronze")
+        process.signal(signal.SIGTERM)
+        process.wait(30)

@@ -5,6 +5,9 @@
  */
 #include "gold_agg_host.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 /* ---- random histories ---- */
 
 static void maybe_fault(struct host *host) {
@@ -287,6 +290,71 @@ START_TEST(lost_or_foreign_state_is_refused) {
 }
 END_TEST
 
+static void put_checksum(uint8_t *bytes, size_t n) {
+    uint64_t checksum = XXH3_64bits(bytes, n);
+    memcpy(bytes + n, &checksum, sizeof(checksum));
+}
+
+/* Rewrites an entry as version 1 had it: its streams had no flags. */
+static void as_version_1(struct host *host, const char *path) {
+    enum { STREAM_COUNT = 5 + 8 * (6 + 2 * OUTPUTS + 2) };
+    sl_store_bytes entry;
+    ok(host->store->ops->get(host->store, path, 0, -1, &entry));
+    ck_assert_uint_eq(entry.data[4], 2);
+    int64_t streams;
+    memcpy(&streams, entry.data + STREAM_COUNT, sizeof(streams));
+    size_t at = STREAM_COUNT + 8;
+    size_t left = entry.bytes;
+    for (int64_t i = 0; i < streams; i++) {
+        int64_t key;
+        memcpy(&key, entry.data + at, sizeof(key));
+        at += 8 + (size_t)key + 3 * 8;
+        left -= 8;
+        memmove(entry.data + at, entry.data + at + 8, left - at);
+    }
+    ck_assert_int_gt(streams, 0);
+    entry.data[4] = 1;
+    put_checksum(entry.data, left - 8);
+    ok(host->store->ops->put(host->store, path, entry.data, left, 0));
+    entry.release(&entry);
+}
+
+START_TEST(other_versions_are_read_or_refused) {
+    static const char *const paths[] = {"log/00000000000000000001", "log/00000000000000000002"};
+    random_state = 11;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    ok(start(host));
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(paths); i++) {
+        feed(host, 0, 200, false);
+        feed(host, 1, 100, false);
+        commit_all(host);
+    }
+    crash(host);
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(paths); i++) {
+        as_version_1(host, paths[i]);
+    }
+    ok(start(host));
+    for (int s = 0; s < STREAMS; s++) {
+        feed_all(host, s);
+    }
+    commit_all(host);
+    check_reader(host, false);
+    crash(host);
+    sl_store_bytes entry;
+    ok(host->store->ops->get(host->store, "log/00000000000000000003", 0, -1, &entry));
+    entry.data[4] = 3;
+    put_checksum(entry.data, entry.bytes - 8);
+    ok(host->store->ops->put(host->store, "log/00000000000000000003", entry.data, entry.bytes, 0));
+    entry.release(&entry);
+    sl_error *error = start(host);
+    ck_assert(sl_error_is(error, SL_ERROR_UNSUPPORTED));
+    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "format version 3"));
+    sl_error_free(error);
+    free_host(host);
+}
+END_TEST
+
 START_TEST(snapshots_bound_the_chain) {
     random_state = 6;
     make_events();
@@ -453,6 +521,7 @@ int main(void) {
     tcase_add_test(cases, streams_too_far_ahead_wait);
     tcase_add_test(cases, a_second_writer_is_fenced);
     tcase_add_test(cases, lost_or_foreign_state_is_refused);
+    tcase_add_test(cases, other_versions_are_read_or_refused);
     tcase_add_test(cases, snapshots_bound_the_chain);
     tcase_add_test(cases, each_allocation_fails);
     tcase_add_test(cases, bad_windows_are_refused);

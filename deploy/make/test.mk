@@ -42,3 +42,7 @@ test: ## everything: sets up, builds, unit tests, real servers, foreign readers 
 	tests/run
 integration: ## only whole runs against a real broker, with set-up (SLUICE_EVENTS: default 200000)
 	tests/run setup build integration
+
+.PHONY: slow-sinks
+slow-sinks: all test-plugins ## sinks that stand still for SLUICE_BLOCKED_S (120) seconds: what the others lose by it
+	SLUICE_BLOCKED_S=$${SLUICE_BLOCKED_S:-120} $(BUILD)/venv/bin/python -m pytest -s -q tests/integration/test_slow_sinks.py -k acceptance

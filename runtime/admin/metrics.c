@@ -218,6 +218,16 @@ static int64_t input_is_full(const struct snapshot_input *input) {
     return input->is_full != 0;
 }
 
+static int64_t input_detached(const struct snapshot_input *input) {
+    return input->detached;
+}
+static int64_t input_detached_times(const struct snapshot_input *input) {
+    return input->detached_times;
+}
+static int64_t input_behind(const struct snapshot_input *input) {
+    return input->behind;
+}
+
 static void write_inputs(const struct page *page) {
     per_input(page, "sluice_input_rows_total", "counter", "rows taken from an input", input_rows,
               false);
@@ -237,6 +247,13 @@ static void write_inputs(const struct page *page) {
               "how long the input has been full", input_full_time, true);
     per_input(page, "sluice_input_full", "gauge", "1: the input is full on some lane",
               input_is_full, false);
+    per_input(page, "sluice_input_detached", "gauge",
+              "streams that the input has fallen behind of (when_full: detach)", input_detached,
+              false);
+    per_input(page, "sluice_input_detached_total", "counter",
+              "how often streams have left the input behind", input_detached_times, false);
+    per_input(page, "sluice_input_behind_records", "gauge",
+              "offsets between those streams and what the input got", input_behind, false);
 }
 
 /* ---- what plugins count ---- */

@@ -2,7 +2,9 @@
 FAULT_SHIM = $(BUILD)/tests/faults/inject.so
 
 .PHONY: faults
-faults: all $(FAULT_SHIM) ## each call of lib/store fails once, by each error; then all must be there, once
+faults: all $(FAULT_SHIM) ## each call and each request of lib/store fails once, by each error; then all must be there, once
+	deploy/dev/install-deps.sh test
+	deploy/dev/python-env.sh
 	$(BUILD)/venv/bin/python -m tests.faults
 unit-programs: $(FAULT_SHIM)
 

@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.server.draw()
+        fault = self.server.draw(self.command, self.path)
         if fault == "busy":
             return self._refuse(503, "Server Busy", [("x-ms-error-code", "ServerBusy")])
         if fault == "throttled":
@@ -108,7 +108,8 @@ class FaultProxy:
         self.counts = Counter()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def _draw(self):
+    def _draw(self, command, path):
+        """The fault that a request meets; None: none."""
         with self._lock:
             met = self._random.random() < self._share
             fault = self._random.choice(self._faults) if met else None

@@ -14,8 +14,23 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import http
 from tests.faults.faults import Bench, not_listed
 from tests.faults.lake import Broken
+from tests.support.servers import Azurite
+
+
+def attempts(folder, seed, often):
+    """(fault, what runs it) of every fault: of the file system, then of the store by HTTP."""
+    bench = Bench(folder, seed)
+    for fault in (*bench.faults(often), *bench.lasting()):
+        yield fault, bench
+    with Azurite(folder / "azurite") as azurite, http.Listing(azurite.url) as proxy:
+        azurite.create_container("faults")
+        os.environ.update({**azurite.environment(), http.KEY: azurite.key})
+        by_http = http.HttpBench(folder / "place", bench.truth, azurite, proxy)
+        for fault in by_http.faults():
+            yield fault, by_http
 
 
 def main():
@@ -30,9 +45,8 @@ def main():
     seed = int(os.environ.get("SLUICE_FAULTS_SEED", random.randrange(1, 1_000_000)))
     folder = Path(tempfile.mkdtemp(prefix="sluice-faults-"))
     print(f"SLUICE_FAULTS_SEED={seed}, in {folder}", flush=True)
-    bench = Bench(folder, seed)
     passed, failed = 0, 0
-    for fault in (*bench.faults(arguments.often), *bench.lasting()):
+    for fault, bench in attempts(folder, seed, arguments.often):
         if arguments.only not in fault.told:
             continue
         try:
@@ -42,7 +56,7 @@ def main():
             failed += 1
             kept = folder / f"failed-{failed}"
             shutil.move(folder / "place", kept)
-            print(f"FAILED {fault.told}: {error}\n  left in {kept}; SLUICE_FAULT_AT={fault.text!r}")
+            print(f"FAILED {fault.told}: {error}\n  left in {kept}; at {fault.text!r}", flush=True)
     print(f"{passed} passed, {failed} failed")
     if not failed:
         shutil.rmtree(folder)

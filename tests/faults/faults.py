@@ -75,6 +75,25 @@ def not_listed():
     return sorted(undefined(STORE, CHANGING | _LOOKING) - defined(LIBRARY))
 
 
+def judge(done, fired):
+    """What came of a run, in a few words; Broken when it ended in no decent way."""
+    if not fired:
+        return "not reached"
+    if done.exit_code == 0:
+        return "went on"
+    if done.exit_code != 1:
+        raise Broken(done.failed_because())
+    if not done.output.startswith("{"):  # it did not come so far as to have a summary
+        if not _SENTENCE.search(done.log):
+            raise Broken(f"it ended without a sentence: {done.failed_because()}")
+        return "did not start"
+    failures = {n["name"]: n["failure"] for n in done.summary["nodes"] if n["failure"]}
+    unsaid = [text for text in failures.values() if not _SENTENCE.search(text)]
+    if not failures or unsaid:
+        raise Broken(f"no node says why: {unsaid}: {done.failed_because()}")
+    return f"FAILED: {', '.join(failures)}"
+
+
 class Bench:
     """Runs faults below `folder`. `seed` chooses which of many equal calls fails."""
 
@@ -174,7 +193,7 @@ class Bench:
         done = lake.run(place, lake.EVENTS, self._environment(place, at, listed))
         calls = listed.read_text() if listed.exists() else ""
         fired = sum(line.startswith("!") for line in calls.splitlines())
-        told = self._judge(done, fired)
+        told = judge(done, fired)
         lake.readable(place)
         if done.exit_code != 0:
             again = lake.run(place, lake.EVENTS)
@@ -182,24 +201,6 @@ class Bench:
                 raise Broken(f"the run after it failed: {again.failed_because()}")
         self.truth.compare(place)
         return told
-
-    @staticmethod
-    def _judge(done, fired):
-        if not fired:
-            return "not reached"
-        if done.exit_code == 0:
-            return "went on"
-        if done.exit_code != 1:
-            raise Broken(done.failed_because())
-        if not done.output.startswith("{"):  # it did not come so far as to have a summary
-            if not _SENTENCE.search(done.log):
-                raise Broken(f"it ended without a sentence: {done.failed_because()}")
-            return "did not start"
-        failures = {n["name"]: n["failure"] for n in done.summary["nodes"] if n["failure"]}
-        unsaid = [text for text in failures.values() if not _SENTENCE.search(text)]
-        if not failures or unsaid:
-            raise Broken(f"no node says why: {unsaid}: {done.failed_because()}")
-        return f"FAILED: {', '.join(failures)}"
 
     def jump(self, hours, period_ms):
         """A run while the wall clock jumps."""

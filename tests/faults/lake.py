@@ -41,8 +41,8 @@ class Broken(Exception):
     """sluice did what it must not do; the text says what."""
 
 
-def topology(folder, count):
-    """Writes the topology that takes `count` events; its path."""
+def topology(folder, count, change=None):
+    """Writes the topology that takes `count` events, once `change` has changed it; its path."""
     document = json.loads((DEMO / "retail.json").read_text())
     del document["kafka"], document["sources"]["events"], document["sinks"]["topic"]
     document |= {
@@ -75,15 +75,17 @@ def topology(folder, count):
             "compression": "none",
         },
     }
+    if change is not None:
+        change(document)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "topology.json"
     path.write_text(json.dumps(document, indent=1))
     return path
 
 
-def run(folder, count, env=None):
+def run(folder, count, env=None, change=None):
     """One run to the end of `count` events; the Run, however it ended. Broken when it hangs."""
-    path = topology(folder, count)
+    path = topology(folder, count, change)
     try:
         return sluice.run_command("run", "--until-end", "--json", path, env=env, limit_s=LIMIT_S)
     except TimeoutError as error:
@@ -100,9 +102,10 @@ def leave_leftovers(folder):
             os.utime(leftover, (long_ago, long_ago))
 
 
-def table(folder, name):
-    """An Arrow table in one order; when a record came here is another in each run."""
-    rows = readers.read(folder / "lake" / TABLES[name], "pyarrow")
+def table(where, name):
+    """An Arrow table in one order; when a record came here is another in each run. `where` is the
+    folder, or the URL that stands for it."""
+    rows = readers.read(f"{where}/lake/{TABLES[name]}", "pyarrow")
     rows = rows.drop_columns(["ingested_at"]) if name == "bronze" else rows
     return rows.sort_by([(column, "ascending") for column in _ROW[name]])
 
@@ -156,12 +159,16 @@ class Truth:
         ):
             assert told is None, told
 
-    def compare(self, folder):
-        """Broken, with what differs, when the tables or the plain files are not those."""
+    def compare_tables(self, where):
+        """Broken, with what differs, when the tables are not those."""
         for name, wanted in self.tables.items():
-            found = table(folder, name)
+            found = table(where, name)
             if not found.equals(wanted):
                 told = compare.difference(wanted, found, None, "wanted", "found")
                 raise Broken(f"{name}: {told}")
+
+    def compare(self, folder):
+        """The tables and the plain files."""
+        self.compare_tables(folder)
         if _plain(folder) != self.plain:
             raise Broken(f"plain files: {_plain(folder)}, wanted {self.plain}")

@@ -95,7 +95,7 @@ static bool append_paths(sl_buffer *out, const struct topology *topology) {
     (void)sl_buffer_append_text(out, "\nDelivery\n");
     for (size_t i = 0; paths != NULL && i < n; i++) {
         (void)sl_buffer_printf(out, "  %s: %s\n    %s\n", paths[i].text,
-                               delivery_name(paths[i].guarantee), paths[i].why);
+                               paths[i].name, paths[i].why);
     }
     if (topology->state_url == NULL) {
         (void)sl_buffer_append_text(
@@ -215,7 +215,7 @@ static void write_paths(struct json_out *out, const struct topology *topology) {
         json_out_member(out, "path", paths[i].text);
         json_out_member(out, "source", paths[i].source->name);
         json_out_member(out, "sink", paths[i].sink->name);
-        json_out_member(out, "guarantee", delivery_name(paths[i].guarantee));
+        json_out_member(out, "guarantee", paths[i].name);
         json_out_member(out, "why", paths[i].why);
         json_out_end_object(out);
     }

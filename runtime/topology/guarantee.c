@@ -81,6 +81,29 @@ static void consider(const struct topology_node *node, sl_guarantee *weakest,
     }
 }
 
+/* Why the path promises less than its nodes do, or NULL: the topology says so. */
+static const char *weakened(struct walk *w, const struct topology_node *sink,
+                            const struct topology_edge *dropping) {
+    const char *plugin = sink->plugin->descriptor.name;
+    if (dropping != NULL) {
+        return arena_printf(w->arena, "\"%s\" drops rows when its buffer is full: %s",
+                            w->topology->nodes[dropping->to].name,
+                            topology_when_full_names[dropping->when_full]);
+    }
+    if (sink->tolerance == TOPOLOGY_TOLERATE_ALL) {
+        return arena_printf(w->arena,
+                            "\"%s\" (%s) passes over records that it cannot take: "
+                            "errors.tolerance is all",
+                            sink->name, plugin);
+    }
+    return NULL;
+}
+
+/* Nobody keeps the positions of the sink from one run to the next. */
+static bool is_unkept(const struct walk *w, const struct topology_node *sink) {
+    return w->topology->state_url == NULL && (topology_node_flags(sink) & SL_ROLE_DURABLE) == 0;
+}
+
 static void add_path(struct walk *w, const struct topology_node *sink) {
     const struct topology_node *nodes = w->topology->nodes;
     const struct topology_edge *first = w->edges[w->depth - 1];
@@ -95,16 +118,20 @@ static void add_path(struct walk *w, const struct topology_node *sink) {
     }
     consider(sink, &weakest, &culprit);
     (void)sl_buffer_append_text(&text, sink->name);
-    const char *why =
-        dropping == NULL
-            ? reason(w->arena, culprit, weakest)
-            : arena_printf(w->arena, "\"%s\" drops rows when its buffer is full: %s",
-                           nodes[dropping->to].name, topology_when_full_names[dropping->when_full]);
+    const char *why = weakened(w, sink, dropping);
+    weakest = why == NULL ? weakest : SL_AT_MOST_ONCE;
     struct delivery_path path = {.text = arena_take(w->arena, &text),
                                  .source = &nodes[first->from],
                                  .sink = sink,
-                                 .guarantee = dropping == NULL ? weakest : SL_AT_MOST_ONCE,
-                                 .why = why};
+                                 .name = delivery_name(weakest),
+                                 .why = why == NULL ? reason(w->arena, culprit, weakest) : why};
+    if (is_unkept(w, sink)) {
+        path.name = "none";
+        path.why = arena_printf(w->arena,
+                                "without \"state\" nobody keeps the positions of \"%s\" (%s): each "
+                                "start begins where the source's config says",
+                                sink->name, sink->plugin->descriptor.name);
+    }
     if (path.text != NULL && path.why != NULL) {
         w->paths[w->n++] = path;
     }

@@ -12,8 +12,8 @@ struct delivery_path {
     const char *text; /* "events → silver.rejects → quarantine" */
     const struct topology_node *source;
     const struct topology_node *sink;
-    sl_guarantee guarantee;
-    const char *why; /* one sentence without a full stop */
+    const char *name; /* of the guarantee: delivery_name's, or "none" */
+    const char *why;  /* one sentence without a full stop */
 };
 
 /*

@@ -59,12 +59,12 @@ static sl_error *unknown_name(const struct ArrowSchema *level, const char *path,
     const char *near = sl_nearest_name(name, names, n);
     const char *shown = sl_buffer_text(&list);
     sl_error *error =
-        sl_error_new(SL_ERROR_CONFIG, "column \"%s\": there is no \"%s\" in %s%s%s%s; it has %s",
-                     path, name, where, near == NULL ? "" : " (did you mean \"",
-                     near == NULL ? "" : near, near == NULL ? "" : "\"?)",
-                     n == 0          ? "no columns"
-                     : shown == NULL ? "others"
-                                     : shown);
+        n > 0 && shown == NULL
+            ? sl_error_no_memory()
+            : sl_error_new(SL_ERROR_CONFIG,
+                           "column \"%s\": there is no \"%s\" in %s%s%s%s; it has %s", path, name,
+                           where, near == NULL ? "" : " (did you mean \"", near == NULL ? "" : near,
+                           near == NULL ? "" : "\"?)", n == 0 ? "no columns" : shown);
     sl_buffer_free(&list);
     free(names);
     return error;
@@ -97,10 +97,13 @@ sl_error *sl_schema_resolve(const struct ArrowSchema *schema, const char *path, 
                 sl_buffer type = SL_BUFFER_INIT;
                 sl_type_describe(level, &type);
                 const char *text = sl_buffer_text(&type);
-                error = sl_error_new(SL_ERROR_CONFIG,
-                                     "column \"%s\": \"%s\" is of type %s, which has no fields; "
-                                     "write a name that holds a dot in back quotes",
-                                     path, level->name, text == NULL ? "?" : text);
+                error =
+                    text == NULL
+                        ? sl_error_no_memory()
+                        : sl_error_new(SL_ERROR_CONFIG,
+                                       "column \"%s\": \"%s\" is of type %s, which has no fields; "
+                                       "write a name that holds a dot in back quotes",
+                                       path, level->name, text);
                 sl_buffer_free(&type);
             }
         }

@@ -38,6 +38,7 @@ struct sl_task {
     sl_raw_builder builder;
     struct source_nudge *nudge;
     sl_metric *records, *bytes;
+    sl_metric *left; /* of the rows that the node expects, those that left with their partition */
 };
 
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
@@ -62,6 +63,10 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
                                            "kafka_records_read_total", "records read from Kafka");
     task->bytes = task->services->metric(task->self, SL_METRIC_COUNTER, "kafka_bytes_read_total",
                                          "bytes of keys and values read from Kafka");
+    if (node->until_end) {
+        task->left = task->services->metric(task->self, SL_METRIC_GAUGE, SL_METRIC_EXPECTED_ROWS,
+                                            "rows to read to the end");
+    }
     *out = task;
     return NULL;
 }
@@ -104,9 +109,18 @@ static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_at
     return NULL;
 }
 
+/* What the partition had left to read is for somebody else: the run will not read it. */
+static void take_back_expected(sl_task *task, const struct reading *reading) {
+    const struct source_handle *handle = reading->handle;
+    if (!handle->aside && handle->partition->node->until_end && handle->end > reading->expected) {
+        task->services->metric_add(task->left, reading->expected - handle->end);
+    }
+}
+
 static void task_detach(sl_task *task, const sl_stream *stream) {
     struct reading *reading = sl_slots_get(&task->readings, stream->index);
     if (reading != NULL) {
+        take_back_expected(task, reading);
         sl_slots_set(&task->readings, stream->index, NULL);
         free_reading(reading);
     }

@@ -361,6 +361,64 @@ static void check_state(struct loader *loader) {
     }
 }
 
+/* ---- streams that meet again ---- */
+
+static bool owns_streams(const struct draft *draft) {
+    return draft->node.kind == TOPOLOGY_SOURCE ||
+           (draft->node.role != NULL && (known_flags(draft) & SL_ROLE_OWNS_STREAMS) != 0);
+}
+
+/* Marks the nodes that what node `from` gives comes through; those of them that own streams are
+ * where it comes from. */
+static void mark_above(const struct loader *loader, size_t from, bool *marked) {
+    const struct draft *draft = &loader->drafts[from];
+    if (marked[from]) {
+        return;
+    }
+    marked[from] = true;
+    for (size_t i = 0; i < draft->n_edges && !owns_streams(draft); i++) {
+        mark_above(loader, draft->edges[i].from, marked);
+    }
+}
+
+/*
+ * A transform that passes rows on gives each of them at its offset, once: of a stream that came in
+ * on two inputs it could not say how far it is.
+ */
+static void check_meeting(struct loader *loader, const struct draft *draft) {
+    bool *before = arena_array(loader->arena, loader->n_drafts, sizeof(*before));
+    for (size_t i = 0; i < draft->n_edges && before != NULL; i++) {
+        bool *above = arena_array(loader->arena, loader->n_drafts, sizeof(*above));
+        if (above == NULL) {
+            return;
+        }
+        mark_above(loader, draft->edges[i].from, above);
+        for (size_t k = 0; k < loader->n_drafts; k++) {
+            if (above[k] && before[k] && owns_streams(&loader->drafts[k])) {
+                topology_fault_add(
+                    loader->faults, draft->edge_values[i]->place,
+                    json_path_item(loader->arena,
+                                   json_path_member(loader->arena, draft->path, "inputs"), i),
+                    "\"%s\" brings the records of \"%s\" to \"%s\" a second time: a transform that "
+                    "passes rows on takes each source on one input",
+                    draft->edges[i].name, loader->drafts[k].node.name, draft->node.name);
+                return;
+            }
+            before[k] = before[k] || above[k];
+        }
+    }
+}
+
+static void check_meetings(struct loader *loader) {
+    for (size_t i = 0; i < loader->n_drafts; i++) {
+        const struct draft *draft = &loader->drafts[i];
+        if (draft->node.kind == TOPOLOGY_TRANSFORM && draft->n_edges > 1 &&
+            draft->node.role != NULL && !owns_streams(draft)) {
+            check_meeting(loader, draft);
+        }
+    }
+}
+
 void loader_wire(struct loader *loader) {
     for (size_t i = 0; i < loader->n_drafts; i++) {
         read_inputs(loader, &loader->drafts[i]);
@@ -369,6 +427,7 @@ void loader_wire(struct loader *loader) {
     if (topology_faults_errors(loader->faults) == 0) {
         warn_unread(loader);
         warn_lost_rejects(loader);
+        check_meetings(loader);
     }
     check_state(loader);
     if (topology_faults_errors(loader->faults) == 0) {

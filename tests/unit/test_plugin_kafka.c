@@ -352,6 +352,38 @@ START_TEST(a_group_member_gets_all_partitions) {
 }
 END_TEST
 
+static int has_batch(void *arg) {
+    const sl_harness_batch *batches;
+    return sl_harness_batches(arg, &batches) > 0;
+}
+
+/* The progress bar: what a partition had left when it went is not expected twice when it comes
+ * back. */
+START_TEST(what_is_expected_is_read) {
+    struct cluster cluster;
+    open_cluster(&cluster, 3);
+    const char *section[] = {cluster.bootstrap, NULL};
+    struct pair pair;
+    open_pair(&pair, section, TOPIC, TOPICS);
+    struct ArrowArray rows;
+    make_rows(&rows, 0, 900, 3000); /* a partition takes several polls */
+    check_no_error(sl_harness_process(pair.sink, 0, "generated", 0, &rows, 0, 900, LIMIT_MS));
+    check_no_error(sl_harness_flush(pair.sink, LIMIT_MS));
+    ck_assert_int_eq(sl_harness_close(pair.sink, 1), 0);
+    ck_assert_int_eq(sl_harness_run(pair.source, has_batch, pair.source, LIMIT_MS), 1);
+    const sl_harness_batch *batches;
+    (void)sl_harness_batches(pair.source, &batches);
+    check_no_error(
+        sl_harness_recover(pair.source, "events", batches[0].batch.stream->partition, 0, LIMIT_MS));
+    ck_assert_int_eq(sl_harness_run_to_end(pair.source, LIMIT_MS), 1);
+    int64_t read = sl_harness_metric(pair.source, "kafka_records_read_total");
+    ck_assert_int_gt(read, 900);
+    ck_assert_int_eq(sl_harness_metric(pair.source, SL_METRIC_EXPECTED_ROWS), read);
+    close_pair(&pair);
+    close_cluster(&cluster);
+}
+END_TEST
+
 static size_t streams_of(sl_harness *harness) {
     size_t ended = 0;
     return sl_harness_streams(harness, &ended);
@@ -442,6 +474,7 @@ int main(void) {
     tcase_add_test(tests, a_position_beyond_the_topic_is_an_error);
     tcase_add_test(tests, rows_become_json_with_key_and_topic_by_column);
     tcase_add_test(tests, a_group_member_gets_all_partitions);
+    tcase_add_test(tests, what_is_expected_is_read);
     tcase_add_test(tests, two_members_share_and_hand_over);
     tcase_add_test(tests, refuses_bad_options);
     suite_add_tcase(suite, tests);

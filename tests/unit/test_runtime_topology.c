@@ -133,8 +133,8 @@ START_TEST(buffers_of_node_and_edge) {
 END_TEST
 
 START_TEST(order_is_topological) {
-    load("{\"pipeline\":\"p\"," SOURCES ",\"transforms\":{"
-         "\"c\":{\"plugin\":\"good\",\"inputs\":[\"b\",\"a\"]},"
+    load("{\"pipeline\":\"p\",\"state\":\"s\"," SOURCES ",\"transforms\":{"
+         "\"c\":{\"plugin\":\"stateful\",\"inputs\":[\"b\",\"a\"]},"
          "\"b\":{\"plugin\":\"good\",\"inputs\":[\"a\"]},"
          "\"a\":{\"plugin\":\"good\",\"inputs\":[\"events\"]}}," SINKS "}");
     ck_assert_uint_eq(topology->n_nodes, 5);

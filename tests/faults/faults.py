@@ -83,15 +83,12 @@ def judge(done, fired):
         return "went on"
     if done.exit_code != 1:
         raise Broken(done.failed_because())
-    if not done.output.startswith("{"):  # it did not come so far as to have a summary
-        if not _SENTENCE.search(done.log):
-            raise Broken(f"it ended without a sentence: {done.failed_because()}")
-        return "did not start"
-    failures = {n["name"]: n["failure"] for n in done.summary["nodes"] if n["failure"]}
-    unsaid = [text for text in failures.values() if not _SENTENCE.search(text)]
-    if not failures or unsaid:
-        raise Broken(f"no node says why: {unsaid}: {done.failed_because()}")
-    return f"FAILED: {', '.join(failures)}"
+    nodes = done.summary["nodes"] if done.output.startswith("{") else []
+    failures = {node["name"]: node["failure"] for node in nodes if node["failure"]}
+    said = failures.values() or [line for line in done.log.splitlines() if " ERROR " in line][-1:]
+    if not said or not all(_SENTENCE.search(text) for text in said):
+        raise Broken(f"nobody says why: {failures}: {done.failed_because()}")
+    return f"FAILED: {', '.join(failures)}" if failures else "did not start"
 
 
 class Bench:

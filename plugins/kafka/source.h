@@ -81,6 +81,9 @@ bool source_wants(const struct sl_node *node, const char *topic);
 sl_error *source_connect(struct sl_node *node);
 /* A client as that one, without the group. */
 sl_error *source_make_side(struct sl_node *node, rd_kafka_t **out);
+/* The first offset that a partition still has, and the one that its next record will get. */
+sl_error *source_watermarks(struct sl_node *node, const char *topic, int32_t number, int64_t *low,
+                            int64_t *high);
 /* The offset at which a stream without position starts. */
 sl_error *source_find_start(struct sl_node *node, const char *topic, int32_t number, int64_t *out);
 /* The end of a partition as its reader sees it (last stable offset or high watermark). */

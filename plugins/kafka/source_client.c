@@ -305,7 +305,7 @@ sl_error *source_connect(struct sl_node *node) {
 
 /* ---- offsets ---- */
 
-static sl_error *watermarks(struct sl_node *node, const char *topic, int32_t number, int64_t *low,
+sl_error *source_watermarks(struct sl_node *node, const char *topic, int32_t number, int64_t *low,
                             int64_t *high) {
     rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(node->client, topic, number, low,
                                                                 high, SOURCE_QUERY_LIMIT_MS);
@@ -317,7 +317,7 @@ static sl_error *watermarks(struct sl_node *node, const char *topic, int32_t num
 
 sl_error *source_find_end(struct sl_node *node, const char *topic, int32_t number, int64_t *out) {
     int64_t low = 0;
-    return watermarks(node, topic, number, &low, out);
+    return source_watermarks(node, topic, number, &low, out);
 }
 
 static sl_error *find_timestamp(struct sl_node *node, const char *topic, int32_t number,
@@ -354,7 +354,7 @@ sl_error *source_find_start(struct sl_node *node, const char *topic, int32_t num
     if (node->config->start == START_TIMESTAMP && existed_at_start(node, topic, number)) {
         return find_timestamp(node, topic, number, out);
     }
-    sl_error *error = watermarks(node, topic, number, &low, &high);
+    sl_error *error = source_watermarks(node, topic, number, &low, &high);
     if (error == NULL) {
         bool latest = node->config->start == START_LATEST && existed_at_start(node, topic, number);
         *out = latest ? high : low;

@@ -145,8 +145,10 @@ struct job {
     sl_request *request;
     struct source_partition *partition;
     int64_t offset;
-    int64_t *out_offset; /* resolve */
-    void **out_handle;   /* resume */
+    int64_t *out_offset; /* resolve, bounds */
+    int64_t *out_latest; /* bounds */
+    int64_t latest;
+    void **out_handle; /* resume */
     sl_error *error;
 };
 
@@ -296,6 +298,38 @@ static void node_resolve(sl_node *node, const sl_stream *stream, int64_t *offset
               resolve_run, resolve_done);
 }
 
+static void bounds_run(void *arg) {
+    struct job *job = arg;
+    job->error = source_watermarks(job->node, job->partition->topic, job->partition->number,
+                                   &job->offset, &job->latest);
+}
+
+static void bounds_done(void *arg) {
+    struct job *job = arg;
+    if (job->error == NULL) {
+        *job->out_offset = job->offset;
+        *job->out_latest = job->latest;
+    }
+    end_job(job);
+}
+
+static void node_bounds(sl_node *node, const sl_stream *stream, int64_t *earliest, int64_t *latest,
+                        sl_request *request) {
+    struct source_partition *partition =
+        source_partition_get(node, stream->topic, stream->partition);
+    if (partition == NULL) {
+        node->services->done(request, sl_error_no_memory());
+        return;
+    }
+    start_job(node,
+              (struct job){.node = node,
+                           .request = request,
+                           .partition = partition,
+                           .out_offset = earliest,
+                           .out_latest = latest},
+              bounds_run, bounds_done);
+}
+
 static void resume_run(void *arg) {
     struct job *job = arg;
     struct source_partition *partition = job->partition;
@@ -386,6 +420,7 @@ const sl_node_ops kafka_source_node_ops = {
     .output_schema = node_output_schema,
     .start = node_start,
     .resolve = node_resolve,
+    .bounds = node_bounds,
     .resume = node_resume,
     .suspend = node_suspend,
     .acknowledge = node_acknowledge,

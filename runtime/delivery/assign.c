@@ -116,20 +116,35 @@ static bool needs_start(const struct stream *stream) {
     return !any;
 }
 
+static bool has_position(const struct stream *stream) {
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        if (stream->readers[r].stored != SL_OFFSET_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ask_owner(struct assignment *a, struct stream *stream, bool can, enum call_kind kind) {
+    struct call *call = can ? call_new(a, kind, a->owner) : NULL;
+    if (call != NULL) {
+        call->stream = stream;
+        call_start(call);
+    }
+}
+
 static void step_resolve(struct assignment *a) {
     a->step = step_place;
     for (size_t s = 0; s < a->n_streams; s++) {
         struct stream *stream = a->streams[s];
         stream->offset = 0;
-        if (!needs_start(stream) || a->owner->ops->resolve == NULL ||
-            (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0) {
-            continue;
+        stream->earliest = 0;
+        stream->latest = SL_OFFSET_NONE;
+        if (needs_start(stream) && (a->owner->flags & SL_ROLE_OWNS_STREAMS) == 0) {
+            ask_owner(a, stream, a->owner->ops->resolve != NULL, CALL_RESOLVE);
+            ask_owner(a, stream, a->owner->ops->bounds != NULL, CALL_BOUNDS);
         }
-        struct call *call = call_new(a, CALL_RESOLVE, a->owner);
-        if (call != NULL) {
-            call->stream = stream;
-            call_start(call);
-        }
+        a->owner->was_read = a->owner->was_read || has_position(stream);
     }
     assignment_go_on(a);
 }
@@ -140,11 +155,47 @@ static int compare_offsets(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
+static int64_t with_others(const struct stream *stream, int64_t otherwise) {
+    int64_t smallest = INT64_MAX;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        int64_t stored = stream->readers[r].stored;
+        smallest = stored != SL_OFFSET_NONE && stored < smallest ? stored : smallest;
+    }
+    return smallest == INT64_MAX ? otherwise : smallest;
+}
+
+/* Where a reader without a position begins. `start` is what the source's config says; a stream that
+ * has appeared since the source was first read begins with its first record. */
+static int64_t start_of(const struct reader *reader, int64_t start) {
+    const struct stream *stream = reader->stream;
+    if (!has_position(stream)) {
+        return stream->owner->was_read ? stream->earliest : start;
+    }
+    switch (reader->node->spec->start) {
+    case TOPOLOGY_START_EARLIEST:
+        return stream->earliest;
+    case TOPOLOGY_START_LATEST:
+        return stream->latest;
+    case TOPOLOGY_START_WITH_OTHERS:
+        return with_others(stream, start);
+    case TOPOLOGY_START_SOURCE:
+        break;
+    }
+    return start;
+}
+
+static sl_error *no_end_error(const struct stream *stream) {
+    return sl_error_new(SL_ERROR_CONFIG,
+                        "\"start\": \"latest\" cannot be: the plugin of source %s does not tell "
+                        "where its streams end; allowed are \"earliest\" and \"with_others\"",
+                        stream->owner->spec->name);
+}
+
 /* Sets where reading begins, each reader's first offset, and the cuts between them. stream->offset
  * comes in as the resolved start. */
 static sl_error *place(struct stream *stream) {
     int64_t start = stream->offset;
-    int64_t smallest = needs_start(stream) ? start : INT64_MAX;
+    int64_t smallest = stream->n_readers == 0 ? start : INT64_MAX;
     free(stream->cuts);
     stream->cuts = calloc(stream->n_readers + 1, sizeof(int64_t));
     if (stream->cuts == NULL) {
@@ -153,7 +204,11 @@ static sl_error *place(struct stream *stream) {
     stream->n_cuts = stream->next_cut = 0;
     for (size_t r = 0; r < stream->n_readers; r++) {
         struct reader *reader = &stream->readers[r];
-        reader->position = reader->stored == SL_OFFSET_NONE ? start : reader->stored;
+        reader->position =
+            reader->stored == SL_OFFSET_NONE ? start_of(reader, start) : reader->stored;
+        if (reader->position == SL_OFFSET_NONE && !atomic_load(&reader->node->failed)) {
+            host_node_failed(reader->node, no_end_error(stream));
+        }
         reader->covered = reader->position;
         if (atomic_load(&reader->node->failed)) {
             continue; /* reading need not begin for it */
@@ -163,6 +218,7 @@ static sl_error *place(struct stream *stream) {
     }
     accounts_begin(stream);
     qsort(stream->cuts, stream->n_cuts, sizeof(int64_t), compare_offsets);
+    smallest = smallest == INT64_MAX ? start : smallest; /* everybody has failed */
     sl_error *error = stream->n_branches == 0 ? NULL : branches_place(stream, &smallest);
     stream->offset = smallest;
     return error;

@@ -18,7 +18,7 @@
 #include "delivery/stream.h"
 #include "host/run.h"
 
-enum call_kind { CALL_RECOVER, CALL_RESOLVE, CALL_STORE_START, CALL_RESUME };
+enum call_kind { CALL_RECOVER, CALL_RESOLVE, CALL_BOUNDS, CALL_STORE_START, CALL_RESUME };
 
 /* One call of one node within a step. */
 struct call {

@@ -62,6 +62,7 @@ static void call_failed(struct call *call, sl_error *error) {
 static void call_finished(sl_request *request, sl_error *error) {
     static const char *const steps[] = {[CALL_RECOVER] = "asking for positions",
                                         [CALL_RESOLVE] = "asking for the start",
+                                        [CALL_BOUNDS] = "asking for the bounds",
                                         [CALL_STORE_START] = "storing the start",
                                         [CALL_RESUME] = "resuming"};
     struct call *call = (struct call *)(void *)((char *)request - offsetof(struct call, request));
@@ -90,6 +91,8 @@ static void call_finished(sl_request *request, sl_error *error) {
         for (size_t i = 0; i < call->n; i++) {
             call->readers[i]->stored = call->positions[i].to;
         }
+    } else if (call->kind == CALL_BOUNDS) {
+        /* they are where they belong */
     } else if (call->reader != NULL) {
         call->reader->handle = call->handle;
     } else {
@@ -119,6 +122,10 @@ static void call_run(void *arg) {
         break;
     case CALL_RESOLVE:
         ops->resolve(node, &call->stream->pub, &call->offset, &call->request);
+        break;
+    case CALL_BOUNDS:
+        ops->bounds(node, &call->stream->pub, &call->stream->earliest, &call->stream->latest,
+                    &call->request);
         break;
     case CALL_STORE_START:
         ops->commit(node, &call->commit, &call->request);

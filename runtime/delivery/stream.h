@@ -80,8 +80,10 @@ struct stream {
     struct branch *fed; /* it is the feed of this branch */
     /* control loop */
     enum stream_state state;
-    int64_t offset; /* where reading began */
-    void *handle;   /* of the owner's node.resume */
+    int64_t offset;   /* where reading began */
+    int64_t earliest; /* of a stream that somebody has no position of: see sl_node_ops.bounds */
+    int64_t latest;
+    void *handle; /* of the owner's node.resume */
     bool ended_seen;
     bool leaving;  /* a revocation waits or is under way: the name may be assigned anew */
     bool left_out; /* of a node that waits: it will need the stream from where it is now */

@@ -263,6 +263,7 @@ struct host_node {
     bool all_assigned;
     size_t open_streams;  /* owned, not ended */
     size_t n_streams;     /* owned, assigned */
+    bool was_read;        /* a source: there are positions of its streams */
     size_t missing;       /* of a source: streams that are with other hosts */
     bool must_wait;       /* what `waiting` becomes when its streams are detached */
     _Atomic bool waiting; /* for streams that are missing: nothing flows to it */

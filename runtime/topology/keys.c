@@ -152,6 +152,12 @@ const sl_option topology_top_keys[] = {
 static const sl_option source_keys[] = {
     PLUGIN_KEY, CONFIG_KEY, RESTART_KEYS(struct node_keys, NULL), {.name = NULL}};
 
+/* Indexes are enum topology_start's, less the one that has no name. */
+static const char *const start_names[] = {[TOPOLOGY_START_EARLIEST - 1] = "earliest",
+                                          [TOPOLOGY_START_LATEST - 1] = "latest",
+                                          [TOPOLOGY_START_WITH_OTHERS - 1] = "with_others",
+                                          NULL};
+
 static const sl_option reader_keys[] = {
     PLUGIN_KEY,
     JSON_KEY("inputs", struct node_keys, inputs, SL_OPTION_REQUIRED,
@@ -162,6 +168,12 @@ static const sl_option reader_keys[] = {
     BUFFER_KEY(struct node_keys, NULL, "bound of the memory that waits on each of its inputs"),
     WHEN_FULL_KEY(struct node_keys, NULL),
     RESTART_KEYS(struct node_keys, NULL),
+    {.name = "start",
+     .type = SL_OPTION_ENUM,
+     .offset = offsetof(struct node_keys, start),
+     .enum_names = start_names,
+     .doc = "where it begins to read what others read already and it does not; absent: where the "
+            "source's own start says"},
     ERROR_KEYS(struct node_keys),
     {.name = NULL},
 };

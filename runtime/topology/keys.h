@@ -58,6 +58,7 @@ struct node_keys {
     int32_t when_full;
     int64_t restart_after_us;
     int64_t restart_attempts;
+    int32_t start;
     struct error_keys errors;
 };
 #define TOPOLOGY_KEY_TOLERANCE "errors.tolerance"

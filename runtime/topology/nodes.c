@@ -52,7 +52,7 @@ static void check_name(struct loader *loader, const struct draft *draft) {
 
 /* True for an option of the plugin that stands at the node instead of in its config. */
 static bool is_misplaced(const struct draft *draft, const struct json_value *member) {
-    return option_find(topology_node_keys(TOPOLOGY_SINK), member->key) == NULL &&
+    return option_find(topology_node_keys(draft->node.kind), member->key) == NULL &&
            draft->node.role != NULL && option_find(draft->node.role->options, member->key) != NULL;
 }
 
@@ -64,7 +64,8 @@ static bool fault_misplaced(struct loader *loader, const struct draft *draft,
     if (option_find(table, member->key) != NULL) {
         return false;
     }
-    if (option_find(topology_node_keys(TOPOLOGY_SINK), member->key) != NULL) {
+    bool misplaced = is_misplaced(draft, member);
+    if (!misplaced && option_find(topology_node_keys(TOPOLOGY_SINK), member->key) != NULL) {
         topology_fault_add(
             loader->faults, member->key_place, path,
             "a source has no \"%s\"; allowed: \"plugin\", \"config\", \"restart.after\", "
@@ -72,7 +73,7 @@ static bool fault_misplaced(struct loader *loader, const struct draft *draft,
             member->key);
         return true;
     }
-    if (is_misplaced(draft, member)) {
+    if (misplaced) {
         topology_fault_add(loader->faults, member->key_place, path,
                            "\"%s\" is an option of the plugin: put it into \"config\"",
                            member->key);
@@ -261,6 +262,9 @@ static void read_node(struct loader *loader, struct draft *draft) {
     draft->node.restart_attempts =
         (uint32_t)(keys->restart_attempts != 0 ? keys->restart_attempts
                                                : loader->top.restart_attempts);
+    if (json_member(draft->value, "start") != NULL) {
+        draft->node.start = (enum topology_start)(keys->start + 1);
+    }
     settle_errors(loader, draft);
     read_config(loader, draft);
     pick_inputs(loader, draft);

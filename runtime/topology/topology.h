@@ -68,6 +68,14 @@ struct topology_edge {
     enum topology_when_full when_full;
 };
 
+/* Where a node begins to read a stream of which others have positions already, and it has none. */
+enum topology_start {
+    TOPOLOGY_START_SOURCE, /* where the source's own config says */
+    TOPOLOGY_START_EARLIEST,
+    TOPOLOGY_START_LATEST,
+    TOPOLOGY_START_WITH_OTHERS /* at the smallest position of the others */
+};
+
 struct topology_node {
     const char *name;
     enum topology_kind kind;
@@ -83,6 +91,7 @@ struct topology_node {
     int64_t commit_interval_us;
     int64_t restart_after_us; /* 0: it stays FAILED */
     uint32_t restart_attempts;
+    enum topology_start start;
     enum topology_tolerance tolerance;
     bool errors_log;          /* each rejected record is logged, */
     bool errors_log_messages; /* with its key and value */

@@ -462,6 +462,99 @@ static int64_t rows_seen(size_t node) {
 
 /* Two slow sinks drop what does not fit; what they have and what they dropped add up, and their
  * positions are at the end. */
+/* A source that begins at the end, and whose topic grows. */
+static int n_assigned;
+
+static void start_some(sl_node *node, sl_request *request) {
+    sl_stream_name topics[PARTITIONS];
+    topic_names(topics);
+    services->assign(node->self, topics, (size_t)n_assigned);
+    services->all_assigned(node->self);
+    services->done(request, NULL);
+}
+
+static void resolve_at_end(sl_node *node, const sl_stream *stream, int64_t *offset,
+                           sl_request *request) {
+    (void)stream;
+    *offset = node->does->rows;
+    services->done(request, NULL);
+}
+
+static void tell_bounds(sl_node *node, const sl_stream *stream, int64_t *earliest, int64_t *latest,
+                        sl_request *request) {
+    (void)stream;
+    *earliest = 0;
+    *latest = node->does->rows;
+    services->done(request, NULL);
+}
+
+static void assert_has_from(size_t n, int partition, int64_t first) {
+    for (int64_t o = 0; o < behaviours[0].rows; o++) {
+        ck_assert_int_eq(disk.seen[n][0][partition][o], o >= first ? 1 : 0);
+    }
+}
+
+START_TEST(test_a_partition_that_appears_later_begins_at_its_first_record) {
+    build(&sink_role);
+    sl_node_ops ops = source_node;
+    sl_role role = source_role;
+    ops.start = start_some;
+    ops.resolve = resolve_at_end;
+    ops.bounds = tell_bounds;
+    role.node = &ops;
+    nodes[0].role = &role;
+    n_assigned = 2;
+    behaviours[0].rows = 300;
+    assert_runs(); /* to the end, which it is at */
+    n_assigned = PARTITIONS;
+    behaviours[0].rows = 500;
+    assert_runs();
+    assert_has_from(4, 0, 300);
+    assert_has_from(4, 1, 300);
+    assert_has_from(4, 2, 0);
+    assert_has_from(4, 3, 0);
+}
+END_TEST
+
+/* A sink that is added to a pipeline begins where it says. */
+START_TEST(test_a_new_sink_begins_where_it_says) {
+    static const enum topology_start starts[] = {TOPOLOGY_START_EARLIEST, TOPOLOGY_START_LATEST,
+                                                 TOPOLOGY_START_WITH_OTHERS, TOPOLOGY_START_SOURCE};
+    static const int64_t firsts[] = {0, 500, 300, 0};
+    build(&sink_role);
+    sl_node_ops ops = source_node;
+    sl_role role = source_role;
+    ops.bounds = tell_bounds;
+    role.node = &ops;
+    nodes[0].role = &role;
+    behaviours[0].rows = 300;
+    assert_goes_on();
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(0, 0, BUFFER);
+    nodes[5].start = starts[_i];
+    behaviours[0].rows = 500;
+    assert_runs();
+    for (int p = 0; p < PARTITIONS; p++) {
+        assert_has_from(5, p, firsts[_i]);
+    }
+    behaviours[0].rows = 600;
+    assert_runs();
+    assert_has_from(5, 0, firsts[_i]);
+    assert_has_each_once(4);
+}
+END_TEST
+
+START_TEST(test_a_new_sink_cannot_begin_at_an_end_that_nobody_knows) {
+    build(&sink_role);
+    assert_goes_on();
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(0, 0, BUFFER);
+    nodes[5].start = TOPOLOGY_START_LATEST;
+    assert_fails("does not tell where its streams end");
+    assert_has_each_once(4);
+}
+END_TEST
+
 START_TEST(test_what_full_buffers_drop_is_counted) {
     build(&blocking_sink_role);
     behaviours[1].filter = 0;
@@ -813,6 +906,9 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_node_that_does_not_open_again_stays_failed, 0, 2);
     tcase_add_test(flow, test_a_source_that_failed_is_told_the_end_all_the_same);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
+    tcase_add_test(flow, test_a_partition_that_appears_later_begins_at_its_first_record);
+    tcase_add_loop_test(flow, test_a_new_sink_begins_where_it_says, 0, 4);
+    tcase_add_test(flow, test_a_new_sink_cannot_begin_at_an_end_that_nobody_knows);
     tcase_add_loop_test(flow, test_what_full_buffers_drop_is_counted, 0, 2);
     suite_add_tcase(suite, flow);
     TCase *branches = tcase_create("branches");

@@ -169,7 +169,8 @@ typedef struct sl_node_ops {
     /* Sets positions[i].from of each to what is stored, or SL_OFFSET_NONE. Durable nodes. */
     void (*recover)(sl_node *node, sl_position *positions, size_t n, sl_request *request);
 
-    /* Sources: the offset at which a stream without any position starts, by the config. */
+    /* Sources: the offset at which a stream without any position starts, by the config. Streams
+     * that appear once the pipeline has positions of others start at the earliest instead. */
     void (*resolve)(sl_node *node, const sl_stream *stream, int64_t *offset, sl_request *request);
 
     /*
@@ -232,6 +233,11 @@ typedef struct sl_node_ops {
      */
     void (*again)(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes,
                   sl_request *request);
+
+    /* Sources: the first offset that the stream still has, and the one that its next record will
+     * get. NULL: 0, and not known. Since ABI 1.1. */
+    void (*bounds)(sl_node *node, const sl_stream *stream, int64_t *earliest, int64_t *latest,
+                   sl_request *request);
 } sl_node_ops;
 
 typedef struct sl_attach {

@@ -2,7 +2,7 @@
 CRASH_SHIM = $(BUILD)/tests/crash/preload.so
 
 .PHONY: crash crash-lies crash-built
-crash: ## SIGKILL and power cuts at random and at each durable step; the oracle counts (SLUICE_CRASH_KILLS: 60)
+crash: ## SIGKILL and power cuts at random and at each durable step; the oracle counts (SLUICE_CRASH_KILLS: 90)
 	deploy/dev/install-deps.sh test
 	deploy/dev/python-env.sh
 	$(MAKE) --no-print-directory -j$$(nproc) crash-built

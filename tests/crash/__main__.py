@@ -11,7 +11,7 @@ a broker that is killed, too. After each chapter the oracle compares all tables.
 With --lie the shim breaks a promise of the file system, or the program is a build without the check
 of positions (`positions`), and the tests must find that out: the exit code is 0 when they do.
 
-SLUICE_CRASH_KILLS (60), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
+SLUICE_CRASH_KILLS (90), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
 SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (200000 of each chapter),
 SLUICE_CRASH_PACE (1.2 seconds of feed for a kill)
 """
@@ -27,14 +27,14 @@ import time
 from pathlib import Path
 
 from tests.crash.chapter import Broken, Tally
-from tests.crash.hosts import GOLD, HOSTS, Hosts
+from tests.crash.hosts import GOLD, HOSTS, Group, Hosts
 from tests.crash.one import OneProcess
 from tests.crash.points import Shim, merged, not_interposed, table
 from tests.support import sluice
 from tests.support.servers import Kafka
 
 LIES = ["replace", "sync-files", "sync-folders", "positions"]
-KINDS = (OneProcess, Hosts)
+KINDS = (OneProcess, Hosts, Group)
 IN_FLIGHT_SHARE = 0.5
 IN_FLIGHT_FROM = 20  # kills; of fewer the share says little
 HITS = 20  # of each point, in a long run
@@ -47,7 +47,7 @@ def _number(name, default, kind=int):
 
 def _chapters(broker, shims, folder, seed, lie, tally):
     """Kinds of chapters take turns; with a lie there is only the first."""
-    kills = _number("KILLS", 60)
+    kills = _number("KILLS", 90)
     events = _number("EVENTS", 200_000)
     deadline = time.monotonic() + _number("SECONDS", "inf", float)
     pace = _number("PACE", 1.2, float)

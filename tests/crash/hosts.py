@@ -1,8 +1,9 @@
 """A chapter in which several hosts share the work, come and go, and are killed.
 
 Three processes with host names of their own share bronze, silver and the quarantine: one consumer
-group, one topology, one set of tables, one state store. A fourth runs gold as a pipeline of its own, since an
-aggregation needs all partitions. Each of them is started anew when it was killed, as a member that
+group, one topology, one set of tables, one state store. A fourth runs gold as a pipeline of its own,
+since an aggregation of scope "host" needs all partitions. In the other kind of chapter the three do
+all of it, gold with scope "group". Each of them is started anew when it was killed, as a member that
 the group still knows. Beside kills: a host leaves and joins again, a host is stopped for longer than
 its session and goes on, the broker is killed and comes back.
 """
@@ -21,6 +22,7 @@ SESSION_MS = 2000
 GROUP = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 300}
 LEAVE_LIMIT_S = 60
 READING_LIMIT_S = 10
+READING_SHARE = 0.7  # of the victims have read something
 POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
 RANDOM_S = 1.5
 RANDOM_SHARE = 0.25
@@ -45,10 +47,13 @@ class Hosts(Chapter):
 
     def __init__(self, broker, shims, folder, seed, records, lie=None):
         super().__init__(broker, folder, seed, records, lie)
-        self.slots = [Slot(h, self._front(), shims[h]) for h in HOSTS]
-        self.slots.append(Slot(GOLD, self._gold(), shims[GOLD]))
+        self.slots = self._slots(shims)
         self.positions = lake.Positions(self.medallion())
         self.fresh = [*self.slots]  # those that have not run yet
+
+    def _slots(self, shims):
+        slots = [Slot(h, self._front(), shims[h]) for h in HOSTS]
+        return [*slots, Slot(GOLD, self._gold(), shims[GOLD])]
 
     def _front(self):
         medallion = self.medallion("front").without("per_country")
@@ -63,7 +68,7 @@ class Hosts(Chapter):
     def to_the_end(self):
         """One host does the rest. As long as the group remembers the others, it leaves their
         partitions to them."""
-        for slot in (self.slots[0], self.slots[-1]):
+        for slot in {slot.path: slot for slot in self.slots}.values():
             wait_for(
                 lambda: self.broker.group_members(slot.group) == 0,  # noqa: B023
                 LEAVE_LIMIT_S,
@@ -88,6 +93,8 @@ class Hosts(Chapter):
                 self._start(slot)
         self._let_something_happen(tally)
         slot = self.rng.choice(self.slots)
+        if self.rng.random() < READING_SHARE:
+            self._wait(slot.shim.consumed, READING_LIMIT_S)
         at = self._plan(slot, tally)
         if at is None:
             self.pass_time(slot.process, self.rng.uniform(0.05, RANDOM_S))
@@ -204,3 +211,16 @@ class Hosts(Chapter):
         self.broker.kill()
         self.broker.start()
         wait_for(lambda: self.broker.end_offsets(self.topic), 60, "the broker")
+
+
+class Group(Hosts):
+    """Three hosts, all of which aggregate; one of them merges."""
+
+    def _slots(self, shims):
+        return [Slot(h, self._whole(), shims[h]) for h in HOSTS]
+
+    def _whole(self):
+        medallion = self.medallion("group")
+        medallion.document["sources"]["events"]["config"] |= GROUP
+        medallion.document["transforms"]["per_country"]["config"]["scope"] = "group"
+        return medallion

@@ -140,6 +140,7 @@ struct lane_task {
     _Atomic int64_t *bytes_out;
     struct dropped_rows dropped[DROPPED_REASONS_MAX];
     struct rejects *rejects; /* NULL: none so far */
+    bool refused;            /* a record was not tolerated: process under way fails by it */
     /* the positions that its input moves */
     struct reader **readers;
     size_t n_readers;

@@ -159,6 +159,7 @@ static sl_error *refuse(const sl_batch *batch, int64_t row, const sl_reject *why
 sl_error *rejects_add(struct lane_task *task, const sl_batch *batch, int64_t row,
                       const sl_reject *why) {
     if (task->object.node->spec->tolerance == TOPOLOGY_TOLERATE_NONE) {
+        task->refused = true;
         return refuse(batch, row, why);
     }
     sl_error *error = task->rejects == NULL ? rejects_new(task) : NULL;

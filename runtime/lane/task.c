@@ -148,6 +148,7 @@ static sl_error *process(struct lane_task *task, uint32_t input, struct batch *b
     }
     task->current = batch;
     task->dropping = 0;
+    task->refused = false;
     struct object_clock clock = object_enter(&task->object);
     sl_error *error = node->task_ops->process(task->plugin, input, &batch->pub);
     object_leave(&task->object, clock);
@@ -196,7 +197,7 @@ static bool take(struct lane_task *task, uint32_t input, struct reader *reader,
         back_off(task, edge, batch, error);
         return false;
     }
-    if (error != NULL && sl_error_is(error, SL_ERROR_RECORD)) {
+    if (error != NULL && task->refused) {
         task_fail(task, error); /* it names the record */
     } else if (error != NULL) {
         const sl_stream *stream = batch->pub.stream;

@@ -14,7 +14,7 @@ test_packages=(libclang-rt-14-dev)
 # command=package: installed only when the command is missing
 build_commands=(gcc=gcc g++=g++ make=make)
 test_commands=(clang=clang clang-format=clang-format kcat=kafkacat java=openjdk-17-jre-headless
-  mvn=maven node=nodejs npm=npm python3=python3 flock=util-linux)
+  mvn=maven node=nodejs npm=npm python3=python3 flock=util-linux chromium=chromium)
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 

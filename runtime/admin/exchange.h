@@ -27,6 +27,7 @@ struct exchange {
     /* the answer */
     int status;
     const char *content_type;
+    const char *security_policy; /* header Content-Security-Policy; NULL: none */
     sl_buffer body;
     sl_buffer location; /* header Location; empty: none */
     sl_buffer allow;    /* header Allow, of a 405 */

@@ -5,6 +5,10 @@
 #include "admin/exchange.h"
 #include "topology/document.h"
 
+/* page.c: the dashboard */
+void answer_front(struct exchange *exchange);
+void answer_page_file(struct exchange *exchange);
+
 /* health.c */
 void answer_health(struct exchange *exchange);
 void answer_ready(struct exchange *exchange);

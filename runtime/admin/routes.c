@@ -10,7 +10,8 @@ struct admin_route {
 };
 
 static const struct admin_route routes[] = {
-    {"GET", "", answer_root},
+    {"GET", "", answer_front},
+    {"GET", "ui/*", answer_page_file},
     {"GET", "health", answer_health},
     {"GET", "ready", answer_ready},
     {"GET", "metrics", answer_metrics},

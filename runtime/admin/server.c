@@ -112,6 +112,10 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct exc
     if (exchange->content_type != NULL) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, exchange->content_type);
     }
+    if (exchange->security_policy != NULL) {
+        MHD_add_response_header(response, "Content-Security-Policy", exchange->security_policy);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT);
+    }
     if (exchange->allow.bytes > 0 && sl_buffer_text(&exchange->allow) != NULL) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
                                 (const char *)exchange->allow.data);

@@ -149,6 +149,7 @@ void snapshot_json(struct json_out *out, const struct host_snapshot *snapshot) {
     json_out_member_integer(out, "elapsed_us", snapshot->elapsed_us);
     json_out_member_integer(out, "cpu_user_us", snapshot->cpu_user_us);
     json_out_member_integer(out, "cpu_system_us", snapshot->cpu_system_us);
+    json_out_member_integer(out, "rss_bytes", snapshot->rss_bytes);
     json_out_member_integer(out, "peak_rss_bytes", snapshot->peak_rss_bytes);
     json_out_member_integer(out, "lanes", snapshot->lanes);
     json_out_key(out, "nodes");

@@ -60,14 +60,17 @@ class Run:
 
 
 class Process:
-    """A running sluice. Leaving the context kills what is still there."""
+    """A running sluice. Leaving the context kills what is still there.
 
-    def __init__(self, *arguments, env=None):
+    `output`: a descriptor that gets its standard output instead of the file.
+    """
+
+    def __init__(self, *arguments, env=None, output=None):
         self._files = [tempfile.TemporaryFile() for _ in range(2)]
         self._process = subprocess.Popen(
             [str(BINARY), *map(str, arguments)],
             stdin=subprocess.DEVNULL,
-            stdout=self._files[0],
+            stdout=self._files[0] if output is None else output,
             stderr=self._files[1],
             env={**os.environ, **(env or {})},
         )

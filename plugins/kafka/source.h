@@ -10,7 +10,16 @@
 #include "link.h"
 #include "properties.h"
 
+#include <pthread.h>
+
 #define SOURCE_QUERY_LIMIT_MS 15000
+
+/* A record that was read, to know the topic by (source_seen.c). */
+struct source_mark {
+    int64_t offset; /* SL_OFFSET_NONE: none */
+    int64_t timestamp_ms;
+    uint64_t checksum;
+};
 
 /* One partition that the node has (had). Lives as long as the node. */
 struct source_partition {
@@ -23,6 +32,8 @@ struct source_partition {
     int64_t end;   /* --until-end: where it ended when the run began; SL_OFFSET_NONE: not known */
     int64_t acked; /* positions of all readers */
     int ack_dirty; /* not yet told to the group */
+    struct source_mark seen; /* under the node's seen_mutex */
+    int64_t kept_offset;     /* of the mark that the state store has */
     struct flow *flow;
     struct flow_reader *reader;
 };
@@ -53,6 +64,9 @@ struct sl_node {
     int64_t prefetch_bytes; /* librdkafka's bound for each partition */
     int said_all;
     int rebalancing; /* revocations under way */
+    pthread_mutex_t seen_mutex;
+    rd_kafka_t *seen_client; /* outside of the group; made when it is wanted */
+    uint64_t ticks;
     struct source_topic *topics;
     size_t n_topics;
     size_t n_known; /* partitions that the broker has of the topics, when it was last asked */
@@ -88,6 +102,24 @@ sl_error *source_watermarks(struct sl_node *node, const char *topic, int32_t num
 sl_error *source_find_start(struct sl_node *node, const char *topic, int32_t number, int64_t *out);
 /* The end of a partition as its reader sees it (last stable offset or high watermark). */
 sl_error *source_find_end(struct sl_node *node, const char *topic, int32_t number, int64_t *out);
+
+/* Before reading goes on at `position`: is it there, and is it the topic that it was? */
+sl_error *source_check_position(struct source_partition *partition, int64_t position);
+/* FATAL: the position is not in [begin, end]; -1: not known. */
+sl_error *source_out_of_range(const struct source_partition *partition, int64_t position,
+                              int64_t begin, int64_t end);
+
+/* ---- source_seen.c: is it still the same topic ---- */
+
+uint64_t source_checksum(const void *key, size_t key_bytes, const void *value, size_t value_bytes);
+/* A record was read. Any thread; once a batch. */
+void source_see(struct source_partition *partition, const struct source_mark *mark);
+/* Stores the mark if it is a new one. Pool threads. */
+void source_keep_seen(struct source_partition *partition);
+/* Compares what was seen before reading goes on at `position` of the offsets [begin, end). FATAL:
+ * the topic is another one. Pool threads. */
+sl_error *source_check_seen(struct source_partition *partition, int64_t position, int64_t begin,
+                            int64_t end);
 
 /* ---- source_group.c: membership, on the control loop ---- */
 

@@ -361,3 +361,34 @@ sl_error *source_find_start(struct sl_node *node, const char *topic, int32_t num
     }
     return error;
 }
+
+/* ---- positions ---- */
+
+sl_error *source_out_of_range(const struct source_partition *partition, int64_t position,
+                              int64_t begin, int64_t end) {
+    char range[96] = "";
+    if (begin >= 0 && end >= 0) {
+        snprintf(range, sizeof(range), " (it has offsets %lld to %lld)", (long long)begin,
+                 (long long)end);
+    }
+    return sl_error_new(SL_ERROR_FATAL,
+                        "%s partition %d: the position %lld is not on the broker%s; records may "
+                        "have been deleted before they were read, or the topic was made anew. "
+                        "Nothing is skipped silently: raise the topic's retention, or give the "
+                        "pipeline a new name to start again",
+                        partition->topic, (int)partition->number, (long long)position, range);
+}
+
+sl_error *source_check_position(struct source_partition *partition, int64_t position) {
+    struct sl_node *node = partition->node;
+    int64_t begin = 0;
+    int64_t end = 0;
+    if (node->section->embedded) {
+        return NULL;
+    }
+    sl_error *error = source_watermarks(node, partition->topic, partition->number, &begin, &end);
+    if (error == NULL && position < begin) {
+        error = source_out_of_range(partition, position, begin, end);
+    }
+    return error != NULL ? error : source_check_seen(partition, position, begin, end);
+}

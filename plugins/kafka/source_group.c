@@ -44,6 +44,8 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
                                            .number = number,
                                            .end = SL_OFFSET_NONE,
                                            .acked = SL_OFFSET_NONE,
+                                           .seen = {.offset = SL_OFFSET_NONE},
+                                           .kept_offset = SL_OFFSET_NONE,
                                            .flow = flow,
                                            .reader = reader};
     node->partitions[node->n_partitions++] = partition;

@@ -12,6 +12,7 @@
 #include "columns/raw.h"
 
 #define TICK_MS 1000
+#define SEEN_TICKS 30 /* seconds between marks of what was seen */
 #define LAST_COMMIT_MS 2000
 #define LEAVE_LIMIT_MS 3000
 
@@ -88,6 +89,7 @@ static void free_node(struct sl_node *node) {
     }
     kafka_link_free(&node->link);
     source_sides_free(node);
+    pthread_mutex_destroy(&node->seen_mutex);
     free((void *)node->partitions);
     free(node->topics);
     free(node);
@@ -122,6 +124,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
         .queue_fd = -1,
     };
     pthread_mutex_init(&node->side_mutex, NULL);
+    pthread_mutex_init(&node->seen_mutex, NULL);
     kafka_link_init(&node->link, context->services, context->self, section);
     error = section->embedded ? announce_readers(node) : NULL;
     if (error != NULL) {
@@ -182,11 +185,47 @@ static void on_queue_readable(void *arg) {
     source_serve(node);
 }
 
+/* What is kept at each time: the partitions that there are then. */
+struct keeping {
+    struct sl_node *node;
+    size_t n;
+    struct source_partition *partitions[];
+};
+
+static void keep_run(void *arg) {
+    struct keeping *keeping = arg;
+    for (size_t i = 0; i < keeping->n; i++) {
+        source_keep_seen(keeping->partitions[i]);
+    }
+}
+
+/* Best effort: without memory the marks stay as they were. */
+static void keep_all_seen(struct sl_node *node) {
+    struct keeping *keeping =
+        malloc(sizeof(*keeping) + node->n_partitions * sizeof(keeping->partitions[0]));
+    if (keeping == NULL) {
+        return;
+    }
+    keeping->node = node;
+    keeping->n = node->n_partitions;
+    for (size_t i = 0; i < keeping->n; i++) {
+        keeping->partitions[i] = node->partitions[i];
+    }
+    sl_error *error = node->services->work(node->self, keep_run, free, keeping);
+    if (error != NULL) {
+        sl_error_free(error);
+        free(keeping);
+    }
+}
+
 /* The client counts a group member as alive only while its queue is served. */
 static void on_tick(void *arg) {
     struct sl_node *node = arg;
     source_serve(node);
     source_commit(node, 0);
+    if (++node->ticks % SEEN_TICKS == 0) {
+        keep_all_seen(node);
+    }
 }
 
 static sl_error *watch_queue(struct sl_node *node) {
@@ -229,6 +268,10 @@ static void disconnect(struct sl_node *node) {
     if (node->queue != NULL) {
         rd_kafka_queue_destroy(node->queue);
         node->queue = NULL;
+    }
+    if (node->seen_client != NULL) {
+        rd_kafka_destroy_flags(node->seen_client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        node->seen_client = NULL;
     }
     if (node->client != NULL) {
         rd_kafka_destroy_flags(node->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -337,6 +380,9 @@ static void resume_run(void *arg) {
         job->error =
             source_find_end(job->node, partition->topic, partition->number, &partition->end);
     }
+    if (job->error == NULL) {
+        job->error = source_check_position(partition, job->offset);
+    }
 }
 
 static void resume_done(void *arg) {
@@ -410,6 +456,9 @@ static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handl
 
 static void node_close(sl_node *node) {
     source_commit(node, LAST_COMMIT_MS);
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        source_keep_seen(node->partitions[i]);
+    }
     disconnect(node);
     free_node(node);
 }

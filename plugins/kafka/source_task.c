@@ -151,18 +151,7 @@ static sl_error *out_of_range(const struct reading *reading) {
     int64_t high = -1;
     rd_kafka_get_watermark_offsets(partition->node->client, partition->topic, partition->number,
                                    &low, &high);
-    char range[96] = "";
-    if (low >= 0 && high >= 0) {
-        snprintf(range, sizeof(range), " (it has offsets %lld to %lld)", (long long)low,
-                 (long long)high);
-    }
-    return sl_error_new(SL_ERROR_FATAL,
-                        "%s partition %d: the position %lld is not on the broker%s; records may "
-                        "have been deleted before they were read, or the topic was made anew. "
-                        "Nothing is skipped silently: raise the topic's retention, or give the "
-                        "pipeline a new name to start again",
-                        partition->topic, (int)partition->number, (long long)reading->expected,
-                        range);
+    return source_out_of_range(partition, reading->expected, low, high);
 }
 
 /* What comes in place of a message. */
@@ -232,10 +221,36 @@ static bool has_ended(const struct reading *reading) {
     return reading->expected >= end;
 }
 
+/* The bytes of a column's last row; NULL: null or empty, which a checksum need not tell apart. */
+static const void *last_of(const sl_builder *column, size_t *bytes) {
+    size_t begin = (size_t)column->offsets[column->length - 1];
+    *bytes = column->data_bytes - begin;
+    return *bytes == 0 ? NULL : column->data + begin;
+}
+
+/* Remembers the batch's last record. */
+static void see_last(const struct reading *reading) {
+    const sl_builder *columns = reading->task->builder.root.children;
+    int64_t row = columns[SL_RAW_OFFSET].length - 1;
+    size_t key_bytes = 0;
+    size_t value_bytes = 0;
+    const void *key = last_of(&columns[SL_RAW_KEY], &key_bytes);
+    const void *value = last_of(&columns[SL_RAW_VALUE], &value_bytes);
+    const struct source_mark mark = {
+        .offset = ((const int64_t *)columns[SL_RAW_OFFSET].data)[row],
+        .timestamp_ms = ((const int64_t *)columns[SL_RAW_TIMESTAMP].data)[row] / 1000,
+        .checksum = source_checksum(key, key_bytes, value, value_bytes),
+    };
+    source_see(reading->handle->partition, &mark);
+}
+
 static sl_error *emit(struct reading *reading, int64_t first, uint32_t flags) {
     sl_task *task = reading->task;
     struct ArrowArray columns;
     int64_t rows = sl_raw_rows(&task->builder);
+    if (rows > 0) {
+        see_last(reading);
+    }
     task->services->metric_add(task->records, rows);
     task->services->metric_add(task->bytes, (int64_t)sl_raw_bytes(&task->builder));
     sl_error *error = rows == 0 ? NULL : sl_builder_finish(&task->builder.root, &columns);

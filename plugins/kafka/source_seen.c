@@ -1,0 +1,179 @@
+/*
+ * What was seen of each partition: offset, timestamp and checksum of some record that was read,
+ * kept in the state store. A topic that is deleted and made again has the same name and other
+ * records; positions would go on in the midst of them, and what lies before would be skipped. So
+ * before reading goes on, the record at that offset is read once more and compared. (Brokers have
+ * ids for topics, which librdkafka 2.0 does not tell.)
+ *
+ * A record that is gone (retention, compaction) proves nothing, and reading from the beginning of
+ * the partition skips nothing: neither is compared.
+ */
+#include "source.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define COMPARE_LIMIT_US 10000000
+#define MARK_BYTES 128
+
+/* ---- marks ---- */
+
+uint64_t source_checksum(const void *key, size_t key_bytes, const void *value, size_t value_bytes) {
+    return XXH3_64bits_withSeed(value, value == NULL ? 0 : value_bytes,
+                                XXH3_64bits(key, key == NULL ? 0 : key_bytes));
+}
+
+void source_see(struct source_partition *partition, const struct source_mark *mark) {
+    pthread_mutex_lock(&partition->node->seen_mutex);
+    partition->seen = *mark;
+    pthread_mutex_unlock(&partition->node->seen_mutex);
+}
+
+/* Names of topics are file names; "." and ".." are no topics. */
+static bool mark_path(const struct source_partition *partition, sl_buffer *out) {
+    return sl_buffer_printf(out, "seen/%s/%d", partition->topic, (int)partition->number);
+}
+
+void source_keep_seen(struct source_partition *partition) {
+    struct sl_node *node = partition->node;
+    sl_store *store = node->services->state_store(node->self);
+    pthread_mutex_lock(&node->seen_mutex);
+    struct source_mark mark = partition->seen;
+    bool news = mark.offset != partition->kept_offset;
+    partition->kept_offset = mark.offset;
+    pthread_mutex_unlock(&node->seen_mutex);
+    sl_buffer path = SL_BUFFER_INIT;
+    if (store == NULL || !news || !mark_path(partition, &path)) {
+        return;
+    }
+    char text[MARK_BYTES];
+    int bytes = snprintf(text, sizeof(text), "1 %" PRId64 " %" PRId64 " %" PRIu64 "\n", mark.offset,
+                         mark.timestamp_ms, mark.checksum);
+    sl_error *error =
+        store->ops->put(store, sl_buffer_text(&path), text, (size_t)bytes, SL_STORE_VOLATILE);
+    if (error != NULL) {
+        node->services->log(node->self, SL_LOG_WARN, "cannot keep what was seen: %s",
+                            sl_error_message(error));
+        sl_error_free(error);
+    }
+    sl_buffer_free(&path);
+}
+
+static sl_error *get_mark(const struct source_partition *partition, struct source_mark *mark) {
+    struct sl_node *node = partition->node;
+    sl_store *store = node->services->state_store(node->self);
+    sl_buffer path = SL_BUFFER_INIT;
+    mark->offset = SL_OFFSET_NONE;
+    if (store == NULL || !mark_path(partition, &path)) {
+        return store == NULL ? NULL : sl_error_no_memory();
+    }
+    sl_store_bytes bytes;
+    sl_error *error = store->ops->get(store, sl_buffer_text(&path), 0, MARK_BYTES - 1, &bytes);
+    if (error == NULL) {
+        char text[MARK_BYTES] = "";
+        memcpy(text, bytes.data, bytes.bytes);
+        struct source_mark got;
+        if (sscanf(text, "1 %" SCNd64 " %" SCNd64 " %" SCNu64, &got.offset, &got.timestamp_ms,
+                   &got.checksum) == 3) {
+            *mark = got;
+        }
+        bytes.release(&bytes);
+    } else if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+        sl_error_free(error);
+        error = NULL;
+    }
+    sl_buffer_free(&path);
+    return error;
+}
+
+/* ---- comparing ---- */
+
+/* One client outside of the group for all comparisons. */
+static sl_error *get_client(struct sl_node *node, rd_kafka_t **out) {
+    pthread_mutex_lock(&node->seen_mutex);
+    sl_error *error = node->seen_client != NULL ? NULL : source_make_side(node, &node->seen_client);
+    *out = node->seen_client;
+    pthread_mutex_unlock(&node->seen_mutex);
+    return error;
+}
+
+static sl_error *made_anew(const struct source_partition *partition, int64_t position,
+                           const struct source_mark *mark) {
+    sl_buffer path = SL_BUFFER_INIT;
+    mark_path(partition, &path);
+    const char *name = sl_buffer_text(&path);
+    const sl_services *services = partition->node->services;
+    sl_store *store = services->state_store(partition->node->self);
+    sl_error *error = sl_error_new(
+        SL_ERROR_FATAL,
+        "%s partition %d is another one than before: what was read at offset %" PRId64 " is no "
+        "longer there, so the topic was deleted and made again under its name. The position "
+        "%" PRId64 " means nothing in it: give the pipeline a new name and its nodes new targets "
+        "to read the new topic from its beginning; or delete %s/%s to go on at that position, and "
+        "what lies before it is skipped",
+        partition->topic, (int)partition->number, mark->offset, position, store->ops->url(store),
+        name == NULL ? "" : name);
+    sl_buffer_free(&path);
+    return error;
+}
+
+static bool is_same(const rd_kafka_message_t *message, const struct source_mark *mark) {
+    rd_kafka_timestamp_type_t type;
+    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    return (timestamp_ms < 0 ? 0 : timestamp_ms) == mark->timestamp_ms &&
+           source_checksum(message->key, message->key_len, message->payload, message->len) ==
+               mark->checksum;
+}
+
+static sl_error *compare(const struct source_partition *partition, rd_kafka_t *client,
+                         int64_t position, const struct source_mark *mark) {
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(client, partition->topic, NULL);
+    sl_error *error = NULL;
+    if (topic == NULL || rd_kafka_consume_start(topic, partition->number, mark->offset) != 0) {
+        error = kafka_error(rd_kafka_last_error(), "cannot look at %s partition %d",
+                            partition->topic, (int)partition->number);
+    }
+    bool asked = error == NULL;
+    int64_t end_us = sl_monotonic_us() + COMPARE_LIMIT_US;
+    for (bool done = !asked; !done && error == NULL;) {
+        rd_kafka_message_t *message = rd_kafka_consume(topic, partition->number, 1000);
+        if (message == NULL) {
+            error = sl_monotonic_us() < end_us
+                        ? NULL
+                        : sl_error_new(SL_ERROR_RETRIABLE, "%s partition %d cannot be looked at",
+                                       partition->topic, (int)partition->number);
+            continue;
+        }
+        done = true; /* an error of the partition will come up in reading, too */
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset == mark->offset &&
+            !is_same(message, mark)) {
+            error = made_anew(partition, position, mark);
+        }
+        rd_kafka_message_destroy(message);
+    }
+    if (asked) {
+        rd_kafka_consume_stop(topic, partition->number);
+    }
+    if (topic != NULL) {
+        rd_kafka_topic_destroy(topic);
+    }
+    return error;
+}
+
+sl_error *source_check_seen(struct source_partition *partition, int64_t position, int64_t begin,
+                            int64_t end) {
+    struct source_mark mark;
+    rd_kafka_t *client = NULL;
+    sl_error *error = get_mark(partition, &mark);
+    if (error != NULL || mark.offset == SL_OFFSET_NONE || mark.offset < begin ||
+        position <= begin) {
+        return error;
+    }
+    if (mark.offset >= end) {
+        return made_anew(partition, position, &mark);
+    }
+    error = get_client(partition->node, &client);
+    return error != NULL ? error : compare(partition, client, position, &mark);
+}

@@ -1,0 +1,102 @@
+"""A broker that goes away and comes back, and one that no longer has what was to be read next."""
+
+import pytest
+
+from tests.integration.test_kafka_changes import LIMIT_S, Bronze, rows
+from tests.support import sluice
+
+
+@pytest.fixture
+def bronze(tmp_path, own_broker):
+    def make(pipeline, **source):
+        return Bronze(tmp_path, own_broker, pipeline, **source)
+
+    return make
+
+
+def test_a_broker_that_comes_back_is_read_on(own_broker, bronze):
+    """Source, sink with transactions, and sink without."""
+    topic = "restarts"
+    for name in (topic, f"{topic}-once", f"{topic}-at-least-once"):
+        own_broker.create_topic(name, 2)
+    own_broker.produce(topic, rows(1_000))
+    table = bronze(topic, topics=[topic])
+    for delivery in ("exactly-once", "at-least-once"):
+        table.document["sinks"][delivery] = {
+            "plugin": "kafka",
+            "inputs": ["events"],
+            "config": {"topic": f"{topic}-{delivery.removeprefix('exactly-')}", "delivery": delivery},
+        }
+
+    def copied(name):
+        return sum(e for _, e in own_broker.end_offsets(name).values())
+
+    with sluice.Process("run", table.write()) as process:
+        process.wait_for(lambda: len(table.places()) == 1_000, LIMIT_S, "the first rows")
+        own_broker.kill()
+        own_broker.start()
+        own_broker.produce(topic, rows(1_000))
+        process.wait_for(lambda: len(table.places()) == 2_000, LIMIT_S, "the rows after it")
+        process.wait_for(
+            lambda: copied(f"{topic}-at-least-once") >= 2_000 and copied(f"{topic}-once") > 2_000,
+            LIMIT_S,
+            "the copies",
+        )
+        process.signal(15)
+        done = process.wait(LIMIT_S)
+        assert done.exit_code == 0, done.failed_because()
+    table.assert_each_once(own_broker, topic)
+
+
+def failure_of(table):
+    run = sluice.run_command("run", "--until-end", "--json", table.write(), limit_s=LIMIT_S)
+    assert run.exit_code == 1, run.failed_because()
+    return run.node("events")["failure"]
+
+
+def test_records_that_were_deleted_before_they_were_read(own_broker, bronze):
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import AdminClient
+
+    topic = "deleted-records"
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, rows(10))
+    table = bronze(topic, topics=[topic])
+    sluice.run_until_end(table.write(), limit_s=LIMIT_S)
+    own_broker.produce(topic, rows(20))
+    admin = AdminClient({"bootstrap.servers": own_broker.bootstrap})
+    deleting = admin.delete_records([TopicPartition(topic, 0, 25)])
+    for future in deleting.values():
+        future.result(30)
+    failure = failure_of(table)
+    assert "deleted-records partition 0: the position 10 is not on the broker" in failure
+    assert "it has offsets 25 to 30" in failure
+    assert "Nothing is skipped silently" in failure
+    assert len(table.places()) == 10
+
+
+@pytest.mark.parametrize("records", [5, 10, 40])
+def test_a_topic_that_was_made_again_under_its_name(own_broker, bronze, records):
+    """With fewer records than were read, as many, and more: its offsets mean something else."""
+    topic = f"made-again-{records}"
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, rows(10))
+    table = bronze(topic, topics=[topic])
+    sluice.run_until_end(table.write(), limit_s=LIMIT_S)
+    own_broker.delete_topic(topic)
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, rows(records))
+    failure = failure_of(table)
+    assert f"{topic} partition 0 is another one than before" in failure
+    assert len(table.places()) == 10
+
+
+def test_the_same_topic_is_known_again(own_broker, bronze):
+    topic = "same-again"
+    own_broker.create_topic(topic, 2)
+    table = bronze(topic, topics=[topic])
+    for _ in range(3):
+        own_broker.produce(topic, [{"key": b"k", "value": None}, *rows(10)])
+        sluice.run_until_end(table.write(), limit_s=LIMIT_S)
+    assert any((table.folder / "state").rglob("seen"))
+    table.assert_each_once(own_broker, topic)

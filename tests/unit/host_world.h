@@ -63,6 +63,7 @@ struct behaviour {
     atomic_int fatal_flush;  /* fails for good when it comes to 0 from above */
     atomic_int commits_left; /* then it fails for good; negative: never */
     atomic_int signal_after; /* polls until SIGTERM; 0: never */
+    int outbox_max;          /* owner: more results are not kept for detached readers; 0: all are */
 };
 
 static atomic_int handles; /* of resume, that nobody has freed yet */
@@ -819,6 +820,9 @@ static void owner_commit(sl_node *node, const sl_commit *commit, sl_request *req
     pthread_mutex_lock(&disk.lock);
     sl_error *error = commit_pieces(node, commit, put_out);
     error = error != NULL ? error : send_results(node);
+    if (node->does->outbox_max > 0 && node->emitted > node->does->outbox_max) {
+        services->overtaken(node->self, node->own, node->emitted - node->does->outbox_max);
+    }
     pthread_mutex_unlock(&disk.lock);
     services->done(request, error);
 }

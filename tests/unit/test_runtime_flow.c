@@ -661,6 +661,28 @@ START_TEST(test_a_blocked_sink_behind_results_holds_nobody_up) {
 }
 END_TEST
 
+/* It fails with the range that it lost; the other reader of the results has them all. */
+START_TEST(test_a_branch_that_its_outbox_has_overtaken_fails_alone) {
+    sl_role role;
+    sl_task_ops ops;
+    build_owner();
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(0, 0, BUFFER);
+    block(3, &role, &ops);
+    behaviours[0].batch = 20;
+    behaviours[1].outbox_max = 500;
+    nodes[1].commit_interval_us = 1000;
+    assert_fails("results 0 to ");
+    int64_t rows = 0;
+    for (int p = 0; p < PARTITIONS; p++) {
+        for (int o = 0; o < behaviours[0].rows; o++) {
+            rows += disk.seen[2][0][p][o] == 1;
+        }
+    }
+    ck_assert_int_eq(rows, PARTITIONS * behaviours[0].rows);
+}
+END_TEST
+
 /* A sink that is new, or was stopped for long, does not make the others wait from the start. */
 START_TEST(test_a_branch_far_behind_begins_apart) {
     sl_role role;
@@ -916,6 +938,7 @@ int main(void) {
     tcase_add_loop_test(branches, test_a_blocked_sink_holds_nobody_up, 0, 6);
     tcase_add_loop_test(branches, test_a_blocked_sink_behind_results_holds_nobody_up, 0, 3);
     tcase_add_test(branches, test_a_branch_far_behind_begins_apart);
+    tcase_add_test(branches, test_a_branch_that_its_outbox_has_overtaken_fails_alone);
     tcase_add_loop_test(branches, test_streams_leave_while_branches_are_apart, 0, 4);
     tcase_add_loop_test(branches, test_a_branch_that_is_overtaken_fails_alone, 0, 2);
     suite_add_tcase(suite, branches);

@@ -123,7 +123,7 @@ static void write_states(const struct page *page) {
 }
 
 static void write_latencies(const struct page *page) {
-    family(page, "sluice_commit_latency_seconds", "gauge",
+    family(page, "sluice_commit_latency_seconds", "summary",
            "from the moment a record was read to the moment its commit was durable, of this run");
     for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
         const struct snapshot_node *node = &page->snapshot->nodes[n];

@@ -189,7 +189,8 @@ class Hosts(Chapter):
         if done.exit_code not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
             raise Broken(f"host {slot.name} left with {done.failed_because()}")
         slot.process.__exit__()
-        self.pass_time(self.slots[0].process, self.rng.uniform(0, 2 * SESSION_MS / 1000))
+        slot.process = None
+        self._wait(lambda: False, self.rng.uniform(0, 2 * SESSION_MS / 1000))
         self._start(slot)
 
     def _stop(self):

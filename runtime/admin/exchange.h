@@ -5,6 +5,7 @@
 #ifndef ADMIN_EXCHANGE_H
 #define ADMIN_EXCHANGE_H
 
+#include "admin/access.h"
 #include "host/run.h"
 #include "report/json_out.h"
 
@@ -15,6 +16,13 @@ enum { EXCHANGE_MAX_PARTS = 8, EXCHANGE_PART_BYTES = 256 };
 struct exchange {
     struct host *host;
     const char *method;
+    const char *path;          /* decoded */
+    char peer[64];             /* who asks: an address */
+    struct access *access;     /* NULL: nobody is asked who he is */
+    const char *authorization; /* headers; NULL: not there */
+    const char *origin;
+    const char *host_header;
+    const struct access_user *user; /* NULL: not known (guard.c) */
     /* The path's parts, percent-decoded: "/connectors/gold/status" has three. */
     char parts[EXCHANGE_MAX_PARTS][EXCHANGE_PART_BYTES];
     size_t n_parts;
@@ -29,8 +37,9 @@ struct exchange {
     const char *content_type;
     const char *security_policy; /* header Content-Security-Policy; NULL: none */
     sl_buffer body;
-    sl_buffer location; /* header Location; empty: none */
-    sl_buffer allow;    /* header Allow, of a 405 */
+    const char *challenge; /* header WWW-Authenticate; NULL: none */
+    sl_buffer location;    /* header Location; empty: none */
+    sl_buffer allow;       /* header Allow, of a 405 */
 };
 
 /* Kafka Connect's form of an error: {"error_code": ..., "message": ...}. */

@@ -84,8 +84,11 @@ void answer_set_logger(struct exchange *exchange) {
         return;
     }
     const struct host_options *options = exchange->host->options;
+    /* before, since the audit's line may not be shown any more */
+    host_log(exchange->host, SL_LOG_INFO, "audit", "%s at %s sets the log's level to %s",
+             exchange->user != NULL ? exchange->user->name : "somebody", exchange->peer,
+             levels[wanted]);
     options->set_log_level(options->log_arg, wanted);
-    host_log(exchange->host, SL_LOG_INFO, "admin", "the log's level is %s", levels[wanted]);
     struct json_out out = exchange_writer(exchange);
     json_out_array(&out);
     json_out_string(&out, "root");

@@ -19,7 +19,6 @@ static bool read_flag(struct exchange *exchange, const char *name, bool *out) {
 static bool restart(struct exchange *exchange, const struct host_node *node) {
     sl_error *error = host_restart_node(exchange->host, node->spec->name);
     if (error == NULL) {
-        host_log(exchange->host, SL_LOG_INFO, "admin", "%s is restarted", node->spec->name);
         return true;
     }
     exchange_fail(exchange, sl_error_is(error, SL_ERROR_CONFLICT) ? 409 : 500, "%s",

@@ -1,38 +1,40 @@
 /* Which path and method lead where. */
+#include "admin/guard.h"
 #include "admin/handlers.h"
 
 #include <stdio.h>
 
 struct admin_route {
+    enum access_role role; /* that it takes; nobody's are open, for probes */
     const char *method;
     const char *path; /* "*" stands for any one part */
     void (*answer)(struct exchange *exchange);
 };
 
 static const struct admin_route routes[] = {
-    {"GET", "", answer_front},
-    {"GET", "ui/*", answer_page_file},
-    {"GET", "health", answer_health},
-    {"GET", "ready", answer_ready},
-    {"GET", "metrics", answer_metrics},
-    {"GET", "connectors", answer_connectors},
-    {"GET", "connectors/*", answer_connector},
-    {"GET", "connectors/*/config", answer_config},
-    {"GET", "connectors/*/status", answer_status},
-    {"GET", "connectors/*/tasks", answer_tasks},
-    {"GET", "connectors/*/tasks/*/status", answer_task_status},
-    {"GET", "connectors/*/topics", answer_topics},
-    {"GET", "connectors/*/offsets", answer_offsets},
-    {"POST", "connectors/*/restart", answer_restart},
-    {"POST", "connectors/*/tasks/*/restart", answer_task_restart},
-    {"GET", "admin/loggers", answer_loggers},
-    {"GET", "admin/loggers/*", answer_logger},
-    {"PUT", "admin/loggers/*", answer_set_logger},
-    {"GET", "connector-plugins", answer_plugins},
-    {"GET", "connector-plugins/*/config", answer_plugin_config},
-    {"PUT", "connector-plugins/*/config/validate", answer_validate},
-    {"GET", "v1/status", answer_v1_status},
-    {"GET", "v1/topology", answer_v1_topology},
+    {ACCESS_VIEWER, "GET", "", answer_front},
+    {ACCESS_VIEWER, "GET", "ui/*", answer_page_file},
+    {ACCESS_NOBODY, "GET", "health", answer_health},
+    {ACCESS_NOBODY, "GET", "ready", answer_ready},
+    {ACCESS_VIEWER, "GET", "metrics", answer_metrics},
+    {ACCESS_VIEWER, "GET", "connectors", answer_connectors},
+    {ACCESS_VIEWER, "GET", "connectors/*", answer_connector},
+    {ACCESS_VIEWER, "GET", "connectors/*/config", answer_config},
+    {ACCESS_VIEWER, "GET", "connectors/*/status", answer_status},
+    {ACCESS_VIEWER, "GET", "connectors/*/tasks", answer_tasks},
+    {ACCESS_VIEWER, "GET", "connectors/*/tasks/*/status", answer_task_status},
+    {ACCESS_VIEWER, "GET", "connectors/*/topics", answer_topics},
+    {ACCESS_VIEWER, "GET", "connectors/*/offsets", answer_offsets},
+    {ACCESS_OPERATOR, "POST", "connectors/*/restart", answer_restart},
+    {ACCESS_OPERATOR, "POST", "connectors/*/tasks/*/restart", answer_task_restart},
+    {ACCESS_VIEWER, "GET", "admin/loggers", answer_loggers},
+    {ACCESS_VIEWER, "GET", "admin/loggers/*", answer_logger},
+    {ACCESS_ADMIN, "PUT", "admin/loggers/*", answer_set_logger},
+    {ACCESS_VIEWER, "GET", "connector-plugins", answer_plugins},
+    {ACCESS_VIEWER, "GET", "connector-plugins/*/config", answer_plugin_config},
+    {ACCESS_VIEWER, "PUT", "connector-plugins/*/config/validate", answer_validate},
+    {ACCESS_VIEWER, "GET", "v1/status", answer_v1_status},
+    {ACCESS_VIEWER, "GET", "v1/topology", answer_v1_topology},
 };
 
 static bool path_fits(const char *path, const struct exchange *exchange) {
@@ -59,7 +61,10 @@ void exchange_answer(struct exchange *exchange) {
             continue;
         }
         if (strcmp(routes[i].method, head ? "GET" : exchange->method) == 0) {
-            routes[i].answer(exchange);
+            if (guard_lets_in(exchange, routes[i].role)) {
+                routes[i].answer(exchange);
+            }
+            guard_record(exchange);
             return;
         }
         sl_buffer_printf(&exchange->allow, "%s%s", known ? ", " : "", routes[i].method);

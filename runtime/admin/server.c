@@ -5,6 +5,7 @@
 #include "admin/server.h"
 
 #include "admin/exchange.h"
+#include "admin/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,11 +17,14 @@
 #define MAX_REQUEST_BYTES ((size_t)1 << 20)
 #define MAX_CONNECTIONS 64u
 #define IDLE_TIMEOUT_S 30u
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define CONNECTION_BYTES ((size_t)64 << 10)
 
 struct admin {
     struct host *host;
     struct MHD_Daemon *daemon;
+    struct access *access; /* NULL: nobody is asked who he is */
+    const char *scheme;
     uv_poll_t poll;
     uv_timer_t timer;
     int closing; /* handles that libuv still has */
@@ -112,6 +116,12 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct exc
     if (exchange->content_type != NULL) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, exchange->content_type);
     }
+    if (exchange->challenge != NULL) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, exchange->challenge);
+    }
+    if (exchange->status == 429) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    }
     if (exchange->security_policy != NULL) {
         MHD_add_response_header(response, "Content-Security-Policy", exchange->security_policy);
         MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT);
@@ -131,16 +141,38 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct exc
     return result;
 }
 
+static const char *header(struct MHD_Connection *connection, const char *name) {
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static void name_peer(struct MHD_Connection *connection, struct exchange *exchange) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+    if (address != NULL && address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, exchange->peer, sizeof(exchange->peer));
+    } else if (address != NULL && address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, exchange->peer, sizeof(exchange->peer));
+    }
+}
+
 static enum MHD_Result answer(struct admin *admin, struct MHD_Connection *connection,
                               const char *path, const char *method, struct gathering *gathering) {
     struct exchange *exchange = calloc(1, sizeof(*exchange));
     if (exchange == NULL) {
         return MHD_NO;
     }
-    const char *accept =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    const char *accept = header(connection, MHD_HTTP_HEADER_ACCEPT);
     exchange->host = admin->host;
     exchange->method = method;
+    exchange->path = path;
+    exchange->access = admin->access;
+    exchange->authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION);
+    exchange->origin = header(connection, MHD_HTTP_HEADER_ORIGIN);
+    exchange->host_header = header(connection, MHD_HTTP_HEADER_HOST);
+    name_peer(connection, exchange);
     exchange->accept = accept != NULL ? accept : "";
     exchange->request_body = gathering->body.data;
     exchange->request_bytes = gathering->body.bytes;
@@ -209,65 +241,42 @@ static void log_error(void *arg, const char *format, va_list args) {
 
 /* ---- opening ---- */
 
-/* "127.0.0.1:8083", "[::1]:8083"; the loader has checked that it is one of this machine's own. */
-static bool parse_address(const char *text, struct sockaddr_storage *out) {
-    char host[64];
-    const char *colon = strrchr(text, ':');
-    int64_t port = -1;
-    if (colon == NULL || !sl_parse_i64(colon + 1, strlen(colon + 1), &port) || port < 0 ||
-        port > 65535) {
-        return false;
-    }
-    size_t bytes = (size_t)(colon - text);
-    bool bracketed = bytes >= 2 && text[0] == '[' && text[bytes - 1] == ']';
-    if (bytes - 2 * bracketed >= sizeof(host)) {
-        return false;
-    }
-    memcpy(host, text + bracketed, bytes - 2 * bracketed);
-    host[bytes - 2 * bracketed] = 0;
-    memset(out, 0, sizeof(*out));
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &v4->sin_addr) ==
-        1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)port);
-        return true;
-    }
-    if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)port);
-        return true;
-    }
-    return false;
-}
-
-static bool is_loopback(const struct sockaddr_storage *address) {
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-}
-
-static sl_error *start_daemon(struct admin *admin, const struct sockaddr_storage *address) {
-    unsigned flags =
-        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | (address->ss_family == AF_INET6 ? MHD_USE_IPv6 : 0u);
+static sl_error *start_daemon(struct admin *admin, const struct listen *listen) {
+    const bool tls = listen->cert.bytes > 0;
+    const unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0u) |
+                           (listen->address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0u);
+    struct MHD_OptionItem encryption[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, listen->cert.data},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, listen->key.data},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    const struct MHD_OptionItem none = {MHD_OPTION_END, 0, NULL};
+    errno = 0;
     admin->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, access_handler, admin, MHD_OPTION_EXTERNAL_LOGGER, log_error, admin,
-        MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+        MHD_OPTION_SOCK_ADDR, &listen->address, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
         MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_END);
-    return admin->daemon != NULL
-               ? NULL
-               : sl_error_new(SL_ERROR_FATAL, "admin.listen: cannot listen on %s: %s",
-                              admin->host->topology->admin_listen, strerror(errno));
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_ARRAY,
+        tls ? encryption : &none, MHD_OPTION_END);
+    admin->scheme = tls ? "https" : "http";
+    if (admin->daemon != NULL) {
+        return NULL;
+    }
+    const char *address = admin->host->topology->admin_listen;
+    return tls && errno == 0
+               ? sl_error_new(SL_ERROR_CONFIG,
+                              "admin.listen: cannot listen on %s: is admin.tls.cert a certificate "
+                              "(PEM) and admin.tls.key its key?",
+                              address)
+               : sl_error_new(SL_ERROR_FATAL, "admin.listen: cannot listen on %s: %s", address,
+                              strerror(errno));
 }
 
 static void freed(uv_handle_t *handle) {
     struct admin *admin = handle->data;
     if (--admin->closing == 0) {
+        access_close(admin->access);
         free(admin);
     }
 }
@@ -284,40 +293,57 @@ static void attach(struct admin *admin) {
     const union MHD_DaemonInfo *port =
         MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_BIND_PORT);
     const char *listen = admin->host->topology->admin_listen;
-    host_log(admin->host, SL_LOG_INFO, "admin", "http://%.*s:%u",
+    host_log(admin->host, SL_LOG_INFO, "admin", "%s://%.*s:%u", admin->scheme,
              (int)(strrchr(listen, ':') - listen), listen,
              port != NULL ? (unsigned)port->port : 0u);
 }
 
+/* An address that others reach, and what is said there can be read on the way. */
+static void warn_of_plain_text(const struct admin *admin, const struct listen *listen) {
+    if (!listen->loopback && listen->cert.bytes == 0) {
+        host_log(admin->host, SL_LOG_WARN, "admin",
+                 "%s is reached by others without TLS: credentials travel readable; set "
+                 "admin.tls.cert and admin.tls.key",
+                 admin->host->topology->admin_listen);
+    }
+}
+
+static sl_error *open_admin(struct admin *admin, const struct listen *listen) {
+    const struct topology *topology = admin->host->topology;
+    sl_error *error =
+        topology->admin_users != NULL ? access_open(topology->admin_users, &admin->access) : NULL;
+    if (error == NULL) {
+        error = start_daemon(admin, listen);
+    }
+    if (error == NULL) {
+        warn_of_plain_text(admin, listen);
+        attach(admin);
+    }
+    return error;
+}
+
 sl_error *admin_open(struct host *host, struct admin **out) {
     const struct topology *topology = host->topology;
-    struct sockaddr_storage address;
+    struct listen listen;
     *out = NULL;
     if (!topology->admin_enabled || (host->options->until_end && topology->admin_by_default)) {
         return NULL;
-    }
-    if (!parse_address(topology->admin_listen, &address)) {
-        return sl_error_new(SL_ERROR_CONFIG,
-                            "admin.listen is \"%s\"; allowed is ADDRESS:PORT, as 127.0.0.1:8083",
-                            topology->admin_listen);
-    }
-    if (!is_loopback(&address)) {
-        return sl_error_new(SL_ERROR_CONFIG,
-                            "admin.listen is \"%s\": the endpoint asks nobody who he is, so it "
-                            "listens on this machine's own addresses only, as 127.0.0.1:8083",
-                            topology->admin_listen);
     }
     struct admin *admin = calloc(1, sizeof(*admin));
     if (admin == NULL) {
         return sl_error_no_memory();
     }
     admin->host = host;
-    sl_error *error = start_daemon(admin, &address);
+    sl_error *error = listen_read(topology, &listen);
     if (error == NULL) {
-        attach(admin);
+        error = open_admin(admin, &listen);
+    }
+    listen_free(&listen);
+    if (error == NULL) {
         *out = admin;
         return NULL;
     }
+    access_close(admin->access);
     free(admin);
     if (topology->admin_by_default) {
         host_log(host, SL_LOG_INFO, "admin", "%s; it goes without", sl_error_message(error));

@@ -6,12 +6,15 @@
 #include <cjson/cJSON.h>
 #include <ctype.h>
 #include <http/http.h>
+#include <stdlib.h>
 
 enum { TIMEOUT_MS = 10000 };
 
 struct client client_of(const struct cli_args *args) {
     const char *url = cli_args_get(args, "--admin");
-    struct client client = {.url = url != NULL ? url : "http://127.0.0.1:8083"};
+    struct client client = {.url = url != NULL ? url : "http://127.0.0.1:8083",
+                            .ca_file = cli_args_get(args, "--ca"),
+                            .token = getenv(CLIENT_TOKEN)};
     client.url_bytes = strlen(client.url);
     while (client.url_bytes > 0 && client.url[client.url_bytes - 1] == '/') {
         client.url_bytes--;
@@ -62,15 +65,21 @@ static void answered(void *arg, const sl_http_response *response, sl_error *erro
     loop_stop(&asking->loop);
 }
 
-static sl_error *exchange(struct asking *asking, const char *method, const char *url) {
-    const sl_http_options options = {.timeout_ms = TIMEOUT_MS};
+static sl_error *exchange(struct asking *asking, const struct client *client, const char *method,
+                          const char *url, const char *authorization) {
+    const sl_http_options options = {.timeout_ms = TIMEOUT_MS, .ca_file = client->ca_file};
+    const sl_http_header header = {"Authorization", authorization};
     const sl_http_loop loop = http_loop(&asking->loop);
     sl_error *error = sl_http_open(&loop, &options, &asking->http);
     if (error != NULL) {
         return error;
     }
-    const sl_http_request request = {
-        .struct_bytes = sizeof(request), .method = method, .url = url, .max_attempts = 1};
+    const sl_http_request request = {.struct_bytes = sizeof(request),
+                                     .method = method,
+                                     .url = url,
+                                     .headers = &header,
+                                     .n_headers = authorization != NULL ? 1 : 0,
+                                     .max_attempts = 1};
     error = sl_http_send(asking->http, &request, answered, asking);
     if (error == NULL) {
         loop_run(&asking->loop);
@@ -85,12 +94,19 @@ sl_error *client_ask(const struct client *client, const char *method, const char
     struct asking asking = {.body = body};
     sl_buffer url = SL_BUFFER_INIT;
     sl_buffer_printf(&url, "%.*s%s", (int)client->url_bytes, client->url, path);
+    sl_buffer bearer = SL_BUFFER_INIT;
+    if (client->token != NULL) {
+        sl_buffer_printf(&bearer, "Bearer %s", client->token);
+    }
     const char *text = sl_buffer_text(&url);
-    sl_error *error = text != NULL ? loop_init(&asking.loop, "client") : sl_error_no_memory();
+    const char *authorization = client->token != NULL ? sl_buffer_text(&bearer) : NULL;
+    bool short_of_memory = text == NULL || (client->token != NULL && authorization == NULL);
+    sl_error *error = short_of_memory ? sl_error_no_memory() : loop_init(&asking.loop, "client");
     if (error == NULL) {
-        error = exchange(&asking, method, text);
+        error = exchange(&asking, client, method, text, authorization);
         loop_close(&asking.loop);
     }
+    sl_buffer_free(&bearer);
     sl_buffer_free(&url);
     return error;
 }

@@ -1,4 +1,5 @@
-/* Asking the admin endpoint of a running sluice: one request, one answer. Blocks. */
+/* Asking the admin endpoint of a running sluice: one request, one answer. Blocks.
+ * Who asks is said by a token in the environment, since other users read command lines. */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
 
@@ -7,11 +8,17 @@
 #include "base/base.h"
 
 #define CLI_ADMIN_OPTION                                                                           \
-    { "--admin", "URL", "where the running sluice answers (default http://127.0.0.1:8083)" }
+    {"--admin", "URL", "where the running sluice answers (default http://127.0.0.1:8083)"}, {      \
+        "--ca", "FILE", "certificates (PEM) by which an https:// address is known"                 \
+    }
+/* for the commands' details */
+#define CLIENT_TOKEN "SLUICE_ADMIN_TOKEN"
 
 struct client {
     const char *url; /* without a slash at its end; borrowed */
     size_t url_bytes;
+    const char *ca_file; /* NULL: the system's */
+    const char *token;   /* of the environment; NULL: none */
 };
 
 /* What the options say. */

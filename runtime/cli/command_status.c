@@ -45,7 +45,8 @@ const struct cli_command cli_status_command = {
     .name = "status",
     .summary = "Print what each node of a running sluice does.",
     .details = "ROWS/S: since the run began. BUFFER: how full the fullest input is. P50, P99: from "
-               "read to\ndurable. HELD BACK BY: the nodes whose full inputs a node waits for.",
+               "read to\ndurable. HELD BACK BY: the nodes whose full inputs a node waits for.\n\n"
+               "Where admin.users is set, a user's token is taken from " CLIENT_TOKEN ".",
     .options = status_options,
     .run = run_status,
 };
@@ -75,7 +76,9 @@ const struct cli_command cli_restart_command = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "Restart a node of a running sluice, failed or not; the others go on.",
-    .details = "Returns once the restart has begun; sluice status tells how it ends.",
+    .details =
+        "Returns once the restart has begun; sluice status tells how it ends. Where admin.users is "
+        "set,\nan operator's token is taken from " CLIENT_TOKEN ".",
     .options = restart_options,
     .run = run_restart,
 };

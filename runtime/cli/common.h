@@ -46,6 +46,7 @@ extern const struct cli_command cli_inspect_command;
 extern const struct cli_command cli_status_command;
 extern const struct cli_command cli_top_command;
 extern const struct cli_command cli_restart_command;
+extern const struct cli_command cli_admin_user_command;
 extern const struct cli_command cli_version_command;
 
 #endif /* CLI_COMMON_H */

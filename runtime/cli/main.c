@@ -13,6 +13,7 @@ static const struct cli_command *const commands[] = {
     &cli_status_command,
     &cli_top_command,
     &cli_restart_command,
+    &cli_admin_user_command,
     &cli_version_command,
 };
 

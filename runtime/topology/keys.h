@@ -20,6 +20,10 @@ struct error_keys {
 struct admin_keys {
     const char *listen;
     int32_t enabled;
+    const char *users;
+    int32_t insecure;
+    const char *tls_cert;
+    const char *tls_key;
 };
 
 struct top_keys {

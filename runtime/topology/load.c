@@ -222,6 +222,12 @@ static void fill_top(const struct loader *loader) {
     topology->admin_by_default = top->admin == NULL;
     topology->admin_enabled = top->admin == NULL || top->admin->enabled != 0;
     topology->admin_listen = top->admin == NULL ? TOPOLOGY_ADMIN_LISTEN : top->admin->listen;
+    if (top->admin != NULL) {
+        topology->admin_insecure = top->admin->insecure != 0;
+        topology->admin_users = top->admin->users;
+        topology->admin_tls_cert = top->admin->tls_cert;
+        topology->admin_tls_key = top->admin->tls_key;
+    }
 }
 
 /* ---- the steps ---- */

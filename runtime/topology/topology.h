@@ -112,6 +112,10 @@ struct topology {
     const char *admin_listen; /* "127.0.0.1:8083" */
     bool admin_enabled;
     bool admin_by_default;    /* nothing was said about it */
+    bool admin_insecure;
+    const char *admin_users; /* file; NULL: nobody is asked who he is */
+    const char *admin_tls_cert;
+    const char *admin_tls_key;
     const char *http_ca_file; /* of authorities' certificates; NULL: the system's */
     int64_t detach_after_us;  /* for so long a full edge holds back what it could leave */
     const struct topology_store *stores;

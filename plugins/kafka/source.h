@@ -64,6 +64,7 @@ struct sl_node {
     int64_t prefetch_bytes; /* librdkafka's bound for each partition */
     int said_all;
     int rebalancing; /* revocations under way */
+    int abandoned;   /* a fatal error: the client is never ended (source_node.c) */
     pthread_mutex_t seen_mutex;
     rd_kafka_t *seen_client; /* outside of the group; made when it is wanted */
     uint64_t ticks;

@@ -209,6 +209,7 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
         char why[400] = "";
         rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(node->client, why, sizeof(why));
+        node->abandoned = 1;
         const char *hint = fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
                                ? ": another process has joined with the same "
                                  "\"group.instance.id\"; give each process its own, or run one"

@@ -87,12 +87,14 @@ static void free_node(struct sl_node *node) {
     if (node->has_broker) {
         embedded_release();
     }
-    kafka_link_free(&node->link);
     source_sides_free(node);
     pthread_mutex_destroy(&node->seen_mutex);
     free((void *)node->partitions);
     free(node->topics);
-    free(node);
+    if (!node->abandoned) { /* its client still points here */
+        kafka_link_free(&node->link);
+        free(node);
+    }
 }
 
 static sl_error *node_open(const sl_node_context *context, sl_node **out) {
@@ -273,10 +275,14 @@ static void disconnect(struct sl_node *node) {
         rd_kafka_destroy_flags(node->seen_client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         node->seen_client = NULL;
     }
-    if (node->client != NULL) {
+    if (node->client != NULL && node->abandoned) {
+        /* librdkafka 2.0 ends the process by an assertion when a leader of its group that was
+         * fenced before it had assigned anything is destroyed: it stays to the process's end. */
+        rd_kafka_set_log_level(node->client, -1);
+    } else if (node->client != NULL) {
         rd_kafka_destroy_flags(node->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-        node->client = NULL;
     }
+    node->client = NULL;
     if (node->queue_fd >= 0) {
         close(node->queue_fd);
         node->queue_fd = -1;

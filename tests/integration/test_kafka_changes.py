@@ -121,6 +121,22 @@ def test_topics_that_begin_to_match_are_read_from_their_beginning(broker, bronze
     table.assert_each_once(broker, first, f"{first}-later-a", f"{first}-later-b")
 
 
+def test_two_processes_of_one_name_fence_each_other(broker, new_topic, bronze):
+    """The first one ends as failed, and says why; it does not crash."""
+    topic = new_topic(2)
+    table = bronze(f"fenced-{topic}", topics=[topic])
+    broker.produce(topic, rows(10))
+    with sluice.Process("run", "--json", table.write()) as first:
+        first.wait_for(lambda: len(table.places()) == 10, LIMIT_S, "rows of the first")
+        with sluice.Process("run", table.write()) as second:
+            failed = first.wait(LIMIT_S)
+            assert failed.exit_code == 1
+            assert "another process has joined with the same" in failed.node("events")["failure"]
+            broker.produce(topic, rows(10))
+            second.wait_for(lambda: len(table.places()) == 20, LIMIT_S, "rows of the second")
+    table.assert_each_once(broker, topic)
+
+
 class Feed(threading.Thread):
     def __init__(self, broker, topic):
         super().__init__(daemon=True)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE_FOLDERS = ["sdk", "lib", "runtime", "plugins", "tests"]
+SOURCE_FOLDERS = ["sdk", "lib", "runtime", "plugins", "dashboard", "tests"]
 CODE = {".c", ".h", ".cc"}
 TEXT = CODE | {".py", ".sh", ".mk", ".js", ".html", ".css", ".md"}
 MAX_FILE_LINES = 1200

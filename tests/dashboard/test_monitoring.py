@@ -129,7 +129,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path):
     if analyze is None:
         pytest.skip("no systemd-analyze")
     unit = tmp_path / "sluice@.service"
-    unit.write_text(UNIT.read_text().replace("/usr/local/bin/sluice", str(sluice.BINARY)))
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/sluice", str(sluice.BINARY.resolve())))
     instance = tmp_path / "sluice@retail.service"
     done = subprocess.run(
         [analyze, "verify", "--man=no", "--recursive-errors=no", instance],

@@ -36,7 +36,7 @@ from tests.support.servers import Kafka
 LIES = ["replace", "sync-files", "sync-folders", "positions"]
 KINDS = (OneProcess, Hosts, Group)
 IN_FLIGHT_SHARE = 0.5
-IN_FLIGHT_FROM = 20  # kills; of fewer the share says little
+IN_FLIGHT_FROM = 60  # kills; of fewer the share says little
 HITS = 20  # of each point, in a long run
 HITS_FROM = 1000  # kills
 
@@ -78,8 +78,11 @@ def _verdict(tally, shims):
         print(f"hit fewer than {HITS} times: {', '.join(_rarely_hit(points)) or 'none'}")
     ways = ", ".join(f"{way} {n}" for way, n in sorted(tally.by_way.items()))
     beside = ", ".join(f"{event} {n}" for event, n in sorted(tally.events.items()))
-    share = tally.in_flight / max(1, tally.kills)
-    print(f"{tally.kills} kills ({ways}), {math.floor(100 * share)} % with rows in flight")
+    share = tally.in_flight / max(1, tally.measured)
+    print(
+        f"{tally.kills} kills ({ways}), {math.floor(100 * share)} % of "
+        f"{tally.measured} with rows in flight"
+    )
     print(f"beside them: {beside or 'nothing'}")
     if tally.kills >= IN_FLIGHT_FROM and share < IN_FLIGHT_SHARE:
         raise Broken(f"only {share:.0%} of the kills had rows in flight: they prove too little")

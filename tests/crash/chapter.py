@@ -32,14 +32,17 @@ class Tally:
     """Of a whole run of the harness."""
 
     kills: int = 0
-    in_flight: int = 0  # kills with rows in flight
+    measured: int = 0  # kills of which it is known whether rows were in flight
+    in_flight: int = 0  # of these, those with some
     by_way: dict = field(default_factory=dict)
     events: dict = field(default_factory=dict)  # what happened beside kills, to how often
     missed: dict = field(default_factory=dict)  # (point, side) to how often it was not reached
 
     def add(self, way, in_flight):
         self.kills += 1
-        self.in_flight += in_flight > 0
+        if in_flight is not None:
+            self.measured += 1
+            self.in_flight += in_flight > 0
         self.by_way[way] = self.by_way.get(way, 0) + 1
 
     def happened(self, event):
@@ -126,12 +129,11 @@ class Chapter:
     # ---- for them ----
 
     def tell(self, tally, way, started, in_flight):
+        """`in_flight`: rows, or None when that is not known."""
         tally.add(way.split()[0], in_flight)
-        print(
-            f"kill {tally.kills}: {way}; {time.monotonic() - started:.1f} s, "
-            f"{in_flight} rows in flight",
-            flush=True,
-        )
+        rows = "" if in_flight is None else f", {in_flight} rows in flight"
+        seconds = time.monotonic() - started
+        print(f"kill {tally.kills}: {way}; {seconds:.1f} s{rows}", flush=True)
 
     def choose(self, shim, tally, wanted=lambda point: True):
         """(name of the point, side, n) of what has been hit least and is wanted; None: nothing."""
@@ -154,6 +156,9 @@ class Chapter:
         self.keep_log(done)
         if done.exit_code != -signal.SIGKILL:
             raise Broken(f"a process ended by itself: {done.failed_because()}")
+        failed = [line for line in done.log.splitlines() if " FAILED: " in line]
+        if failed and "FENCED_INSTANCE_ID" not in done.log:
+            raise Broken("\n".join(["a node failed before the kill:", *failed]))
 
     def kill(self, process):
         process.signal(signal.SIGKILL)

@@ -164,7 +164,7 @@ class Hosts(Chapter):
         self.killed(slot.process)
         slot.process.__exit__()
         slot.process = None
-        in_flight = 0
+        in_flight = None  # of gold's own pipeline only gold knows
         if slot.name != GOLD:
             in_flight = self.positions.in_flight(slot.shim.consumed())
         self.tell(tally, way, slot.started, in_flight)

@@ -141,6 +141,7 @@ class OneProcess(Chapter):
             # the first one may have joined the group later: then the second is the one to go
             if done.exit_code != -signal.SIGKILL and "FENCED_INSTANCE_ID" not in done.log:
                 raise Broken(f"a process ended by itself: {done.failed_because()}")
+            self.no_failure(done)
         return True
 
     def _versions(self):

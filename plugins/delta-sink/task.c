@@ -41,6 +41,7 @@ struct sl_task {
     struct sink_piece *kept; /* upsert: batches since the last flush */
     /* The flush under way. */
     sl_request *flush;
+    bool retrying; /* the last one may pass later: the next call is the same flush again */
     void **piece_out;
     sl_error *failure; /* of an upload between flushes: the next flush tells */
 };
@@ -289,7 +290,9 @@ static sl_error *encode(sl_task *task, uint32_t input, const sl_batch *batch) {
     }
     error = error ? error : note_stream(task, batch->stream);
     error = error ? error : sl_delta_encoder_append(*encoder, batch->columns, 0, batch->rows);
-    if (error == NULL && !task->working && task->flush == NULL && task->failure == NULL) {
+    /* before a retry, a file of the next flush must not come to those of this one */
+    if (error == NULL && !task->working && task->flush == NULL && !task->retrying &&
+        task->failure == NULL) {
         error = start_upload(task);
     }
     tell_memory(task);
@@ -334,7 +337,8 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
 static void end_flush(sl_task *task, sl_error *error) {
     sl_request *request = task->flush;
     task->flush = NULL;
-    if (!sl_error_is(error, SL_ERROR_RETRIABLE)) {
+    task->retrying = sl_error_is(error, SL_ERROR_RETRIABLE);
+    if (!task->retrying) {
         for (size_t i = 0; i < task->n_streams; i++) {
             task->streams[i].flushing = false;
         }
@@ -417,7 +421,7 @@ static void task_flush(sl_task *task, void **piece, sl_request *request) {
     task->flush = request;
     task->piece_out = piece;
     if (task->node->way == WAY_APPEND) {
-        sl_error *error = end_files(task); /* a retry's covers what has come since, too */
+        sl_error *error = task->retrying ? NULL : end_files(task);
         if (task->failure == NULL) {
             task->failure = error;
         } else {

@@ -15,8 +15,24 @@ static bool is_close(const struct branch *branch, int64_t to) {
     return to - branch->delivered_to <= (int64_t)(branch->edge->limit_bytes / ROW_BYTES);
 }
 
+/* Whether the stream comes to this node through nodes that work. */
+static bool is_reached(const struct stream *stream, size_t node) {
+    const struct host_node *at = &stream->host->nodes[node];
+    bool reached = at == stream->owner;
+    for (size_t i = 0; i < at->spec->n_inputs && !reached; i++) {
+        reached = stream->on_edge[at->tasks[0].inputs[i].index] &&
+                  is_reached(stream, at->spec->inputs[i].from);
+    }
+    return reached && !atomic_load_explicit(&at->failed, memory_order_relaxed);
+}
+
+/* The node behind the edge has failed, or every way to the edge: nothing will come any more. A
+ * restart of what failed attaches the stream anew, and with it the branch. */
 static bool has_failed(const struct branch *branch) {
-    return atomic_load_explicit(&branch->task->object.node->failed, memory_order_relaxed);
+    const struct host_node *node = branch->task->object.node;
+    size_t input = (size_t)(branch->edge - branch->task->inputs);
+    return atomic_load_explicit(&node->failed, memory_order_relaxed) ||
+           !is_reached(branch->main, node->spec->inputs[input].from);
 }
 
 /* Where the stream has come to. */
@@ -302,8 +318,7 @@ static void settle(struct branch *branch) {
 /* True when it stays in the list. */
 static bool look(struct branch *branch) {
     struct stream *stream = branch->main;
-    if (branch->apart &&
-        (has_failed(branch) || !stream->attached || atomic_load(&stream->owner->failed))) {
+    if (branch->apart && (has_failed(branch) || !stream->attached)) {
         set_apart(branch, false);
     } else if (branch->apart && branch->state != FEED_STARTING && may_join(branch)) {
         join(branch);

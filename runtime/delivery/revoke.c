@@ -119,6 +119,19 @@ void assignment_stop(struct assignment *a) {
     assignment_go_on(a);
 }
 
+/* A stream that is detached just now, to be assigned again once a node has been restarted, does not
+ * come back: its owner gives it up meanwhile. */
+static void keep_away(struct host_node *owner, const sl_stream_name *name) {
+    const struct assignment *first = owner->host->assignments;
+    for (size_t i = 0; first != NULL && first->again && i < first->n_streams; i++) {
+        struct stream *stream = first->streams[i];
+        if (stream->state == STREAM_DETACHED && stream->owner == owner &&
+            stream->pub.partition == name->partition && strcmp(stream->topic, name->topic) == 0) {
+            stream->leaving = true;
+        }
+    }
+}
+
 sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names, size_t n,
                             bool lost, void (*revoked)(void *arg), void *arg) {
     struct assignment *a = assignment_new(owner, n, assignment_stop);
@@ -131,7 +144,9 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
     a->revoked_arg = arg;
     for (size_t i = 0; i < n; i++) {
         struct stream *stream = stream_find(owner, names[i].topic, names[i].partition);
-        if (stream != NULL && !stream->leaving) {
+        if (stream == NULL) {
+            keep_away(owner, &names[i]);
+        } else if (!stream->leaving) {
             stream->leaving = true;
             a->streams[a->n_streams++] = stream;
         }

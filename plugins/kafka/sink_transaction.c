@@ -230,6 +230,14 @@ static const sl_position *position_of(const sl_commit *commit, const struct sink
     return NULL;
 }
 
+/* Another writer has ended this producer: what the next one finds stored decides, as everywhere in a
+ * transaction. */
+static bool ends_producer(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED ||
+           code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+           code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+}
+
 static sl_error *write_row(struct sink_writer *writer, const struct sink_kept *kept, int64_t row,
                            int64_t end_us) {
     struct sl_node *node = writer->node;
@@ -245,7 +253,11 @@ static sl_error *write_row(struct sink_writer *writer, const struct sink_kept *k
             return NULL;
         }
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || sl_monotonic_us() >= end_us) {
-            return sink_record_refused(writer, kept->batch, row, &record, code);
+            error = sink_record_refused(writer, kept->batch, row, &record, code);
+            if (ends_producer(code) && sl_error_is(error, SL_ERROR_FATAL)) {
+                error->error_class = SL_ERROR_RETRIABLE;
+            }
+            return error;
         }
         sink_serve(node, SERVE_MS);
     }

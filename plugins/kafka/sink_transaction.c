@@ -230,8 +230,8 @@ static const sl_position *position_of(const sl_commit *commit, const struct sink
     return NULL;
 }
 
-/* Another writer has ended this producer: what the next one finds stored decides, as everywhere in a
- * transaction. */
+/* Another writer has ended this producer: what the next one finds stored decides, as everywhere in
+ * a transaction. */
 static bool ends_producer(rd_kafka_resp_err_t code) {
     return code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED ||
            code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||

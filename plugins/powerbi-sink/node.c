@@ -73,8 +73,8 @@ static sl_error *check(sl_node *node) {
                             workspace);
     }
     const char *endpoint = node->config->endpoint;
-    bool here = strncmp(endpoint, "http://127.", 11) == 0 ||
-                strncmp(endpoint, "http://localhost", 16) == 0;
+    bool here =
+        strncmp(endpoint, "http://127.", 11) == 0 || strncmp(endpoint, "http://localhost", 16) == 0;
     if (strncmp(endpoint, "https://", 8) != 0 && !here) {
         return sl_error_new(SL_ERROR_CONFIG,
                             "endpoint is \"%s\"; allowed is https://, so that tokens travel "

@@ -94,8 +94,8 @@ static bool append_paths(sl_buffer *out, const struct topology *topology) {
     const struct delivery_path *paths = delivery_paths(topology, &arena, &n, &complete);
     (void)sl_buffer_append_text(out, "\nDelivery\n");
     for (size_t i = 0; paths != NULL && i < n; i++) {
-        (void)sl_buffer_printf(out, "  %s: %s\n    %s\n", paths[i].text,
-                               paths[i].name, paths[i].why);
+        (void)sl_buffer_printf(out, "  %s: %s\n    %s\n", paths[i].text, paths[i].name,
+                               paths[i].why);
     }
     if (topology->state_url == NULL) {
         (void)sl_buffer_append_text(

@@ -111,7 +111,7 @@ struct topology {
     int64_t memory_max_bytes; /* 0: no bound */
     const char *admin_listen; /* "127.0.0.1:8083" */
     bool admin_enabled;
-    bool admin_by_default;    /* nothing was said about it */
+    bool admin_by_default; /* nothing was said about it */
     bool admin_insecure;
     const char *admin_users; /* file; NULL: nobody is asked who he is */
     const char *admin_tls_cert;

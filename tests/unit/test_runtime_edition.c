@@ -68,7 +68,7 @@ static struct edition *edition_of(const struct topology *topology, sl_buffer *te
     "\"config\":{\"topics\":[\"a\"]" source "}}},\"transforms\":{\"t\":{\"plugin\":\"good\","      \
     "\"inputs\":[\"events\"],\"errors.tolerance\":\"none\",\"config\":{\"schema\":\"%"             \
     "s\"" transform "}}},\"sinks\":{\"out\":{\"plugin\":\"good\",\"inputs\":[\"t\"],\"config\":{"  \
-                    "\"table\":\"x\"" sink "}}}}"
+    "\"table\":\"x\"" sink "}}}}"
 #define PLAIN TOPOLOGY("", "", "")
 
 /* What is said to have changed from one topology to another. */

@@ -91,6 +91,15 @@ uint8_t *sl_buffer_take(sl_buffer *buffer, size_t *bytes);
 void sl_buffer_clear(sl_buffer *buffer); /* keeps the memory */
 void sl_buffer_free(sl_buffer *buffer);
 
+/* ---- percent-encoding (percent.c), RFC 3986, 2.1 ---- */
+
+/* Appends the bytes; all but unreserved characters and those of `keep` are encoded. False when
+ * memory is short. */
+bool sl_percent_encode(sl_buffer *out, const char *text, size_t bytes, const char *keep);
+/* Appends the bytes decoded. A '%' without two hex digits behind it, and one that would give a 0
+ * byte, stays as it is; the answer then is false. Memory that is short shows as out->failed. */
+bool sl_percent_decode(sl_buffer *out, const char *text, size_t bytes);
+
 /* ---- arithmetic ---- */
 
 /* 128-bit integers of gcc and clang: decimals and exact sums. */

@@ -12,49 +12,18 @@
 #define NAME_BYTES 255
 #define NULL_VALUE "__HIVE_DEFAULT_PARTITION__"
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool is_plain(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-}
-
 bool delta_uri_encode(sl_buffer *out, const char *path) {
-    for (const char *p = path; *p != 0; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (is_plain(c) || strchr("/~!$&'()*+,;=:@", c) != NULL) {
-            sl_buffer_append_byte(out, c);
-        } else {
-            sl_buffer_printf(out, "%%%02X", c);
-        }
-    }
-    return !out->failed;
+    return sl_percent_encode(out, path, strlen(path), "/!$&'()*+,;=:@");
 }
 
 char *delta_uri_decode(const char *text) {
-    char *path = malloc(strlen(text) + 1);
-    if (path == NULL) {
+    sl_buffer path = SL_BUFFER_INIT;
+    (void)sl_percent_decode(&path, text, strlen(text));
+    if (sl_buffer_text(&path) == NULL) {
+        sl_buffer_free(&path);
         return NULL;
     }
-    char *to = path;
-    for (const char *p = text; *p != 0; p++) {
-        int high = *p == '%' ? hex_value(p[1]) : -1;
-        int low = high < 0 ? -1 : hex_value(p[2]);
-        if (low >= 0 && (high != 0 || low != 0)) {
-            *to++ = (char)(high * 16 + low);
-            p += 2;
-        } else {
-            *to++ = *p;
-        }
-    }
-    *to = 0;
-    return path;
+    return (char *)path.data;
 }
 
 /* Hive's and Spark's set: what file systems and the "name=value" form cannot have. Some readers

@@ -165,16 +165,7 @@ static void add_field(sl_buffer *form, const char *name, const char *value, size
         sl_buffer_append_byte(form, '&');
     }
     sl_buffer_printf(form, "%s=", name);
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char c = (unsigned char)value[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                     (c != 0 && strchr("-._~", c) != NULL);
-        if (plain) {
-            sl_buffer_append_byte(form, c);
-        } else {
-            sl_buffer_printf(form, "%%%02X", c);
-        }
-    }
+    sl_percent_encode(form, value, bytes, "");
 }
 
 static sl_error *add_assertion(const struct token_grant *grant, sl_buffer *form) {

@@ -20,8 +20,8 @@ sl_error *sl_azure_url(const azure_store *azure, const azure_call *call, char **
     sl_buffer_append_text(&url, azure->place.container_url);
     if (call->path != NULL) {
         sl_buffer_append_byte(&url, '/');
-        sl_azure_encode(&url, azure->place.root, "/");
-        sl_azure_encode(&url, call->path, "/");
+        sl_percent_encode(&url, azure->place.root, strlen(azure->place.root), "/");
+        sl_percent_encode(&url, call->path, strlen(call->path), "/");
     }
     if (call->query != NULL) {
         sl_buffer_printf(&url, "?%s", call->query);

@@ -89,8 +89,6 @@ sl_error *sl_azure_list(sl_store *store, const char *prefix, const char *start_a
                         sl_store_visit visit, void *arg);
 
 /* azure_text.c */
-/* Percent-encodes all but unreserved characters (RFC 3986) and those of `keep`. */
-void sl_azure_encode(sl_buffer *out, const char *text, const char *keep);
 /* Base64 of the MD5 of the bytes, 24 characters. Errors: FATAL (no MD5 here), NO_MEMORY. */
 sl_error *sl_azure_md5(const void *data, size_t bytes, char out[25]);
 /* 32 random hex digits. */

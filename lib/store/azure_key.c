@@ -77,12 +77,6 @@ static bool add_canonical_headers(sl_buffer *out, const sl_http_attempt *attempt
     return true;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'                 ? c - '0'
-           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                : -1;
-}
-
 /* "name=value" of a query as "name:value", the name in lower case, both decoded. To be freed. */
 static char *canonical_parameter(const char *text, size_t bytes) {
     sl_buffer out = SL_BUFFER_INIT;
@@ -90,15 +84,8 @@ static char *canonical_parameter(const char *text, size_t bytes) {
     size_t name_bytes = equals != NULL ? (size_t)(equals - text) : bytes;
     append_lower(&out, text, name_bytes);
     sl_buffer_append_byte(&out, ':');
-    for (size_t i = name_bytes + 1; i < bytes; i++) {
-        int high = text[i] == '%' && i + 2 < bytes ? hex(text[i + 1]) : -1;
-        int low = high >= 0 ? hex(text[i + 2]) : -1;
-        if (low >= 0) {
-            sl_buffer_append_byte(&out, (uint8_t)(high * 16 + low));
-            i += 2;
-        } else {
-            sl_buffer_append_byte(&out, (uint8_t)text[i]);
-        }
+    if (equals != NULL) {
+        (void)sl_percent_decode(&out, equals + 1, bytes - name_bytes - 1);
     }
     if (sl_buffer_text(&out) == NULL) {
         sl_buffer_free(&out);

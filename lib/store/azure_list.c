@@ -44,22 +44,13 @@ static void open_element(void *arg, const XML_Char *name, const XML_Char **attri
     }
 }
 
-static int hex(uint8_t c) {
-    return c >= '0' && c <= '9'                 ? c - '0'
-           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                : -1;
-}
-
 /* A name that XML cannot hold comes percent-encoded. */
 static void take_name(listing *list) {
-    const sl_buffer *text = &list->text;
-    for (size_t i = 0; i < text->bytes; i++) {
-        int high = list->encoded && text->data[i] == '%' && i + 2 < text->bytes
-                       ? hex(text->data[i + 1])
-                       : -1;
-        int low = high >= 0 ? hex(text->data[i + 2]) : -1;
-        sl_buffer_append_byte(&list->name, low >= 0 ? (uint8_t)(high * 16 + low) : text->data[i]);
-        i += low >= 0 ? 2 : 0;
+    const char *text = (const char *)list->text.data;
+    if (list->encoded) {
+        (void)sl_percent_decode(&list->name, text, list->text.bytes);
+    } else {
+        sl_buffer_append(&list->name, text, list->text.bytes);
     }
 }
 
@@ -126,14 +117,14 @@ static sl_error *parse(listing *list, const sl_http_answer *page) {
 static sl_error *one_page(listing *list, const char *prefix, int recursive) {
     sl_buffer query = SL_BUFFER_INIT;
     sl_buffer_printf(&query, "restype=container&comp=list&maxresults=%d&prefix=", PAGE_BLOBS);
-    sl_azure_encode(&query, list->azure->place.root, "");
-    sl_azure_encode(&query, prefix, "");
+    sl_percent_encode(&query, list->azure->place.root, strlen(list->azure->place.root), "");
+    sl_percent_encode(&query, prefix, strlen(prefix), "");
     if (!recursive) {
         sl_buffer_append_text(&query, "&delimiter=%2F");
     }
     if (list->marker.bytes > 0 && sl_buffer_text(&list->marker) != NULL) {
         sl_buffer_append_text(&query, "&marker=");
-        sl_azure_encode(&query, (const char *)list->marker.data, "");
+        sl_percent_encode(&query, (const char *)list->marker.data, list->marker.bytes, "");
     }
     azure_call call = {.method = "GET", .action = "list", .query = sl_buffer_text(&query)};
     sl_http_answer page;

@@ -48,31 +48,15 @@ static bool is_path_style(const char *host, size_t bytes) {
     return number || host[0] == '[' || memchr(host, '.', name) == NULL;
 }
 
-static int hex(char c) {
-    return isdigit((unsigned char)c)    ? c - '0'
-           : isxdigit((unsigned char)c) ? (c | 32) - 'a' + 10
-                                        : -1;
-}
-
 /* The folder: percent-decoded, one slash at its end or empty. */
 static sl_error *take_root(const char *url, const char *path, size_t bytes, char **out) {
     sl_buffer root = SL_BUFFER_INIT;
     while (bytes > 0 && path[bytes - 1] == '/') {
         bytes--;
     }
-    for (size_t i = 0; i < bytes; i++) {
-        if (path[i] != '%') {
-            sl_buffer_append_byte(&root, (uint8_t)path[i]);
-            continue;
-        }
-        int high = i + 2 < bytes ? hex(path[i + 1]) : -1;
-        int low = i + 2 < bytes ? hex(path[i + 2]) : -1;
-        if (high < 0 || low < 0 || high + low == 0) {
-            sl_buffer_free(&root);
-            return bad_url(url, "'%' is not followed by two hex digits");
-        }
-        sl_buffer_append_byte(&root, (uint8_t)(high * 16 + low));
-        i += 2;
+    if (!sl_percent_decode(&root, path, bytes)) {
+        sl_buffer_free(&root);
+        return bad_url(url, "'%' is not followed by two hex digits");
     }
     const char *text = sl_buffer_text(&root);
     sl_error *error = text == NULL   ? sl_error_no_memory()

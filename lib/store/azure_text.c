@@ -1,23 +1,10 @@
-/* Encodings of the Blob service's requests: percent, base64 of MD5, random marks, dates. */
+/* Encodings of the Blob service's requests: base64 of MD5, random marks, dates. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "store/azure.h"
-
-void sl_azure_encode(sl_buffer *out, const char *text, const char *keep) {
-    for (const char *p = text; *p != 0; p++) {
-        unsigned char c = (unsigned char)*p;
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                     strchr("-._~", c) != NULL || strchr(keep, c) != NULL;
-        if (plain) {
-            sl_buffer_append_byte(out, c);
-        } else {
-            sl_buffer_printf(out, "%%%02X", c);
-        }
-    }
-}
 
 sl_error *sl_azure_md5(const void *data, size_t bytes, char out[25]) {
     unsigned char digest[EVP_MAX_MD_SIZE];

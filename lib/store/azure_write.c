@@ -214,7 +214,7 @@ static sl_error *send_block(azure_writer *writer) {
     char id[BLOCK_ID_CHARS + 1];
     block_id(writer, writer->n_blocks++, id);
     sl_buffer query = SL_BUFFER_INIT;
-    sl_azure_encode(&query, id, "");
+    sl_percent_encode(&query, id, strlen(id), "");
     snprintf(block->query, sizeof(block->query), "comp=block&blockid=%.*s", (int)query.bytes,
              query.data != NULL ? (const char *)query.data : "");
     sl_buffer_free(&query);

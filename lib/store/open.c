@@ -9,32 +9,6 @@
 #include "store/folder.h"
 #include "store/implementations.h"
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    int lower = tolower((unsigned char)c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/* Percent-decodes into `out`; false when a '%' is not followed by two hex digits or gives a 0. */
-static bool decode(const char *text, sl_buffer *out) {
-    for (const char *p = text; *p != 0; p++) {
-        if (*p != '%') {
-            sl_buffer_append_byte(out, (uint8_t)*p);
-            continue;
-        }
-        int high = hex_digit(p[1]);
-        int low = high < 0 ? -1 : hex_digit(p[2]);
-        if (low < 0 || (high == 0 && low == 0)) {
-            return false;
-        }
-        sl_buffer_append_byte(out, (uint8_t)(high * 16 + low));
-        p += 2;
-    }
-    return true;
-}
-
 /* The local path of a file URL; "file:/x", "file:///x" and "file://localhost/x" are one (RFC
  * 8089). */
 static sl_error *file_url_path(const char *url, sl_buffer *path) {
@@ -51,7 +25,7 @@ static sl_error *file_url_path(const char *url, sl_buffer *path) {
                             "folder leave \"file:\" out",
                             url);
     }
-    if (!decode(rest, path)) {
+    if (!sl_percent_decode(path, rest, strlen(rest))) {
         return sl_error_new(SL_ERROR_CONFIG, "%s: '%%' is not followed by two hex digits", url);
     }
     return NULL;

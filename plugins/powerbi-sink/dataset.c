@@ -81,12 +81,7 @@ static void finish(sl_node *node, sl_error *error) {
 static sl_error *use_dataset(sl_node *node, const char *id) {
     sl_buffer url = SL_BUFFER_INIT;
     sl_buffer_printf(&url, "%s/datasets/%s/tables/", node->base, id);
-    for (const char *p = node->config->table; *p != 0; p++) {
-        unsigned char c = (unsigned char)*p;
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                     strchr("-._~", c) != NULL;
-        sl_buffer_printf(&url, plain ? "%c" : "%%%02X", c);
-    }
+    sl_percent_encode(&url, node->config->table, strlen(node->config->table), "");
     sl_buffer_append_text(&url, "/rows");
     if (sl_buffer_text(&url) == NULL) {
         sl_buffer_free(&url);

@@ -4,7 +4,6 @@
 #include "host/http_loop.h"
 
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <http/http.h>
 #include <stdlib.h>
 
@@ -23,13 +22,7 @@ struct client client_of(const struct cli_args *args) {
 }
 
 void client_append_part(sl_buffer *path, const char *name) {
-    for (const unsigned char *c = (const unsigned char *)name; *c != 0; c++) {
-        if (isalnum(*c) || strchr("-._~", *c) != NULL) {
-            sl_buffer_append_byte(path, *c);
-        } else {
-            sl_buffer_printf(path, "%%%02X", *c);
-        }
-    }
+    sl_percent_encode(path, name, strlen(name), "");
 }
 
 /* ---- the exchange ---- */

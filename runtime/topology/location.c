@@ -30,18 +30,6 @@ static void append_regular(sl_buffer *out, const char *path) {
     }
 }
 
-/* RFC 3986: what may stand in a path unescaped, less what would be read as something else. */
-static void append_encoded(sl_buffer *out, const char *path) {
-    for (; *path != 0; path++) {
-        unsigned char c = (unsigned char)*path;
-        if (isalnum(c) || strchr("-._~/!$&'()*+,;=:@", c) != NULL) {
-            (void)sl_buffer_append_byte(out, c);
-        } else {
-            (void)sl_buffer_printf(out, "%%%02X", (unsigned)c);
-        }
-    }
-}
-
 const char *location_path(struct arena *arena, const char *directory, const char *text) {
     while (strncmp(text, "./", 2) == 0) {
         text += 2;
@@ -120,7 +108,8 @@ const char *location_url(struct arena *arena, const char *directory, const char 
             out.failed = true;
         } else {
             (void)sl_buffer_append_text(&out, "file://");
-            append_encoded(&out, path);
+            /* what may stand in a path unescaped, less what would be read as something else */
+            (void)sl_percent_encode(&out, path, strlen(path), "/!$&'()*+,;=:@");
         }
         sl_buffer_free(&regular);
     }
@@ -152,42 +141,19 @@ static void append_real(sl_buffer *out, const char *path) {
     (void)sl_buffer_append_text(out, path);
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    int lower = tolower((unsigned char)c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-static const char *decoded(struct arena *arena, const char *text) {
-    char *out = arena_text(arena, text);
-    char *to = out;
-    for (const char *from = text; out != NULL && *from != 0; from++) {
-        int high = *from == '%' ? hex_digit(from[1]) : -1;
-        int low = high < 0 ? -1 : hex_digit(from[2]);
-        if (low >= 0) {
-            *to++ = (char)(high * 16 + low);
-            from += 2;
-        } else {
-            *to++ = *from;
-        }
-    }
-    if (to != NULL) {
-        *to = 0;
-    }
-    return out;
-}
-
 const char *location_key(struct arena *arena, const char *url) {
     sl_buffer out = SL_BUFFER_INIT;
     const char *path = is_file_url(url) ? file_url_path(url) : NULL;
     if (path != NULL) {
-        const char *plain = decoded(arena, path);
+        sl_buffer decoded = SL_BUFFER_INIT;
+        (void)sl_percent_decode(&decoded, path, strlen(path));
+        const char *plain = sl_buffer_text(&decoded);
         (void)sl_buffer_append_text(&out, "file://");
         if (plain != NULL) {
             append_real(&out, plain);
         }
+        out.failed = out.failed || plain == NULL;
+        sl_buffer_free(&decoded);
         return arena_take(arena, &out);
     }
     /* scheme and host fold; the path does not */

@@ -42,13 +42,7 @@ static void add_json_spelling(struct secrets *secrets, struct arena *arena, cons
 /* As in URLs: everything but RFC 3986's unreserved characters and '/', in capitals. */
 static void add_percent_spelling(struct secrets *secrets, struct arena *arena, const char *value) {
     sl_buffer out = SL_BUFFER_INIT;
-    for (const char *c = value; *c != 0; c++) {
-        if (isalnum((unsigned char)*c) || strchr("-._~/", *c) != NULL) {
-            (void)sl_buffer_append_byte(&out, (uint8_t)*c);
-        } else {
-            (void)sl_buffer_printf(&out, "%%%02X", (unsigned)(unsigned char)*c);
-        }
-    }
+    (void)sl_percent_encode(&out, value, strlen(value), "/");
     if (out.failed) {
         arena->failed = true;
     } else {

@@ -54,6 +54,24 @@ static void check_json_string(const char *text, size_t bytes, const char *expect
     sl_buffer_free(&buffer);
 }
 
+START_TEST(percent_encoding) {
+    sl_buffer out = SL_BUFFER_INIT;
+    ck_assert(sl_percent_encode(&out, "a b/~\xc3\xa9%\0", 9, "/"));
+    ck_assert_str_eq(sl_buffer_text(&out), "a%20b/~%C3%A9%25%00");
+    sl_buffer_clear(&out);
+    ck_assert(sl_percent_decode(&out, "a%20b/%c3%A9%25", 15));
+    ck_assert_str_eq(sl_buffer_text(&out), "a b/\xc3\xa9%");
+    static const char *const broken[] = {"x%", "x%4", "x%4g", "x%00y", "%%41"};
+    static const char *const kept[] = {"x%", "x%4", "x%4g", "x%00y", "%A"};
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(broken); i++) {
+        sl_buffer_clear(&out);
+        ck_assert(!sl_percent_decode(&out, broken[i], strlen(broken[i])));
+        ck_assert_str_eq(sl_buffer_text(&out), kept[i]);
+    }
+    sl_buffer_free(&out);
+}
+END_TEST
+
 START_TEST(json_strings_are_valid_utf8) {
     check_json_string("", 0, "\"\"");
     check_json_string("a\"b\\c\n\r\t\b\f\x01\x1f", 12,
@@ -171,6 +189,7 @@ int main(void) {
     TCase *cases = tcase_create("base");
     tcase_add_test(cases, errors_carry_class_and_text);
     tcase_add_test(cases, buffer_grows_and_hands_over);
+    tcase_add_test(cases, percent_encoding);
     tcase_add_test(cases, json_strings_are_valid_utf8);
     tcase_add_test(cases, integers_are_strict);
     tcase_add_test(cases, sizes_and_durations);

@@ -54,7 +54,8 @@ $(BUILD)/sluice: $(call objects,$(runtime_sources)) $(TSAN_OBJECTS) $(LIB_ARCHIV
 	$(CC) $(LDFLAGS) -rdynamic -o $@ -Wl,--no-as-needed $(MIMALLOC) -Wl,--as-needed $(call objects,$(runtime_sources)) $(TSAN_OBJECTS) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_runtime)
 
 $(BUILD)/obj/runtime/%.c.o: CPPFLAGS += -Iruntime
-# The assembler takes the page in (.incbin), which the compiler does not note as a dependency.
+# The assembler takes files in (.incbin), which the compiler does not note as a dependency.
 $(BUILD)/obj/runtime/admin/page.c.o: $(wildcard dashboard/*)
+$(BUILD)/obj/runtime/admin/openapi.c.o: runtime/admin/openapi.json
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

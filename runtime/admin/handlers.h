@@ -49,6 +49,9 @@ void plugin_option(struct json_out *out, const sl_option *option, const char *gr
 /* validate.c */
 void answer_validate(struct exchange *exchange);
 
+/* openapi.c */
+void answer_openapi(struct exchange *exchange);
+
 /* status.c: /v1 */
 void answer_v1_status(struct exchange *exchange);
 void answer_v1_topology(struct exchange *exchange);

@@ -1,8 +1,9 @@
 /*
- * The dashboard: the files of dashboard/, which the assembler takes into the program as they are,
- * so that the page needs nothing but the endpoint. Browsers get it at "/", where everybody else
- * gets Kafka Connect's answer.
+ * The dashboard: the files of dashboard/, which are inside the program, so that the page needs
+ * nothing but the endpoint. Browsers get it at "/", where everybody else gets Kafka Connect's
+ * answer.
  */
+#include "admin/embed.h"
 #include "admin/handlers.h"
 
 #include <stdlib.h>
@@ -26,12 +27,8 @@
     X(dashboard_chart, "chart.js", "text/javascript; charset=utf-8")                               \
     X(dashboard_format, "format.js", "text/javascript; charset=utf-8")
 
-#define EMBED(symbol, name, type)                                                                  \
-    __asm__(".pushsection .rodata\n" #symbol ": .incbin \"dashboard/" name "\"\n" #symbol          \
-            "_end:\n.popsection\n");                                                               \
-    extern const uint8_t symbol[] __attribute__((visibility("hidden")));                           \
-    extern const uint8_t symbol##_end[] __attribute__((visibility("hidden")));
-FILES(EMBED)
+#define EMBED_FILE(symbol, name, type) EMBED(symbol, "dashboard/" name)
+FILES(EMBED_FILE)
 
 struct page_file {
     const char *name;

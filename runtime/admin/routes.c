@@ -33,6 +33,7 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "GET", "connector-plugins", answer_plugins},
     {ACCESS_VIEWER, "GET", "connector-plugins/*/config", answer_plugin_config},
     {ACCESS_VIEWER, "PUT", "connector-plugins/*/config/validate", answer_validate},
+    {ACCESS_VIEWER, "GET", "v1/openapi.json", answer_openapi},
     {ACCESS_VIEWER, "GET", "v1/status", answer_v1_status},
     {ACCESS_VIEWER, "GET", "v1/topology", answer_v1_topology},
 };

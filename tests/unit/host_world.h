@@ -177,7 +177,9 @@ static sl_error *retriable(const char *what) {
 }
 
 static sl_error *world_open(const sl_node_context *context, sl_node **out) {
-    services = context->services;
+    if (services == NULL) { /* a node that is opened anew finds other threads reading it */
+        services = context->services;
+    }
     sl_node *node = calloc(1, sizeof(*node));
     node->self = context->self;
     node->name = context->name;

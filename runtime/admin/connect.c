@@ -184,7 +184,7 @@ void answer_connectors(struct exchange *exchange) {
         json_out_array(&out);
     }
     for (size_t n = 0; n < host->n_nodes; n++) {
-        const struct host_node *node = &host->nodes[n];
+        const struct host_node *node = host->nodes[n];
         if (!info && !status) {
             json_out_string(&out, node->spec->name);
             continue;

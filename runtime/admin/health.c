@@ -39,12 +39,12 @@ void answer_ready(struct exchange *exchange) {
     json_out_key(&out, "not_ready");
     json_out_array(&out);
     for (size_t n = 0; n < host->n_nodes; n++) {
-        const char *why = obstacle(&host->nodes[n]);
+        const char *why = obstacle(host->nodes[n]);
         ready = ready && why == NULL;
         if (why != NULL && (exchange->access == NULL || exchange->user != NULL)) {
             json_out_object(&out);
-            json_out_member(&out, "node", host->nodes[n].spec->name);
-            json_out_member(&out, "state", snapshot_state_name(host->nodes[n].state));
+            json_out_member(&out, "node", host->nodes[n]->spec->name);
+            json_out_member(&out, "state", snapshot_state_name(host->nodes[n]->state));
             json_out_key(&out, "why");
             json_out_masked(&out, why);
             json_out_end_object(&out);

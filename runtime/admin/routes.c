@@ -144,7 +144,7 @@ struct json_value *exchange_object(struct exchange *exchange, struct arena *aren
 
 struct host_node *exchange_node(struct exchange *exchange) {
     for (size_t n = 0; n < exchange->host->n_nodes; n++) {
-        struct host_node *node = &exchange->host->nodes[n];
+        struct host_node *node = exchange->host->nodes[n];
         if (strcmp(node->spec->name, exchange->parts[1]) == 0) {
             return node;
         }

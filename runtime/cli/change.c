@@ -23,7 +23,7 @@ static void say(const struct host_options *host, sl_log_level level, const char 
 /* After an error that may pass waits and returns true; the error is then freed. */
 static bool wait_to_retry(const struct topology *topology, const struct host_options *options,
                           struct retry *retry, sl_error *error) {
-    struct host host = {.topology = topology, .options = options}; /* that is to come */
+    struct host host = {.settings = topology, .options = options}; /* that is to come */
     if (!retry_allowed(&host, retry, error)) {
         return false;
     }

@@ -87,8 +87,8 @@ static void step_wire(struct assignment *a) {
 static void step_recover(struct assignment *a) {
     struct host *host = a->host;
     a->step = step_resolve;
-    for (size_t n = 0; n < host->topology->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = host->nodes[n];
         if (!node->has_cycle || atomic_load(&node->failed) ||
             (node->keeper == NULL && node->ops->recover == NULL)) {
             continue;
@@ -264,8 +264,8 @@ static void step_place(struct assignment *a) {
         a->error = place(a->streams[s]);
         a->error = a->error != NULL ? a->error : set_stop(a->streams[s]);
     }
-    for (size_t n = 0; n < host->topology->n_nodes && a->error == NULL; n++) {
-        struct host_node *node = &host->nodes[n];
+    for (size_t n = 0; n < host->n_nodes && a->error == NULL; n++) {
+        struct host_node *node = host->nodes[n];
         if (!node->has_cycle || atomic_load(&node->failed) ||
             (node->keeper == NULL && node->ops->commit == NULL)) {
             continue;

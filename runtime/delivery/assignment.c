@@ -9,7 +9,7 @@
 /* The cycles that assignment_commit holds go on. */
 static void let_cycles_go(struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
-        host->nodes[n].cycle.held = false;
+        host->nodes[n]->cycle.held = false;
     }
 }
 
@@ -192,7 +192,7 @@ void assignment_start_deadline(struct assignment *a) {
     if (pressing == NULL) {
         return;
     }
-    int64_t limit = a->host->topology->revoke_timeout_us / (a->late ? 1 : 2);
+    int64_t limit = a->host->settings->revoke_timeout_us / (a->late ? 1 : 2);
     int64_t left = pressing->asked_us + limit - sl_monotonic_us();
     uv_timer_start(&a->host->deadline, deadline_passes, left > 0 ? (uint64_t)left / 1000 : 0, 0);
 }

@@ -14,14 +14,10 @@ enum { ROW_BYTES = 256 };
 
 /* ---- making ---- */
 
-static const struct host_node *from_of(const struct stream *stream, const struct lane_edge *edge) {
-    return &stream->host->nodes[edge->spec->from];
-}
-
 /* Marks the edges between the stream's owner and `edge`; false when a node with state of its own
  * stands there. */
 static bool mark_above(const struct stream *stream, const struct lane_edge *edge, bool *above) {
-    const struct host_node *from = from_of(stream, edge);
+    const struct host_node *from = edge->from;
     if (from == stream->owner) {
         return true;
     }
@@ -44,7 +40,7 @@ static bool mark_above(const struct stream *stream, const struct lane_edge *edge
 static void mark_below(const struct stream *stream, const struct lane_edge *edge, bool *below) {
     below[edge->index] = true;
     for (size_t i = 0; i < stream->n_edges; i++) {
-        const struct host_node *from = from_of(stream, stream->edges[i]);
+        const struct host_node *from = stream->edges[i]->from;
         for (size_t j = 0; j < i && from->passes; j++) {
             bool reaches = stream->edge_tasks[j]->object.node == from;
             if (reaches && below[stream->edges[j]->index]) {
@@ -250,7 +246,7 @@ static void cover_below(struct stream *stream, const struct branch *branch) {
         for (size_t o = 0;
              branch->below[stream->edges[i]->index] && node->passes && o < node->opened->n_outputs;
              o++) {
-            stream->emitted_to[host_first_output(node) + o] = branch->begins;
+            stream->emitted_to[node->first_output + o] = branch->begins;
         }
     }
 }

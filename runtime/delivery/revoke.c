@@ -14,7 +14,7 @@ static void step_revoked(struct assignment *a) {
         assignment_forget_stream(a->streams[i]);
     }
     for (size_t n = 0; n < a->host->n_nodes; n++) {
-        cycle_forgive(&a->host->nodes[n].cycle);
+        cycle_forgive(&a->host->nodes[n]->cycle);
     }
     if (a->turns) {
         whole_turn(a);
@@ -70,24 +70,24 @@ static void waited(void *arg) {
 void assignment_commit(struct assignment *a) {
     struct host *host = a->host;
     a->step = a->after_commit != NULL ? a->after_commit : step_detach;
-    a->waiters = calloc(host->topology->n_nodes + 1, sizeof(*a->waiters));
+    a->waiters = calloc(host->n_nodes + 1, sizeof(*a->waiters));
     if (a->waiters == NULL) {
         assignment_go_on(a);
         return;
     }
     a->outstanding = 1; /* waiters may answer at once */
     assignment_start_deadline(a);
-    for (size_t n = 0; n < host->topology->n_nodes; n++) {
+    for (size_t n = 0; n < host->n_nodes; n++) {
         bool reads = false;
         for (size_t i = 0; i < a->n_streams; i++) {
             for (size_t r = 0; r < a->streams[i]->n_readers; r++) {
-                reads = reads || a->streams[i]->readers[r].node == &host->nodes[n];
+                reads = reads || a->streams[i]->readers[r].node == host->nodes[n];
             }
         }
         if (reads) {
             a->outstanding++;
             a->waiters[n] = (struct cycle_waiter){.then = waited, .arg = a, .hold = true};
-            cycle_finish(&host->nodes[n].cycle, false, &a->waiters[n]);
+            cycle_finish(&host->nodes[n]->cycle, false, &a->waiters[n]);
         }
     }
     a->outstanding--;
@@ -253,7 +253,7 @@ void assignment_commit_no_longer(struct assignment *a) {
     struct host *host = a->host;
     bool pressing = assignment_pressing(a) != NULL;
     for (size_t n = 0; a->waiters != NULL && n < host->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
+        struct host_node *node = host->nodes[n];
         if (!can_recover(node) || (!pressing && !is_detachable(node)) ||
             !cycle_abandon(&node->cycle, &a->waiters[n])) {
             continue;

@@ -25,7 +25,7 @@ static char *position_key(const struct reader *reader) {
     const struct stream *stream = reader->stream;
     sl_buffer key = SL_BUFFER_INIT;
     sl_buffer_append_text(&key, "sluice");
-    append_key_part(&key, stream->host->topology->pipeline);
+    append_key_part(&key, stream->host->settings->pipeline);
     append_key_part(&key, reader->node->spec->name);
     append_key_part(&key, reader->node->spec->inputs[reader->input].name);
     append_key_part(&key, stream->pub.source);
@@ -73,16 +73,16 @@ static sl_error *collect(struct stream *stream) {
         stream->told == NULL || stream->held == NULL) {
         return sl_error_no_memory();
     }
-    size_t edge = 0;
     size_t edges = 0;
     size_t readers = 0;
-    for (size_t n = 0; n < host->topology->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
-        for (uint32_t input = 0; input < node->spec->n_inputs; input++, edge++) {
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = host->nodes[n];
+        for (uint32_t input = 0; input < node->spec->n_inputs; input++) {
+            struct lane_task *task = &node->tasks[stream->lane->index];
+            size_t edge = task->inputs[input].index;
             if (!stream->on_edge[edge]) {
                 continue;
             }
-            struct lane_task *task = &node->tasks[stream->lane->index];
             stream->edges[edges] = &task->inputs[input];
             stream->edge_tasks[edges++] = task;
             if (!node->has_cycle) {

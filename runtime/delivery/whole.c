@@ -11,7 +11,7 @@ static bool misses_streams(const struct host_node *node) {
         return node->missing > 0;
     }
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
-        if (misses_streams(&node->host->nodes[node->spec->inputs[i].from])) {
+        if (misses_streams(node->tasks[0].inputs[i].from)) {
             return true;
         }
     }
@@ -102,7 +102,7 @@ static sl_error *look_at(struct host_node *node, const struct host_node *source,
 
 static bool is_below(const struct host_node *node, const struct host_node *source) {
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
-        const struct host_node *from = &node->host->nodes[node->spec->inputs[i].from];
+        const struct host_node *from = node->tasks[0].inputs[i].from;
         if (from == source || is_below(from, source)) {
             return true;
         }
@@ -116,7 +116,7 @@ sl_error *assignment_missing(struct host_node *source, size_t missing, size_t to
     bool changed = source->missing > 0 || missing > 0;
     source->missing = missing;
     for (size_t n = 0; n < host->n_nodes && error == NULL && changed; n++) {
-        struct host_node *node = &host->nodes[n];
+        struct host_node *node = host->nodes[n];
         if ((node->flags & SL_ROLE_WHOLE) != 0 && is_below(node, source)) {
             error = look_at(node, source, total);
         }

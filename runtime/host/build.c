@@ -33,9 +33,14 @@ static uint32_t node_flags(const struct topology_node *spec) {
     return flags;
 }
 
-static sl_error *init_node(struct host *host, size_t index) {
-    struct host_node *node = &host->nodes[index];
-    const struct topology_node *spec = &host->topology->nodes[index];
+sl_error *host_node_new(struct host *host, const struct topology_node *spec,
+                        struct host_node **out) {
+    size_t index = host_count_all(host);
+    struct host_node *node = calloc(1, sizeof(*node));
+    if (node == NULL) {
+        return sl_error_no_memory();
+    }
+    *out = node;
     node->host = host;
     node->index = index;
     node->spec = spec;
@@ -49,6 +54,12 @@ static sl_error *init_node(struct host *host, size_t index) {
     node->object =
         (struct sl_object){.kind = OBJECT_NODE, .host = host, .node = node, .loop = &host->control};
     cycle_init(&node->cycle, node);
+    node->tasks = calloc(host->n_lanes, sizeof(*node->tasks));
+    host->all[index] = node; /* host_free takes what has been made of it */
+    atomic_store_explicit(&host->n_all, index + 1, memory_order_release);
+    if (node->tasks == NULL) {
+        return sl_error_no_memory();
+    }
     if ((node->flags & SL_ROLE_BLOCKING) != 0) {
         sl_error *error = loop_init(&node->own_loop, spec->name);
         if (error != NULL) {
@@ -69,7 +80,7 @@ static sl_error *init_keeper(struct host_node *node) {
 
 static sl_object *object_for(void *arg, size_t index) {
     struct host *host = arg;
-    return &host->nodes[index].object;
+    return &host->nodes[index]->object;
 }
 
 struct graph_options host_graph_options(struct host *host) {
@@ -87,76 +98,92 @@ static sl_error *open_graph(struct host *host) {
     return graph_open(host->topology, &options, NULL, &host->graph);
 }
 
-/* Lists, for every output of `from`, the inputs that read it. */
-static sl_error *link_routes(struct host *host, struct host_node *from) {
-    size_t outputs = from->opened->n_outputs;
-    from->routes = calloc(outputs + 1, sizeof(struct route *));
-    from->n_routes = calloc(outputs + 1, sizeof(size_t));
-    if (from->routes == NULL || from->n_routes == NULL) {
-        return sl_error_no_memory();
+/* The inputs among the host's nodes that read an output of `from`; counts them when `routes` is
+ * NULL. */
+static size_t list_readers(const struct host *host, const struct host_node *from, size_t output,
+                           struct route *routes) {
+    size_t n_readers = 0;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *to = host->nodes[n];
+        for (uint32_t input = 0; input < to->spec->n_inputs; input++) {
+            const struct lane_edge *edge = &to->tasks[0].inputs[input];
+            if (edge->from != from || edge->spec->output != output) {
+                continue;
+            }
+            if (routes != NULL) {
+                routes[n_readers] = (struct route){to, input, edge->index};
+            }
+            n_readers++;
+        }
     }
-    for (size_t output = 0; output < outputs; output++) {
-        from->routes[output] = calloc(host->n_edges + 1, sizeof(struct route));
-        if (from->routes[output] == NULL) {
+    return n_readers;
+}
+
+sl_error *host_node_link(struct host_node *from) {
+    for (size_t output = 0; output < from->opened->n_outputs; output++) {
+        size_t n = list_readers(from->host, from, output, NULL);
+        struct route *routes = calloc(n + 1, sizeof(*routes));
+        if (routes == NULL) {
             return sl_error_no_memory();
         }
-        size_t edge = 0;
-        for (size_t n = 0; n < host->topology->n_nodes; n++) {
-            struct host_node *to = &host->nodes[n];
-            for (uint32_t input = 0; input < to->spec->n_inputs; input++, edge++) {
-                const struct topology_edge *spec = &to->spec->inputs[input];
-                if (spec->from == from->index && spec->output == output) {
-                    from->routes[output][from->n_routes[output]++] =
-                        (struct route){to, input, edge};
-                }
-            }
-        }
+        from->n_routes[output] = list_readers(from->host, from, output, routes);
+        free(from->routes[output]);
+        from->routes[output] = routes;
     }
     return NULL;
 }
 
-static sl_error *init_task(struct host_node *node, uint32_t lane, size_t first_edge) {
+static sl_error *init_task(struct host_node *node, uint32_t lane, struct host_node *const *nodes) {
     struct lane_task *task = &node->tasks[lane];
     struct host *host = node->host;
     task->lane = &host->lanes[lane];
     task->object = (struct sl_object){
         .kind = OBJECT_TASK, .host = host, .node = node, .loop = &task->lane->loop};
     task->inputs = calloc(node->spec->n_inputs + 1, sizeof(*task->inputs));
-    task->rows_out = calloc(node->opened->n_outputs + 1, sizeof(*task->rows_out));
-    task->bytes_out = calloc(node->opened->n_outputs + 1, sizeof(*task->bytes_out));
+    size_t n_outputs = topology_node_outputs(node->spec);
+    task->rows_out = calloc(n_outputs + 1, sizeof(*task->rows_out));
+    task->bytes_out = calloc(n_outputs + 1, sizeof(*task->bytes_out));
     if (task->inputs == NULL || task->rows_out == NULL || task->bytes_out == NULL) {
         return sl_error_no_memory();
     }
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
         task->inputs[i].tail = &task->inputs[i].head;
         task->inputs[i].limit_bytes = (size_t)node->spec->inputs[i].buffer_bytes;
-        task->inputs[i].index = first_edge + i;
+        task->inputs[i].index = host->n_edges + i;
+        task->inputs[i].from = nodes[node->spec->inputs[i].from];
         task->inputs[i].spec = &node->spec->inputs[i];
     }
     return NULL;
 }
 
-static sl_error *build_graph(struct host *host) {
-    size_t edge = 0;
-    for (size_t n = 0; n < host->topology->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
-        node->opened = &host->graph->nodes[n];
-        host->first_output[n] = host->n_outputs;
-        host->n_outputs += node->opened->n_outputs;
-        node->tasks = calloc(host->n_lanes, sizeof(*node->tasks));
-        sl_error *error = node->tasks == NULL ? sl_error_no_memory() : link_routes(host, node);
-        for (uint32_t lane = 0; lane < host->n_lanes && error == NULL; lane++) {
-            error = init_task(node, lane, edge);
-        }
-        if (error == NULL) {
-            error = init_keeper(node);
-        }
-        if (error != NULL) {
-            return error;
-        }
-        edge += node->spec->n_inputs;
+sl_error *host_node_wire(struct host_node *node, struct host_node *const *nodes) {
+    struct host *host = node->host;
+    size_t n_outputs = topology_node_outputs(node->spec);
+    node->routes = calloc(n_outputs + 1, sizeof(struct route *));
+    node->n_routes = calloc(n_outputs + 1, sizeof(size_t));
+    sl_error *error = node->routes == NULL || node->n_routes == NULL ? sl_error_no_memory() : NULL;
+    for (uint32_t lane = 0; lane < host->n_lanes && error == NULL; lane++) {
+        error = init_task(node, lane, nodes);
     }
-    return NULL;
+    if (error == NULL) {
+        error = init_keeper(node);
+    }
+    node->first_output = host->n_outputs;
+    host->n_outputs += n_outputs;
+    host->n_edges += node->spec->n_inputs;
+    return error;
+}
+
+static sl_error *build_graph(struct host *host) {
+    sl_error *error = NULL;
+    for (size_t n = 0; n < host->n_nodes && error == NULL; n++) {
+        host->nodes[n]->opened = &host->graph->nodes[n];
+        error = host_node_wire(host->nodes[n], host->nodes);
+    }
+    for (size_t n = 0; n < host->n_nodes && error == NULL; n++) {
+        error = host_node_link(host->nodes[n]);
+    }
+    return error;
 }
 
 static void log_network(void *arg, bool warning, const char *text) {
@@ -171,9 +198,9 @@ sl_error *host_build(struct host *host) {
     }
     uint32_t lanes = topology->lanes != 0 ? topology->lanes : uv_available_parallelism();
     host->lanes = calloc(lanes, sizeof(*host->lanes));
-    host->nodes = calloc(topology->n_nodes + 1, sizeof(*host->nodes));
-    host->first_output = calloc(topology->n_nodes + 1, sizeof(size_t));
-    if (host->lanes == NULL || host->nodes == NULL || host->first_output == NULL) {
+    host->nodes = calloc(topology->n_nodes + 1, sizeof(struct host_node *));
+    host->all = calloc(HOST_NODES_MAX, sizeof(struct host_node *));
+    if (host->lanes == NULL || host->nodes == NULL || host->all == NULL) {
         error = sl_error_no_memory();
     }
     if (error == NULL) {
@@ -184,9 +211,8 @@ sl_error *host_build(struct host *host) {
         host->n_lanes += error == NULL ? 1 : 0;
     }
     for (size_t n = 0; n < topology->n_nodes && error == NULL; n++) {
-        host->n_edges += topology->nodes[n].n_inputs;
-        error = init_node(host, n);
-        host->n_nodes++; /* host_free takes what has been made of it, too */
+        error = host_node_new(host, &topology->nodes[n], &host->nodes[n]);
+        host->n_nodes += error == NULL ? 1 : 0;
     }
     if (error == NULL) {
         error = open_graph(host);
@@ -206,8 +232,8 @@ sl_error *host_start_threads(struct host *host) {
         error = loop_start(&host->lanes[i].loop);
     }
     for (size_t n = 0; n < host->n_nodes && error == NULL; n++) {
-        if (host->nodes[n].own_thread) {
-            error = loop_start(&host->nodes[n].own_loop);
+        if (host->nodes[n]->own_thread) {
+            error = loop_start(&host->nodes[n]->own_loop);
         }
     }
     return error;
@@ -233,8 +259,7 @@ static void free_tasks(struct host_node *node) {
 }
 
 static void free_node(struct host_node *node) {
-    for (size_t o = 0; node->routes != NULL && node->opened != NULL && o < node->opened->n_outputs;
-         o++) {
+    for (size_t o = 0; node->routes != NULL && o < topology_node_outputs(node->spec); o++) {
         free(node->routes[o]);
     }
     free(node->routes);
@@ -254,8 +279,9 @@ void host_free(struct host *host) {
             loop_stop(&host->lanes[i].loop);
         }
     }
-    for (size_t n = 0; n < host->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
+    size_t n_all = host_count_all(host);
+    for (size_t n = 0; n < n_all; n++) {
+        struct host_node *node = host->all[n];
         if (node->own_thread) {
             if (node->own_loop.threaded) {
                 loop_stop(&node->own_loop);
@@ -269,24 +295,27 @@ void host_free(struct host *host) {
         loop_close(&host->lanes[i].loop);
         free(host->lanes[i].streams);
     }
-    for (size_t n = 0; n < host->n_nodes; n++) {
-        free_tasks(&host->nodes[n]);
-        uv_close((uv_handle_t *)&host->nodes[n].cycle.timer, NULL);
+    for (size_t n = 0; n < n_all; n++) {
+        free_tasks(host->all[n]);
+        uv_close((uv_handle_t *)&host->all[n]->cycle.timer, NULL);
     }
     loop_close(&host->control);
     assignment_free_all(host);
     for (size_t i = 0; i < host->n_streams; i++) {
         stream_free(host->streams[i]);
     }
-    for (size_t n = 0; n < host->n_nodes; n++) {
-        free_node(&host->nodes[n]);
+    for (size_t n = 0; n < n_all; n++) {
+        free_node(host->all[n]);
     }
     if (host->graph != NULL) {
         graph_close(host->graph);
     }
     network_free(host->network);
     free(host->streams);
+    for (size_t n = 0; n < n_all; n++) {
+        free(host->all[n]);
+    }
+    free(host->all);
     free(host->nodes);
     free(host->lanes);
-    free(host->first_output);
 }

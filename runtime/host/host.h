@@ -6,11 +6,13 @@
 #define HOST_HOST_H
 
 #include "host/snapshot.h"
+#include "topology/plan.h"
 #include "topology/topology.h"
 
 #include <stdbool.h>
 
 struct host;
+struct targets;
 
 /* What a run tells besides its error. */
 struct host_outcome {
@@ -51,6 +53,7 @@ struct host_options {
      * last time, the functions below may be called. Control loop. NULL: never. */
     void (*began)(void *arg, struct host *host);
     void *began_arg;
+    struct targets *targets; /* which nodes are to be PAUSED or STOPPED; NULL: none is kept */
 };
 
 /*
@@ -61,6 +64,38 @@ struct host_options {
  * run ends). Control loop.
  */
 sl_error *host_restart_node(struct host *host, const char *name);
+
+/*
+ * Pauses a node: what it has is committed, then its streams flow past it, and past what reads of
+ * it alone; a source reads nothing. The others go on. It stays open, a source with its partitions.
+ * Stopping closes it, too. Resuming it, from either, goes on at its durable positions. The order
+ * outlives the process (host_options.targets), and one that holds already is no fault. All return
+ * once that has begun; the snapshot's state says when it is so. Errors: CONFIG (no such node),
+ * CONFLICT (a restart or reload is under way, what it reads has ended, or the run ends). Control
+ * loop.
+ */
+sl_error *host_pause_node(struct host *host, const char *name);
+sl_error *host_stop_node(struct host *host, const char *name);
+sl_error *host_resume_node(struct host *host, const char *name);
+
+/*
+ * What a reload would do: the plan from the topology that runs to `next`, with its refusal when the
+ * run's state forbids it at present. On success *out is the caller's (topology_plan_free). Errors:
+ * NO_MEMORY. Control loop.
+ */
+sl_error *host_plan(struct host *host, const struct topology *next, struct topology_plan **out);
+
+/*
+ * Replaces the running topology by `next`: nodes that are the same go on untouched; those that are
+ * changed or removed commit what they have and are closed; changed and added ones are opened and go
+ * on at their durable positions. When that fails, what was there before is back. done(arg, error),
+ * error moved, is called once, on the control loop, maybe before this returns; NULL: the new one
+ * runs. `next` (made with the host's plugin registry, by topology_load) is the host's until the
+ * run's end in any case. Errors of `done`: CONFLICT (the plan's refusal, another reload is under
+ * way, the run ends), what the nodes' opening says. Control loop.
+ */
+void host_reload(struct host *host, struct topology *next, void (*done)(void *arg, sl_error *error),
+                 void *arg);
 
 /*
  * Runs until a signal (SIGTERM, SIGINT: stop reading, drain, flush, commit), until the end of data

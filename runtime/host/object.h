@@ -60,7 +60,7 @@ struct sl_request {
 struct route {
     struct host_node *to;
     uint32_t input;
-    size_t edge; /* index over all edges of the topology */
+    size_t edge; /* lane_edge.index */
 };
 
 struct dropped_rows {
@@ -79,7 +79,8 @@ struct lane_edge {
     int64_t queued_rows;
     size_t limit_bytes;
     const struct topology_edge *spec;
-    size_t index;     /* of the topology's edges */
+    struct host_node *from; /* who emits what comes over it */
+    size_t index;           /* among all edges of the run */
     int64_t taken_us; /* when the oldest row was read that the task took since its last flush */
     int64_t free_since_us; /* not full any more since */
     int64_t debt_us;       /* time full, paid back by time that it was not; when it last changed */
@@ -241,7 +242,7 @@ enum drain_state { DRAIN_OPEN, DRAIN_EMPTYING, DRAIN_COMMITTING, DRAIN_DONE };
 struct host_node {
     struct sl_object object; /* first: sl_object* of a node is its host_node */
     struct host *host;
-    size_t index;
+    size_t index; /* in host->all */
     const struct topology_node *spec;
     struct graph_node *opened;
     const sl_node_ops *ops;
@@ -254,6 +255,7 @@ struct host_node {
     struct lane_task *tasks; /* one per lane */
     struct route **routes;   /* by output */
     size_t *n_routes;
+    size_t first_output; /* its own among all outputs of the run */
     sl_store *state_store;
     struct cycle cycle;
     struct keeper *keeper; /* positions of a sink that keeps none itself */

@@ -18,7 +18,7 @@ static void begin(struct host_node *node);
 
 bool restart_holds_end(const struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
-        const struct restart *restart = &host->nodes[n].restart;
+        const struct restart *restart = &host->nodes[n]->restart;
         if (restart->under_way || (restart->pending && !host->draining)) {
             return true;
         }
@@ -291,8 +291,8 @@ static void start(struct host_node *node) {
 sl_error *host_restart_node(struct host *host, const char *name) {
     struct host_node *node = NULL;
     for (size_t n = 0; n < host->n_nodes; n++) {
-        if (strcmp(host->nodes[n].spec->name, name) == 0) {
-            node = &host->nodes[n];
+        if (strcmp(host->nodes[n]->spec->name, name) == 0) {
+            node = host->nodes[n];
         }
     }
     if (node == NULL) {

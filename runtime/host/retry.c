@@ -31,7 +31,7 @@ bool retry_allowed(const struct host *host, struct retry *retry, const sl_error 
         retry->since_us = now;
     }
     return sl_error_is(error, SL_ERROR_RETRIABLE) &&
-           now - retry->since_us < host->topology->retry_timeout_us;
+           now - retry->since_us < host->settings->retry_timeout_us;
 }
 
 uint64_t retry_pause_ms(struct host *host, struct retry *retry, const char *node, const char *step,

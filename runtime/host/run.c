@@ -28,10 +28,6 @@ const struct topology *host_topology(const struct host *host) {
     return host->topology;
 }
 
-size_t host_first_output(const struct host_node *node) {
-    return node->host->first_output[node->index];
-}
-
 void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...) {
     if (host->options->log == NULL) {
         return;
@@ -54,7 +50,7 @@ struct failure {
 static bool all_sinks_failed(const struct host *host) {
     bool any = false;
     for (size_t n = 0; n < host->n_nodes; n++) {
-        const struct host_node *node = &host->nodes[n];
+        const struct host_node *node = host->nodes[n];
         if (node->spec->kind == TOPOLOGY_SINK) {
             if (node->state != HOST_NODE_FAILED || node->restart.pending ||
                 node->restart.under_way) {
@@ -68,8 +64,8 @@ static bool all_sinks_failed(const struct host *host) {
 
 static void look_again(void *arg) {
     struct lane *lane = arg;
-    for (size_t n = 0; n < lane->host->n_nodes; n++) {
-        struct lane_task *task = &lane->host->nodes[n].tasks[lane->index];
+    for (size_t n = 0; n < host_count_all(lane->host); n++) {
+        struct lane_task *task = &lane->host->all[n]->tasks[lane->index];
         task_ready(task);
         if (atomic_load(&task->object.node->failed)) {
             host_charge(lane->host, -(int64_t)task->held_bytes);
@@ -92,7 +88,7 @@ void host_release_lanes(struct host *host) {
 static void note_error(struct host *host) {
     const struct host_node *first = NULL;
     for (size_t n = 0; n < host->n_nodes; n++) {
-        const struct host_node *node = &host->nodes[n];
+        const struct host_node *node = host->nodes[n];
         if (node->failure != NULL && (first == NULL || node->failed_us < first->failed_us)) {
             first = node;
         }
@@ -236,7 +232,7 @@ static bool input_has_ended(const struct host_node *node) {
         return whole && node->open_streams == 0 && assignment_is_idle(node->host);
     }
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
-        if (node->host->nodes[node->spec->inputs[i].from].drain != DRAIN_DONE) {
+        if (node->tasks[0].inputs[i].from->drain != DRAIN_DONE) {
             return false;
         }
     }
@@ -257,13 +253,13 @@ void host_advance(struct host *host) {
     }
     bool done = !restart_holds_end(host);
     for (size_t n = 0; done && n < host->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
+        struct host_node *node = host->nodes[n];
         if (node->drain == DRAIN_OPEN && input_has_ended(node)) {
             drain_node(node);
         }
     }
     for (size_t n = 0; n < host->n_nodes; n++) {
-        done = done && host->nodes[n].drain == DRAIN_DONE;
+        done = done && host->nodes[n]->drain == DRAIN_DONE;
     }
     if (done && assignment_is_idle(host)) {
         host->finished = true;
@@ -277,7 +273,7 @@ void host_advance(struct host *host) {
 static void began(struct host *host) {
     host->started = true;
     for (size_t n = 0; n < host->n_nodes; n++) {
-        struct host_node *node = &host->nodes[n];
+        struct host_node *node = host->nodes[n];
         if (node->state == HOST_NODE_STARTING) {
             node->state = atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
         }
@@ -348,9 +344,9 @@ static void open_tasks(void *arg) {
     struct lane *lane = arg;
     struct host *host = lane->host;
     for (size_t n = host->n_nodes; n-- > 0 && lane->open_error == NULL;) {
-        sl_error *error = task_open(&host->nodes[n].tasks[lane->index]);
+        sl_error *error = task_open(&host->nodes[n]->tasks[lane->index]);
         if (error != NULL) {
-            lane->open_error = sl_error_wrap(error, "node %s", host->nodes[n].spec->name);
+            lane->open_error = sl_error_wrap(error, "node %s", host->nodes[n]->spec->name);
         }
     }
     loop_post(&host->control, &lane->message, lane_opened, lane);
@@ -415,9 +411,9 @@ static void node_started(sl_request *request, sl_error *error) {
 
 static void start_nodes(struct host *host) {
     for (size_t n = 0; n < host->n_nodes && host->error == NULL; n++) {
-        if ((host->nodes[n].flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) ==
+        if ((host->nodes[n]->flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) ==
             SL_ROLE_OWNS_STREAMS) {
-            host->error = assignment_add_own(&host->nodes[n]);
+            host->error = assignment_add_own(host->nodes[n]);
         }
     }
     if (host->error != NULL) {
@@ -426,7 +422,7 @@ static void start_nodes(struct host *host) {
     }
     host->outstanding = (unsigned)host->n_nodes;
     for (size_t n = host->n_nodes; n-- > 0;) {
-        host_start_node(&host->nodes[n], node_started);
+        host_start_node(host->nodes[n], node_started);
     }
 }
 
@@ -471,15 +467,15 @@ static void lane_closed(void *arg) {
     assignment_answer_late(host);
     host->outstanding = (unsigned)host->n_nodes;
     for (size_t n = host->n_nodes; n-- > 0;) {
-        struct host_node *node = &host->nodes[n];
+        struct host_node *node = host->nodes[n];
         loop_post(node->object.loop, &node->start_message, close_node, node);
     }
 }
 
 static bool lane_has_works(const struct lane *lane) {
     unsigned works = 0;
-    for (size_t n = 0; n < lane->host->n_nodes; n++) {
-        works += lane->host->nodes[n].tasks[lane->index].object.works;
+    for (size_t n = 0; n < host_count_all(lane->host); n++) {
+        works += lane->host->all[n]->tasks[lane->index].object.works;
     }
     return works > 0;
 }
@@ -490,8 +486,8 @@ static void close_tasks(void *arg) {
         loop_post(&lane->loop, &lane->message, close_tasks, lane);
         return;
     }
-    for (size_t n = 0; n < lane->host->n_nodes; n++) {
-        struct lane_task *task = &lane->host->nodes[n].tasks[lane->index];
+    for (size_t n = 0; n < host_count_all(lane->host); n++) {
+        struct lane_task *task = &lane->host->all[n]->tasks[lane->index];
         task_close(task);
     }
     loop_post(&lane->host->control, &lane->message, lane_closed, lane->host);
@@ -558,7 +554,7 @@ static void host_close(struct host *host) {
     host_forget_laters(host);
     report(host, true);
     for (size_t n = 0; n < host->n_nodes; n++) {
-        cycle_stop(&host->nodes[n].cycle);
+        cycle_stop(&host->nodes[n]->cycle);
     }
     close_handles(host);
     assignment_detach_all(host, all_detached, host);
@@ -585,7 +581,7 @@ static void signalled(uv_signal_t *handle, int number) {
     host_log(host, SL_LOG_INFO, NULL,
              "%s: reading stops, what was read is committed; again to end at once", name);
     uv_timer_start(&host->shutdown, shutdown_passed,
-                   (uint64_t)host->topology->shutdown_timeout_us / 1000, 0);
+                   (uint64_t)host->settings->shutdown_timeout_us / 1000, 0);
     host_drain(host);
 }
 
@@ -616,7 +612,10 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
     signal(SIGPIPE, SIG_IGN);
     crash_handler_install();
     allocator_keep_pages();
-    struct host host = {.topology = topology, .options = options, .started_us = sl_monotonic_us()};
+    struct host host = {.topology = topology,
+                        .settings = topology,
+                        .options = options,
+                        .started_us = sl_monotonic_us()};
     sl_error *error = host_build(&host);
     if (error != NULL) {
         return error;

@@ -8,20 +8,25 @@
 #include "host/object.h"
 #include "lane/lane.h"
 
+/* A run ends before it has had more nodes than this, those that reloads replaced among them. */
+enum { HOST_NODES_MAX = 8192 };
+
 struct host {
-    const struct topology *topology;
+    const struct topology *topology; /* that runs. Control loop */
+    const struct topology *settings; /* the first one: all but nodes is from it. Any thread */
     const struct host_options *options;
     struct loop control;
     struct lane *lanes;
     uint32_t n_lanes;
     struct graph *graph;
-    struct network *network; /* the way out: stores and HTTP */
-    struct admin *admin;     /* the REST endpoint; NULL: none */
-    struct host_node *nodes; /* by the topology's index */
-    size_t n_nodes;          /* made so far: all once built */
-    size_t n_edges;
+    struct network *network;  /* the way out: stores and HTTP */
+    struct admin *admin;      /* the REST endpoint; NULL: none */
+    struct host_node **nodes; /* those of `topology`, in its order. Control loop */
+    size_t n_nodes;
+    struct host_node **all; /* that were ever made, HOST_NODES_MAX at most */
+    _Atomic size_t n_all;   /* for lanes: those before it stay as they are */
+    size_t n_edges;         /* of all nodes */
     size_t n_outputs;
-    size_t *first_output;    /* of each node, among all outputs of the topology */
     struct stream **streams; /* all that ever were */
     size_t n_streams;
     size_t capacity_streams;
@@ -48,11 +53,13 @@ struct host {
 const struct topology *host_topology(const struct host *host);
 const sl_services *host_services(void);
 
+/* How many there are in host->all. Any thread. */
+static inline size_t host_count_all(const struct host *host) {
+    return atomic_load_explicit(&host->n_all, memory_order_acquire);
+}
+
 /* How the plugins' nodes are opened. */
 struct graph_options host_graph_options(struct host *host);
-
-/* Where the outputs of a node begin in arrays over all outputs of the topology. */
-size_t host_first_output(const struct host_node *node);
 
 /* Any thread. */
 void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...)

@@ -58,7 +58,7 @@ static void push_on_lane(void *arg) {
     struct stream *stream = emission->stream;
     if (stream->attached) {
         struct lane_task *task = &stream->owner->tasks[stream->lane->index];
-        size_t output = host_first_output(stream->owner) + stream->output;
+        size_t output = stream->owner->first_output + stream->output;
         stream->emitted_to[output] = emission->batch->pub.next_offset;
         sl_error *error = task_push_cut(task, stream->output, emission->batch);
         if (error != NULL) {

@@ -15,7 +15,9 @@ enum host_node_state {
     HOST_NODE_WAITING, /* for streams of its sources that are with other hosts */
     HOST_NODE_DRAINED, /* all its input has ended and is committed */
     HOST_NODE_FAILED,
-    HOST_NODE_RESTARTING /* it had failed, or was told to */
+    HOST_NODE_RESTARTING, /* it had failed, or was told to */
+    HOST_NODE_PAUSED,     /* by order; open, with nothing to do */
+    HOST_NODE_STOPPED     /* by order; closed */
 };
 
 struct snapshot_output {

@@ -276,7 +276,7 @@ bool snapshot_take(struct host *host, struct host_snapshot *out) {
     out->n_nodes = host->n_nodes;
     bool whole = snapshot_take_accounts(host, out);
     for (size_t n = 0; n < host->n_nodes && whole; n++) {
-        whole = take_node(&host->nodes[n], &nodes[n]);
+        whole = take_node(host->nodes[n], &nodes[n]);
     }
     if (!whole) {
         snapshot_free(out);

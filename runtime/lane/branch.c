@@ -16,12 +16,11 @@ static bool is_close(const struct branch *branch, int64_t to) {
 }
 
 /* Whether the stream comes to this node through nodes that work. */
-static bool is_reached(const struct stream *stream, size_t node) {
-    const struct host_node *at = &stream->host->nodes[node];
+static bool is_reached(const struct stream *stream, const struct host_node *at) {
     bool reached = at == stream->owner;
     for (size_t i = 0; i < at->spec->n_inputs && !reached; i++) {
-        reached = stream->on_edge[at->tasks[0].inputs[i].index] &&
-                  is_reached(stream, at->spec->inputs[i].from);
+        const struct lane_edge *edge = &at->tasks[0].inputs[i];
+        reached = stream->on_edge[edge->index] && is_reached(stream, edge->from);
     }
     return reached && !atomic_load_explicit(&at->failed, memory_order_relaxed);
 }
@@ -30,14 +29,13 @@ static bool is_reached(const struct stream *stream, size_t node) {
  * restart of what failed attaches the stream anew, and with it the branch. */
 static bool has_failed(const struct branch *branch) {
     const struct host_node *node = branch->task->object.node;
-    size_t input = (size_t)(branch->edge - branch->task->inputs);
     return atomic_load_explicit(&node->failed, memory_order_relaxed) ||
-           !is_reached(branch->main, node->spec->inputs[input].from);
+           !is_reached(branch->main, branch->edge->from);
 }
 
 /* Where the stream has come to. */
 static int64_t stream_at(const struct stream *stream) {
-    return stream->emitted_to[host_first_output(stream->owner) + stream->output];
+    return stream->emitted_to[stream->owner->first_output + stream->output];
 }
 
 static void list(struct branch *branch) {
@@ -58,7 +56,7 @@ static void set_apart(struct branch *branch, bool apart) {
 /* ---- leaving ---- */
 
 bool branch_may_leave(const struct branch *branch) {
-    return edge_debt_us(branch->edge) >= branch->main->host->topology->detach_after_us;
+    return edge_debt_us(branch->edge) >= branch->main->host->settings->detach_after_us;
 }
 
 void branch_leave(struct branch *branch) {
@@ -174,7 +172,7 @@ void branch_push(struct branch *branch, struct stream *from, struct batch *batch
 sl_error *branch_limit(struct stream *feed, uint32_t output, struct batch *batch,
                        struct batch **out) {
     struct branch *branch = feed->fed;
-    int64_t limit = branch->main->emitted_to[host_first_output(feed->owner) + output];
+    int64_t limit = branch->main->emitted_to[feed->owner->first_output + output];
     *out = batch;
     if (batch->pub.next_offset <= limit) {
         return NULL;
@@ -285,7 +283,7 @@ static bool has_room(const struct branch *branch) {
 /* The stream was at its end when the branch was not. */
 static void tell_end(struct branch *branch) {
     struct stream *stream = branch->main;
-    struct host_node *from = &stream->host->nodes[branch->edge->spec->from];
+    struct host_node *from = branch->edge->from;
     if (!stream->at_end) {
         return;
     }

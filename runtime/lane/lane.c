@@ -132,8 +132,7 @@ static bool poll_one(struct lane *lane) {
         if (!stream->ended && atomic_load_explicit(&stream->owner->failed, memory_order_relaxed)) {
             stream_ends(stream);
         }
-        if (!stream->ended &&
-            stream->emitted_to[host_first_output(stream->owner)] >= stream->stop) {
+        if (!stream->ended && stream->emitted_to[stream->owner->first_output] >= stream->stop) {
             stream_ends(stream);
         }
         bool due = stream->awake && !stream->ended && (stream->fed == NULL || branch_wants(stream));
@@ -161,7 +160,7 @@ void lane_look_later(struct lane *lane) {
 /* memory.max stops reading, never the work behind it. What other lanes give back wakes nobody, so
  * this looks again by time. */
 static bool memory_is_short(struct lane *lane) {
-    int64_t limit = lane->host->topology->memory_max_bytes;
+    int64_t limit = lane->host->settings->memory_max_bytes;
     int64_t used = atomic_load_explicit(&lane->host->memory_bytes, memory_order_relaxed);
     if (limit == 0 || used < limit) {
         return false;

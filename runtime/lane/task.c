@@ -91,7 +91,7 @@ static void carry_counts(const struct lane_task *task, const struct batch *from,
 static void cover_outputs(struct lane_task *task, const struct batch *batch) {
     struct host_node *node = task->object.node;
     struct stream *stream = stream_of(batch->pub.stream);
-    int64_t *emitted_to = stream->emitted_to + host_first_output(node);
+    int64_t *emitted_to = stream->emitted_to + node->first_output;
     for (uint32_t output = 0; output < node->opened->n_outputs; output++) {
         bool covered = emitted_to[output] >= batch->pub.next_offset;
         if (covered && (batch->pub.flags & SL_BATCH_AT_END) == 0) {
@@ -327,7 +327,7 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
         return error;
     }
     count_out(task, output, batch);
-    stream->emitted_to[host_first_output(node) + output] = batch->pub.next_offset;
+    stream->emitted_to[node->first_output + output] = batch->pub.next_offset;
     if (!source) {
         if (task->current != NULL) {
             carry_counts(task, task->current, batch);
@@ -349,7 +349,7 @@ sl_error *task_forward(struct lane_task *task, uint32_t output, const sl_batch *
     struct batch *batch = batch_of(pub);
     batch_retain(pub);
     count_out(task, output, batch);
-    stream_of(pub->stream)->emitted_to[host_first_output(node) + output] = pub->next_offset;
+    stream_of(pub->stream)->emitted_to[node->first_output + output] = pub->next_offset;
     lane_push(task->lane, node, output, batch);
     return NULL;
 }

@@ -8,6 +8,7 @@ const char *snapshot_state_name(enum host_node_state state) {
         [HOST_NODE_STARTING] = "starting", [HOST_NODE_RUNNING] = "running",
         [HOST_NODE_WAITING] = "waiting",   [HOST_NODE_DRAINED] = "drained",
         [HOST_NODE_FAILED] = "failed",     [HOST_NODE_RESTARTING] = "restarting",
+        [HOST_NODE_PAUSED] = "paused",     [HOST_NODE_STOPPED] = "stopped",
     };
     return names[state];
 }

@@ -31,7 +31,11 @@ struct exchange {
     size_t request_bytes;
     /* The nth value of a query parameter (0: the first), NULL when there is none; borrowed. */
     const char *(*query)(const struct exchange *exchange, const char *name, size_t nth);
-    void *server; /* query's own */
+    /* While it waits: the endpoint ends, and answers by itself; the exchange is not to be touched
+     * any more. NULL: nobody needs to know. */
+    void (*abandon)(struct exchange *exchange);
+    void *waiter; /* abandon's own */
+    bool waits;
     /* the answer */
     int status;
     const char *content_type;
@@ -48,6 +52,13 @@ void exchange_fail(struct exchange *exchange, int status, const char *format, ..
 void exchange_json(struct exchange *exchange, int status, struct json_out *out);
 /* A writer that masks what is secret in the host's topology. */
 struct json_out exchange_writer(const struct exchange *exchange);
+
+/*
+ * Within a handler: it returns without an answer, which is to be filled in later, then
+ * exchange_finish sends it. The exchange lives so long, and what it borrows. Control loop.
+ */
+void exchange_wait(struct exchange *exchange);
+void exchange_finish(struct exchange *exchange);
 
 /* Answers the request (routes.c). Control loop. */
 void exchange_answer(struct exchange *exchange);

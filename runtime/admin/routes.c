@@ -65,7 +65,9 @@ void exchange_answer(struct exchange *exchange) {
             if (guard_lets_in(exchange, routes[i].role)) {
                 routes[i].answer(exchange);
             }
-            guard_record(exchange);
+            if (!exchange->waits) {
+                guard_record(exchange);
+            }
             return;
         }
         sl_buffer_printf(&exchange->allow, "%s%s", known ? ", " : "", routes[i].method);

@@ -341,9 +341,10 @@ sl_error *topology_load_text(const char *text, size_t bytes, const char *file,
         .loaded = loaded, .arena = &loaded->arena, .faults = *faults, .registry = registry};
     loader.file = arena_text(&loaded->arena, file);
     loader.directory = arena_text(&loaded->arena, directory);
-    sl_error *error = loader.file == NULL || loader.directory == NULL
-                          ? sl_error_no_memory()
-                          : read_document(&loader, text, bytes, options);
+    loaded->topology.text = arena_copy(&loaded->arena, text, bytes);
+    loaded->topology.text_bytes = bytes;
+    sl_error *error =
+        loaded->arena.failed ? sl_error_no_memory() : read_document(&loader, text, bytes, options);
     error = error != NULL ? error : verdict(&loader);
     if (error == NULL && !loader_finish(&loader)) {
         error = sl_error_no_memory();

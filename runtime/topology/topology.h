@@ -102,6 +102,8 @@ struct topology_node {
 struct topology {
     const char *file;      /* as given */
     const char *directory; /* absolute; relative paths start here */
+    const char *text;      /* the document as it was read, before --set and references */
+    size_t text_bytes;
     const char *pipeline;
     const char *state_url; /* NULL: none given (a fault when a node needs one) */
     uint32_t lanes;        /* 0: one per core */

@@ -45,6 +45,17 @@ static sl_error *open_editions(const struct topology *topology, const struct hos
     }
 }
 
+sl_error *change_open_targets(const struct topology *topology, const struct host_options *host,
+                              struct targets **out) {
+    struct retry retry = {0};
+    for (;;) {
+        sl_error *error = targets_open(topology, out);
+        if (error == NULL || !wait_to_retry(topology, host, &retry, error)) {
+            return error;
+        }
+    }
+}
+
 static sl_error *repeat(const struct topology *topology, const struct host_options *host,
                         sl_error *(*step)(struct editions *), struct editions *editions) {
     struct retry retry = {0};

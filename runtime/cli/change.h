@@ -8,6 +8,7 @@
 #include "cli/common.h"
 #include "host/editions.h"
 #include "host/host.h"
+#include "host/targets.h"
 
 /* What the run before it is made with. */
 struct change_options {
@@ -25,6 +26,11 @@ struct change;
  */
 sl_error *change_settle(const struct topology *topology, const struct change_options *options,
                         struct change **out, bool *stopped);
+
+/* Which nodes are to be paused; *out is the caller's (targets_close). Errors: targets_open's,
+ * once it is not tried again. */
+sl_error *change_open_targets(const struct topology *topology, const struct host_options *host,
+                              struct targets **out);
 
 /* Reading is about to begin: what has changed takes effect. For host_options.begin; `change` as
  * above. Errors: the store's. */

@@ -60,14 +60,20 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
                                             .registry = loaded->registry,
                                             .skip = cli_args_get(args, "--skip-replay") != NULL};
     struct change *change = NULL;
+    struct targets *targets = NULL;
     bool stopped = false;
     sl_error *error = change_settle(loaded->topology, &settling, &change, &stopped);
     if (error == NULL && !stopped) {
+        error = change_open_targets(loaded->topology, &options, &targets);
+    }
+    if (error == NULL && !stopped) {
         options.begin = change == NULL ? NULL : change_begin;
         options.begin_arg = change;
+        options.targets = targets;
         error = host_run(loaded->topology, &options);
     }
     change_end(change, error == NULL && outcome.level);
+    targets_close(targets);
     log_set_status(log, NULL);
     print_summary(progress);
     if (error == NULL) {

@@ -71,6 +71,8 @@ static bool any_reader(const struct reader *reader) {
 static void step_left_alone(struct assignment *a) {
     for (size_t s = 0; s < a->n_streams; s++) {
         assignment_forget_stream(a->streams[s]);
+        a->streams[s]->set_aside =
+            a->owner->spec->kind == TOPOLOGY_SOURCE && !a->streams[s]->leaving;
     }
     assignment_end(a);
 }
@@ -410,7 +412,28 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
     return NULL;
 }
 
+/* What was set aside of a source. */
+static sl_error *add_back(struct host_node *owner) {
+    sl_error *error = NULL;
+    size_t n = owner->host->n_streams; /* those before are older */
+    for (size_t s = 0; s < n && error == NULL; s++) {
+        struct stream *stream = owner->host->streams[s];
+        if (stream->owner == owner && stream->set_aside) {
+            const sl_stream_name name = {stream->topic, stream->pub.partition};
+            stream->set_aside = false;
+            error = assignment_add(owner, stream->output, &name, 1);
+        }
+    }
+    return error;
+}
+
 sl_error *assignment_add_own(struct host_node *owner) {
+    if (owner->spec->kind == TOPOLOGY_SOURCE) {
+        return add_back(owner);
+    }
+    if ((owner->flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) != SL_ROLE_OWNS_STREAMS) {
+        return NULL;
+    }
     sl_error *error = NULL;
     for (uint32_t o = 0; o < owner->opened->n_outputs && error == NULL; o++) {
         const sl_stream_name name = {owner->opened->output_names[o], 0};

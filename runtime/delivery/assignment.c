@@ -100,8 +100,12 @@ void assignment_assign_again(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
         bool own = (a->turns || a->not_own) && stream->owner == a->owner;
-        if (stream->leaving || own) {
-            continue; /* its owner has asked for it meanwhile, waits, or will assign it */
+        if (stream->leaving) {
+            continue; /* its owner has asked for it meanwhile */
+        }
+        if (own) { /* it waits, or will assign it */
+            stream->set_aside = a->turns && stream->owner->spec->kind == TOPOLOGY_SOURCE;
+            continue;
         }
         const sl_stream_name name = {stream->topic, stream->pub.partition};
         sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
@@ -291,6 +295,10 @@ static void forget(struct assignment *a, bool answer) {
 }
 
 void assignment_forget_owner(struct host_node *node, bool answer) {
+    for (size_t s = 0; s < node->host->n_streams; s++) {
+        struct stream *stream = node->host->streams[s];
+        stream->set_aside = stream->set_aside && stream->owner != node;
+    }
     struct assignment **at = &node->host->assignments;
     while (*at != NULL) {
         struct assignment *a = *at;

@@ -19,7 +19,8 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
                          size_t n);
 
 /* The owner's own streams that are not there yet: one for each output of a transform with
- * SL_ROLE_OWNS_STREAMS. */
+ * SL_ROLE_OWNS_STREAMS that does not assign them itself; those that a source had when it began to
+ * wait. Nothing of other nodes. */
 sl_error *assignment_add_own(struct host_node *owner);
 
 /*
@@ -50,6 +51,10 @@ bool assignment_take_away(struct host_node *node,
                           void (*between)(struct host_node *node, struct assignment *turn));
 bool assignment_can_take_away(const struct host_node *node);
 void assignment_give_back(struct assignment *turn);
+
+/* The node begins or ends to wait as node_must_wait says now: the streams that it has, or is to
+ * have, are taken away in between. Control loop. Errors: NO_MEMORY. */
+sl_error *assignment_turn(struct host_node *node);
 
 /* Goes on with what waits, once the host has started. Control loop. */
 void assignment_continue(struct host *host);

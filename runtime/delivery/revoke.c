@@ -119,15 +119,25 @@ void assignment_stop(struct assignment *a) {
     assignment_go_on(a);
 }
 
-/* A stream that is detached just now, to be assigned again once a node has been restarted, does not
- * come back: its owner gives it up meanwhile. */
+static bool is_named(const struct stream *stream, const struct host_node *owner,
+                     const sl_stream_name *name) {
+    return stream->state == STREAM_DETACHED && stream->owner == owner &&
+           stream->pub.partition == name->partition && strcmp(stream->topic, name->topic) == 0;
+}
+
+/* A stream that is detached just now, to be assigned again once a node has been restarted or its
+ * source is resumed, does not come back: its owner gives it up meanwhile. */
 static void keep_away(struct host_node *owner, const sl_stream_name *name) {
-    const struct assignment *first = owner->host->assignments;
+    const struct host *host = owner->host;
+    const struct assignment *first = host->assignments;
     for (size_t i = 0; first != NULL && first->again && i < first->n_streams; i++) {
-        struct stream *stream = first->streams[i];
-        if (stream->state == STREAM_DETACHED && stream->owner == owner &&
-            stream->pub.partition == name->partition && strcmp(stream->topic, name->topic) == 0) {
-            stream->leaving = true;
+        if (is_named(first->streams[i], owner, name)) {
+            first->streams[i]->leaving = true;
+        }
+    }
+    for (size_t i = 0; i < host->n_streams; i++) {
+        if (host->streams[i]->set_aside && is_named(host->streams[i], owner, name)) {
+            host->streams[i]->set_aside = false;
         }
     }
 }
@@ -177,11 +187,8 @@ static bool is_reader(const struct host_node *node, const struct stream *stream)
 }
 
 static bool passes(const struct host_node *node, const struct stream *stream) {
-    bool found = stream->owner == node;
-    for (size_t i = 0; i < node->spec->n_inputs; i++) {
-        found = found || stream->on_edge[node->tasks[0].inputs[i].index];
-    }
-    return found && stream->state != STREAM_DETACHED;
+    return stream->state != STREAM_DETACHED &&
+           (stream->owner == node || stream_flows_to(stream, node));
 }
 
 /* The streams are looked up only now: no other assignment is under way, so each is running or gone.

@@ -184,6 +184,18 @@ bool stream_is_read_by(const struct stream *stream, const struct host_node *node
     return found && stream->state != STREAM_DETACHED;
 }
 
+bool stream_flows_to(const struct stream *stream, const struct host_node *node) {
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        const struct lane_edge *edge = &node->tasks[0].inputs[i];
+        if (edge->from == stream->owner
+                ? edge->spec->output == stream->output
+                : edge->from->passes && stream_flows_to(stream, edge->from)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void stream_free(struct stream *stream) {
     branches_free(stream);
     unwire(stream);

@@ -85,8 +85,9 @@ struct stream {
     int64_t latest;
     void *handle; /* of the owner's node.resume */
     bool ended_seen;
-    bool leaving;  /* a revocation waits or is under way: the name may be assigned anew */
-    bool left_out; /* of a node that waits: it will need the stream from where it is now */
+    bool leaving;   /* a revocation waits or is under way: the name may be assigned anew */
+    bool left_out;  /* of a node that waits: it will need the stream from where it is now */
+    bool set_aside; /* detached since its source waits: it comes back with it */
     int64_t acknowledged;
     struct loop_message ended_message;
     struct loop_message lane_message; /* attach, stop or detach under way, and its answer */
@@ -114,6 +115,8 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
 sl_error *stream_wire(struct stream *stream);
 /* Whether the node is a reader of the stream, which is not detached. */
 bool stream_is_read_by(const struct stream *stream, const struct host_node *node);
+/* Whether it flows to the node when nobody waits: through nodes that let it pass. */
+bool stream_flows_to(const struct stream *stream, const struct host_node *node);
 void stream_free(struct stream *stream);
 
 /* The newest stream of this name that is not detached, or NULL. */

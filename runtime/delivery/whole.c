@@ -1,10 +1,12 @@
 /*
- * Nodes that make sense only of everything (SL_ROLE_WHOLE): while streams of a source above such a
- * node are with other hosts, it waits. It is left out of every stream, so that nothing holds the
- * other nodes back, and nothing is acknowledged that it has not read. When all streams are here,
- * those that it was left out of are detached and assigned again, from its own position on.
+ * Nodes that wait: those that make sense only of everything (SL_ROLE_WHOLE), while streams of a
+ * source above them are with other hosts, and those that the operator has paused. Such a node is
+ * left out of every stream, so that nothing holds the other nodes back, and nothing is acknowledged
+ * that it has not read. When it waits no longer, the streams that it was left out of are detached
+ * and assigned again, from its own position on. A source that waits has its streams set aside.
  */
 #include "delivery/assignment_steps.h"
+#include "host/restart.h"
 
 static bool misses_streams(const struct host_node *node) {
     if (node->spec->kind == TOPOLOGY_SOURCE) {
@@ -19,8 +21,7 @@ static bool misses_streams(const struct host_node *node) {
 }
 
 static bool concerns(const struct host_node *node, const struct stream *stream) {
-    return atomic_load(&node->waiting) ? stream->left_out
-                                       : stream_is_read_by(stream, node) || stream->owner == node;
+    return stream->owner == node || stream_flows_to(stream, node);
 }
 
 /* Whether the streams can be assigned again once they are detached. */
@@ -33,7 +34,7 @@ static bool can_come_back(const struct assignment *a) {
 }
 
 static void step_turn(struct assignment *a) {
-    bool turns = atomic_load(&a->owner->waiting) != a->owner->must_wait;
+    bool turns = atomic_load(&a->owner->waiting) != node_must_wait(a->owner);
     if (turns && !assignment_gather(a, concerns)) {
         assignment_go_on(a);
     } else if (turns && can_come_back(a)) {
@@ -47,12 +48,13 @@ static void step_turn(struct assignment *a) {
 static void turn(struct host_node *node) {
     bool waits = !atomic_load(&node->waiting);
     atomic_store(&node->waiting, waits);
-    if (node->state == HOST_NODE_RUNNING || node->state == HOST_NODE_WAITING) {
-        node->state = waits ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
+    if (node->state == HOST_NODE_RUNNING || node->state == HOST_NODE_WAITING ||
+        node->state == HOST_NODE_PAUSED) {
+        node->state = node_resting_state(node);
     }
 }
 
-static sl_error *queue_turn(struct host_node *node) {
+sl_error *assignment_turn(struct host_node *node) {
     struct assignment *a = assignment_new(node, 0, step_turn);
     if (a == NULL) {
         return sl_error_no_memory();
@@ -65,16 +67,18 @@ static sl_error *queue_turn(struct host_node *node) {
 void whole_turn(struct assignment *a) {
     struct host_node *node = a->owner;
     sl_error *error = NULL;
+    bool ordered = node->state == HOST_NODE_PAUSED;
     turn(node);
-    if (!atomic_load(&node->waiting)) {
+    bool waits = atomic_load(&node->waiting);
+    if (waits) {
+        restart_left_out(node);
+    } else {
         host_log(a->host, SL_LOG_INFO, node->spec->name,
-                 "all partitions of its sources are here: it goes on");
-        if ((node->flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) == SL_ROLE_OWNS_STREAMS) {
-            error = assignment_add_own(node);
-        }
+                 ordered ? "resumed" : "all partitions of its sources are here: it goes on");
+        error = assignment_add_own(node);
     }
-    if (error == NULL && atomic_load(&node->waiting) != node->must_wait) {
-        error = queue_turn(node); /* it has changed again meanwhile */
+    if (error == NULL && waits != node_must_wait(node)) {
+        error = assignment_turn(node); /* it has changed again meanwhile */
     }
     if (error != NULL) {
         host_node_failed(node, error);
@@ -90,14 +94,14 @@ static sl_error *look_at(struct host_node *node, const struct host_node *source,
                  "of them are",
                  source->missing, total, source->spec->name);
     }
-    if (node->must_wait == atomic_load(&node->waiting)) {
+    if (node_must_wait(node) == atomic_load(&node->waiting)) {
         return NULL; /* a turn that is under way sees it when it is through */
     }
     if (!host->started) {
         turn(node); /* nothing is attached yet */
         return NULL;
     }
-    return queue_turn(node);
+    return assignment_turn(node);
 }
 
 static bool is_below(const struct host_node *node, const struct host_node *source) {

@@ -2,6 +2,7 @@
 #include "host/editions.h"
 
 #include "host/network.h"
+#include "host/versions.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #define CONFIG "config/"
 #define RUNS "runs/"
 
-enum { PATH_BYTES = 64, NAME_BYTES = 160, MAX_RUNS = 1000 };
+enum { NAME_BYTES = 160, MAX_RUNS = 1000 };
 
 struct run_name {
     char text[NAME_BYTES]; /* with the folder */
@@ -34,47 +35,16 @@ struct editions {
     struct run_name own; /* empty: not begun */
 };
 
-static void number_path(int64_t number, char out[PATH_BYTES]) {
-    (void)snprintf(out, PATH_BYTES, CONFIG "%020" PRId64 ".json", number);
-}
-
 /* ---- reading ---- */
 
-static int find_last(const sl_store_entry *entry, void *arg) {
-    int64_t *last = arg;
-    int64_t number;
-    const char *digits = entry->path + strlen(CONFIG);
-    if (strspn(digits, "0123456789") == 20 && strcmp(digits + 20, ".json") == 0 &&
-        sscanf(digits, "%20" SCNd64, &number) == 1 && number > *last) {
-        *last = number;
-    }
-    return 0;
-}
-
-static sl_error *get_text(struct editions *editions, int64_t number, sl_buffer *out) {
-    char path[PATH_BYTES];
-    sl_store_bytes bytes;
-    number_path(number, path);
-    sl_error *error = editions->store->ops->get(editions->store, path, 0, -1, &bytes);
-    if (error != NULL) {
-        return error;
-    }
-    (void)sl_buffer_append(out, bytes.data, bytes.bytes);
-    bytes.release(&bytes);
-    return out->failed ? sl_error_no_memory() : NULL;
-}
-
 static sl_error *read_last(struct editions *editions) {
-    sl_store *store = editions->store;
     sl_buffer text = SL_BUFFER_INIT;
     char where[512];
-    sl_error *error = store->ops->list(store, CONFIG, NULL, 0, find_last, &editions->number);
+    sl_error *error = versions_last(editions->store, CONFIG, &editions->number);
     if (error != NULL || editions->number == 0) {
         return error;
     }
-    error = get_text(editions, editions->number, &text);
-    (void)snprintf(where, sizeof(where), "%s/" CONFIG "%020" PRId64 ".json", store->ops->url(store),
-                   editions->number);
+    error = versions_get(editions->store, CONFIG, editions->number, &text, where, sizeof(where));
     if (error == NULL) {
         error = edition_parse((const char *)text.data, text.bytes, where, &editions->last);
     }
@@ -145,7 +115,8 @@ bool editions_uneven(const struct editions *editions) {
 /* Somebody stored an edition of this number: whether it is the same. */
 static sl_error *check_same(struct editions *editions, int64_t number, const sl_buffer *ours) {
     sl_buffer theirs = SL_BUFFER_INIT;
-    sl_error *error = get_text(editions, number, &theirs);
+    char where[512];
+    sl_error *error = versions_get(editions->store, CONFIG, number, &theirs, where, sizeof(where));
     bool same = error == NULL && theirs.bytes == ours->bytes &&
                 memcmp(theirs.data, ours->data, ours->bytes) == 0;
     sl_buffer_free(&theirs);
@@ -154,18 +125,15 @@ static sl_error *check_same(struct editions *editions, int64_t number, const sl_
     }
     return sl_error_new(SL_ERROR_CONFLICT,
                         "another sluice has started with another configuration at this moment "
-                        "(%s/" CONFIG "%020" PRId64 ".json): start one of them again",
-                        editions->store->ops->url(editions->store), number);
+                        "(%s): start one of them again",
+                        where);
 }
 
 sl_error *editions_add(struct editions *editions) {
-    char path[PATH_BYTES];
     sl_buffer text = SL_BUFFER_INIT;
-    number_path(editions->number + 1, path);
     sl_error *error = edition_write(editions->topology, &text);
     if (error == NULL) {
-        error = editions->store->ops->put(editions->store, path, text.data, text.bytes,
-                                          SL_STORE_IF_ABSENT);
+        error = versions_put(editions->store, CONFIG, editions->number + 1, &text);
     }
     if (sl_error_is(error, SL_ERROR_EXISTS)) {
         sl_error_free(error);

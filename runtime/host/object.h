@@ -9,6 +9,7 @@
 #include "host/host.h"
 #include "host/loop.h"
 #include "host/retry.h"
+#include "host/targets.h"
 #include "topology/graph.h"
 
 #include <stdatomic.h>
@@ -227,6 +228,7 @@ struct cycle {
 struct restart {
     bool pending;      /* by itself, after a pause */
     bool under_way;    /* from the taking away of its streams to their return */
+    bool closes;       /* ... and it stays closed: it was stopped */
     uint32_t attempts; /* in a row */
     int64_t revived_us;
     int64_t succeeded;
@@ -268,8 +270,10 @@ struct host_node {
     size_t n_streams;     /* owned, assigned */
     bool was_read;        /* a source: there are positions of its streams */
     size_t missing;       /* of a source: streams that are with other hosts */
-    bool must_wait;       /* what `waiting` becomes when its streams are detached */
-    _Atomic bool waiting; /* for streams that are missing: nothing flows to it */
+    enum target target;   /* by the operator */
+    bool must_wait;       /* for streams that are missing */
+    _Atomic bool waiting; /* for these, or by order: nothing flows to it. It becomes what
+                             node_must_wait says when its streams are detached */
     enum drain_state drain;
     unsigned emptying; /* lanes outstanding */
     struct loop_message drained_message;
@@ -280,6 +284,25 @@ struct host_node {
     int64_t failed_us;
     struct restart restart;
 };
+
+/* Control loop. */
+static inline bool node_must_wait(const struct host_node *node) {
+    return node->must_wait || node->target != TARGET_RUNNING;
+}
+/* What it is in while it neither fails nor changes. */
+static inline enum host_node_state node_resting_state(const struct host_node *node) {
+    if (node->target == TARGET_STOPPED && node->opened->node == NULL) {
+        return HOST_NODE_STOPPED;
+    }
+    if (node->target != TARGET_RUNNING) {
+        return HOST_NODE_PAUSED;
+    }
+    return atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
+}
+/* Its plugin's objects are closed, or could not be opened. */
+static inline bool node_is_closed(const struct host_node *node) {
+    return node->opened->node == NULL;
+}
 
 static inline struct lane_task *object_task(sl_object *object) {
     return (struct lane_task *)(void *)object;

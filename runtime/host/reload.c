@@ -5,19 +5,6 @@ static sl_error *on_its_way(const char *what) {
     return sl_error_new(SL_ERROR_CONFLICT, "%s: this build cannot do it yet", what);
 }
 
-sl_error *host_pause_node(struct host *host, const char *name) {
-    (void)host;
-    return on_its_way(name);
-}
-
-sl_error *host_stop_node(struct host *host, const char *name) {
-    return host_pause_node(host, name);
-}
-
-sl_error *host_resume_node(struct host *host, const char *name) {
-    return host_pause_node(host, name);
-}
-
 sl_error *host_plan(struct host *host, const struct topology *next, struct topology_plan **out) {
     return topology_plan_new(host->topology, next, out);
 }

@@ -275,10 +275,13 @@ static void began(struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
         struct host_node *node = host->nodes[n];
         if (node->state == HOST_NODE_STARTING) {
-            node->state = atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
+            node->state = node_resting_state(node);
         }
         if (node->has_cycle) {
             cycle_start(&node->cycle);
+        }
+        if (node->target == TARGET_STOPPED) {
+            restart_left_out(node);
         }
     }
     if (host->draining) {
@@ -411,10 +414,7 @@ static void node_started(sl_request *request, sl_error *error) {
 
 static void start_nodes(struct host *host) {
     for (size_t n = 0; n < host->n_nodes && host->error == NULL; n++) {
-        if ((host->nodes[n]->flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) ==
-            SL_ROLE_OWNS_STREAMS) {
-            host->error = assignment_add_own(host->nodes[n]);
-        }
+        host->error = assignment_add_own(host->nodes[n]);
     }
     if (host->error != NULL) {
         host_close(host);
@@ -520,8 +520,13 @@ static bool of_one_partition(const struct stream *a, const struct stream *b) {
            a->pub.partition == b->pub.partition;
 }
 
-/* Whether all readers of each stream that is here have the same position. */
+/* Whether all readers of each stream that is here have the same position. Who is paused has not. */
 static bool is_level(const struct host *host) {
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        if (host->nodes[n]->target != TARGET_RUNNING) {
+            return false;
+        }
+    }
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
         if (stream->state != STREAM_RUNNING || stream->n_readers == 0) {
@@ -621,6 +626,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
         return error;
     }
     listen_to_signals(&host);
+    restart_heed_targets(&host);
     error = admin_open(&host, &host.admin);
     if (error == NULL) {
         error = host_start_threads(&host);

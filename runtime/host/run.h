@@ -45,6 +45,9 @@ struct host {
     uv_timer_t shutdown;
     uv_timer_t deadline; /* of the revocation under way */
     uv_timer_t progress;
+    uv_work_t store_work; /* options->targets */
+    bool storing;
+    sl_error *store_error;
     int64_t started_us;
     struct later *laters;         /* what waits to be tried again */
     _Atomic int64_t memory_bytes; /* of batches, and held by tasks */

@@ -1042,14 +1042,41 @@ static int64_t detached[NODES_MAX];     /* how often branches to the node left t
 
 static struct host *running;
 static int orders; /* restarts that are still to be given, of all nodes in turn */
+static int turns;  /* the same of pausing, stopping and resuming; at last all are resumed */
+static bool turned;
+static bool endless;                       /* the run waits for those that are paused */
+static int seen_in[HOST_NODE_STOPPED + 1]; /* nodes, by state, in all reports of the run */
 
 static void began(void *arg, struct host *host) {
     (void)arg;
     running = host;
 }
 
+static void give_turn(void) {
+    if (turns == 0) {
+        for (size_t n = 0; n < topology.n_nodes && turned; n++) {
+            sl_error_free(host_resume_node(running, names[n]));
+        }
+        return;
+    }
+    const char *name = names[(size_t)(turns * 5) % topology.n_nodes];
+    sl_error *error = turns % 3 == 0   ? host_resume_node(running, name)
+                      : turns % 3 == 1 ? host_pause_node(running, name)
+                                       : host_stop_node(running, name);
+    ck_assert(error == NULL || sl_error_is(error, SL_ERROR_CONFLICT));
+    sl_error_free(error);
+    turned = true;
+    turns--;
+}
+
 static void progress(void *arg, const struct host_snapshot *snapshot, bool last) {
     (void)arg;
+    if (running != NULL && !last) {
+        give_turn();
+    }
+    for (size_t n = 0; n < snapshot->n_nodes; n++) {
+        seen_in[snapshot->nodes[n].state]++;
+    }
     if (running != NULL && !last && orders > 0) {
         sl_error_free(host_restart_node(running, names[(size_t)orders-- % topology.n_nodes]));
     }
@@ -1065,8 +1092,10 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
 
 static sl_error *run(void) {
     const struct host_options options = {
-        .until_end = true, .progress = progress, .progress_interval_ms = 3, .began = began};
+        .until_end = !endless, .progress = progress, .progress_interval_ms = 3, .began = began};
     running = NULL;
+    turned = false;
+    memset(seen_in, 0, sizeof(seen_in));
     sl_error *error = host_run(&topology, &options);
     ck_assert_int_eq(atomic_load(&handles), 0);
     return error;

@@ -369,6 +369,31 @@ START_TEST(test_all_nodes_are_restarted_by_order) {
 }
 END_TEST
 
+/* All kinds of nodes, sources among them, are paused, stopped and resumed, at times while they fail
+ * or their streams leave, and nothing is lost or repeated. */
+START_TEST(test_all_nodes_are_paused_stopped_and_resumed) {
+    build_all_kinds();
+    endless = true;
+    turns = 60;
+    if (_i > 0) {
+        behaviours[0].revocations = 5;
+        nodes[3].restart_after_us = 1000;
+        nodes[3].restart_attempts = 10;
+        behaviours[3].broken_batches = 2;
+        behaviours[4].broken_commits = 2;
+        nodes[4].restart_after_us = 3000;
+        nodes[4].restart_attempts = 10;
+    }
+    orders = _i == 2 ? 20 : 0;
+    assert_goes_on();
+    ck_assert_int_eq(turns, 0);
+    ck_assert_int_gt(seen_in[HOST_NODE_PAUSED], 0);
+    ck_assert_int_gt(seen_in[HOST_NODE_STOPPED], 0);
+    endless = false;
+    orders = 0;
+}
+END_TEST
+
 /* It has opened once, and does not again: its tasks, or itself. */
 static atomic_int openings;
 
@@ -869,9 +894,11 @@ static void run_seed(unsigned seed) {
         topology.lanes = (uint32_t)(1 + below(4));
         random_fate();
         orders = sometimes(5);
+        turns = sometimes(20);
         sl_error_free(run());
     }
     orders = sometimes(5);
+    turns = 0;
     topology.revoke_timeout_us = 60000000; /* nothing is dropped while the run ends */
     for (size_t n = 0; n < topology.n_nodes; n++) {
         behaviours[n].broken_batches = behaviours[n].broken_commits = 0;
@@ -926,6 +953,7 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_node_that_fails_is_restarted, 0, 7);
     tcase_add_test(flow, test_a_node_that_fails_for_ever_stays_failed);
     tcase_add_test(flow, test_all_nodes_are_restarted_by_order);
+    tcase_add_loop_test(flow, test_all_nodes_are_paused_stopped_and_resumed, 0, 3);
     tcase_add_loop_test(flow, test_a_node_that_does_not_open_again_stays_failed, 0, 2);
     tcase_add_test(flow, test_a_source_that_failed_is_told_the_end_all_the_same);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);

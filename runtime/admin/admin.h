@@ -18,7 +18,9 @@ struct admin {
     uv_poll_t poll;
     uv_timer_t timer;
     struct request *waiting; /* requests whose answers are to come */
-    int holders;             /* what still needs this after admin_close: handles and work */
+    struct follower *followers;
+    uv_timer_t beat; /* while there are followers */
+    int holders;     /* what still needs this after admin_close: handles and work */
 };
 
 /* Lets the daemon see to its connections in the loop's next turn. */

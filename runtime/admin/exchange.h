@@ -37,6 +37,7 @@ struct exchange {
     void *waiter; /* abandon's own */
     bool waits;
     /* the answer */
+    struct follower *follower; /* its body, bit by bit (follower.h); NULL: `body` is */
     int status;
     const char *content_type;
     const char *security_policy; /* header Content-Security-Policy; NULL: none */

@@ -49,6 +49,9 @@ void plugin_option(struct json_out *out, const sl_option *option, const char *gr
 /* validate.c */
 void answer_validate(struct exchange *exchange);
 
+/* tap.c */
+void answer_tap(struct exchange *exchange);
+
 /* openapi.c */
 void answer_openapi(struct exchange *exchange);
 

@@ -4,6 +4,7 @@
  */
 #include "admin/admin.h"
 #include "admin/exchange.h"
+#include "admin/follower.h"
 #include "admin/guard.h"
 
 #include <arpa/inet.h>
@@ -114,16 +115,23 @@ static const char *text_of(sl_buffer *buffer) {
     return buffer->bytes > 0 ? sl_buffer_text(buffer) : NULL;
 }
 
-static enum MHD_Result send_answer(struct request *request) {
-    struct exchange *exchange = &request->exchange;
+static struct MHD_Response *make_response(struct exchange *exchange) {
+    if (exchange->follower != NULL) {
+        return follower_response(exchange->follower);
+    }
     if (exchange->body.failed) {
         sl_buffer_free(&exchange->body);
         exchange->status = 500;
     }
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        exchange->body.bytes,
-        exchange->body.data != NULL ? (void *)exchange->body.data : (void *)"",
-        MHD_RESPMEM_MUST_COPY);
+    return MHD_create_response_from_buffer(exchange->body.bytes,
+                                           exchange->body.data != NULL ? (void *)exchange->body.data
+                                                                       : (void *)"",
+                                           MHD_RESPMEM_MUST_COPY);
+}
+
+static enum MHD_Result send_answer(struct request *request) {
+    struct exchange *exchange = &request->exchange;
+    struct MHD_Response *response = make_response(exchange);
     if (response == NULL) {
         return MHD_NO;
     }
@@ -145,6 +153,13 @@ static enum MHD_Result send_answer(struct request *request) {
 }
 
 /* ---- answers that take their time ---- */
+
+struct follower *exchange_follow(struct exchange *exchange, const struct follower_ops *ops,
+                                 void *arg) {
+    struct request *request = (struct request *)exchange;
+    exchange->follower = follower_new(request->admin, request->connection, ops, arg);
+    return exchange->follower;
+}
 
 void exchange_wait(struct exchange *exchange) {
     struct request *request = (struct request *)exchange;

@@ -36,6 +36,7 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "GET", "v1/openapi.json", answer_openapi},
     {ACCESS_VIEWER, "GET", "v1/status", answer_v1_status},
     {ACCESS_VIEWER, "GET", "v1/topology", answer_v1_topology},
+    {ACCESS_OPERATOR, "GET", "v1/nodes/*/tap", answer_tap},
 };
 
 static bool path_fits(const char *path, const struct exchange *exchange) {

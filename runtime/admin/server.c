@@ -6,6 +6,7 @@
 
 #include "admin/access.h"
 #include "admin/admin.h"
+#include "admin/follower.h"
 #include "admin/listen.h"
 
 #include <errno.h>
@@ -104,8 +105,9 @@ static void attach(struct admin *admin) {
         MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     uv_loop_t *uv = &admin->host->control.uv;
     uv_timer_init(uv, &admin->timer);
+    uv_timer_init(uv, &admin->beat);
     uv_poll_init(uv, &admin->poll, epoll->epoll_fd);
-    admin->poll.data = admin->timer.data = admin;
+    admin->poll.data = admin->timer.data = admin->beat.data = admin;
     admin->timer.timer_cb = timeout;
     uv_poll_start(&admin->poll, UV_READABLE, ready);
     const union MHD_DaemonInfo *port =
@@ -177,8 +179,10 @@ void admin_close(struct admin *admin) {
     }
     uv_poll_stop(&admin->poll);
     request_end_waiting(admin);
+    followers_end(admin);
     MHD_stop_daemon(admin->daemon);
-    admin->holders += 2;
+    admin->holders += 3;
     uv_close((uv_handle_t *)&admin->poll, freed);
+    uv_close((uv_handle_t *)&admin->beat, freed);
     uv_close((uv_handle_t *)&admin->timer, freed);
 }

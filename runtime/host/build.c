@@ -7,6 +7,7 @@
 #include "delivery/stream.h"
 #include "host/network.h"
 #include "lane/rejects.h"
+#include "lane/tap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +162,9 @@ sl_error *host_node_wire(struct host_node *node, struct host_node *const *nodes)
     size_t n_outputs = topology_node_outputs(node->spec);
     node->routes = calloc(n_outputs + 1, sizeof(struct route *));
     node->n_routes = calloc(n_outputs + 1, sizeof(size_t));
-    sl_error *error = node->routes == NULL || node->n_routes == NULL ? sl_error_no_memory() : NULL;
+    node->tapped = calloc(n_outputs + 1, sizeof(*node->tapped));
+    bool short_of_memory = node->routes == NULL || node->n_routes == NULL || node->tapped == NULL;
+    sl_error *error = short_of_memory ? sl_error_no_memory() : NULL;
     for (uint32_t lane = 0; lane < host->n_lanes && error == NULL; lane++) {
         error = init_task(node, lane, nodes);
     }
@@ -205,6 +208,9 @@ sl_error *host_build(struct host *host) {
     }
     if (error == NULL) {
         error = network_new(topology, log_network, host, &host->network);
+    }
+    if (error == NULL && (host->taps = taps_new(host)) == NULL) {
+        error = sl_error_no_memory();
     }
     for (uint32_t i = 0; i < lanes && error == NULL; i++) {
         error = lane_init(&host->lanes[i], host, i);
@@ -264,6 +270,7 @@ static void free_node(struct host_node *node) {
     }
     free(node->routes);
     free(node->n_routes);
+    free((void *)node->tapped);
     keeper_free(node->keeper);
     cycle_free(&node->cycle);
     if (node->state_store != NULL) {
@@ -311,6 +318,7 @@ void host_free(struct host *host) {
         graph_close(host->graph);
     }
     network_free(host->network);
+    taps_free(host->taps);
     free(host->streams);
     for (size_t n = 0; n < n_all; n++) {
         free(host->all[n]);

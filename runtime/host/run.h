@@ -21,6 +21,7 @@ struct host {
     struct graph *graph;
     struct network *network;  /* the way out: stores and HTTP */
     struct admin *admin;      /* the REST endpoint; NULL: none */
+    struct tap *taps;
     struct host_node **nodes; /* those of `topology`, in its order. Control loop */
     size_t n_nodes;
     struct host_node **all; /* that were ever made, HOST_NODES_MAX at most */

@@ -3,6 +3,7 @@
 #include "delivery/stream.h"
 #include "lane/branch.h"
 #include "lane/lane.h"
+#include "lane/tap.h"
 
 #include <stdlib.h>
 
@@ -147,6 +148,10 @@ void edge_push(struct lane_task *task, struct lane_edge *edge, struct batch *bat
 
 void lane_push(struct lane *lane, struct host_node *from, uint32_t output, struct batch *batch) {
     struct stream *stream = stream_of(batch->pub.stream);
+    uint32_t taps = atomic_load_explicit(&from->tapped[output], memory_order_relaxed);
+    if (taps != 0) {
+        tap_offer(from, output, taps, batch);
+    }
     for (size_t i = 0; i < from->n_routes[output]; i++) {
         const struct route *route = &from->routes[output][i];
         struct lane_task *task = &route->to->tasks[lane->index];

@@ -95,6 +95,19 @@ static const sl_option admin_keys[] = {
     {.name = NULL},
 };
 
+static const sl_option tap_keys[] = {
+    {.name = "enabled",
+     .type = SL_OPTION_BOOL,
+     .offset = offsetof(struct tap_keys, enabled),
+     .default_text = "true",
+     .doc = "whether the REST endpoint shows rows"},
+    {.name = "mask",
+     .type = SL_OPTION_LIST,
+     .offset = offsetof(struct tap_keys, mask),
+     .doc = "names of columns, fields and JSON members whose values it does not show"},
+    {.name = NULL},
+};
+
 const sl_option topology_top_keys[] = {
     {.name = "$schema",
      .type = SL_OPTION_STRING,
@@ -144,6 +157,13 @@ const sl_option topology_top_keys[] = {
      .options = admin_keys,
      .object_bytes = sizeof(struct admin_keys),
      .doc = "the REST endpoint"},
+    {.name = "tap",
+     .type = SL_OPTION_OBJECT,
+     .offset = offsetof(struct top_keys, tap),
+     .options = tap_keys,
+     .object_bytes = sizeof(struct tap_keys),
+     .doc = "the look at rows that the REST endpoint allows; absent: it allows it, unless "
+            "admin.insecure is true"},
     {.name = "http.ca",
      .type = SL_OPTION_PATH,
      .offset = offsetof(struct top_keys, http_ca_file),

@@ -26,6 +26,12 @@ struct admin_keys {
     const char *tls_key;
 };
 
+/* "tap" */
+struct tap_keys {
+    int32_t enabled;
+    sl_list mask;
+};
+
 struct top_keys {
     const char *schema; /* for editors; nothing here reads it */
     const char *pipeline;
@@ -43,6 +49,7 @@ struct top_keys {
     int32_t when_full;
     const char *http_ca_file;
     const struct admin_keys *admin;
+    const struct tap_keys *tap;
     struct error_keys errors;
     /* what the loader reads from the document itself */
     const char *stores;

@@ -219,6 +219,9 @@ static void fill_top(const struct loader *loader) {
     topology->memory_max_bytes = top->memory_max_bytes;
     topology->detach_after_us = DETACH_AFTER_US;
     topology->http_ca_file = top->http_ca_file;
+    topology->tap_enabled =
+        top->tap != NULL ? top->tap->enabled != 0 : top->admin == NULL || top->admin->insecure == 0;
+    topology->tap_mask = top->tap != NULL ? top->tap->mask : (sl_list){0, NULL};
     topology->admin_by_default = top->admin == NULL;
     topology->admin_enabled = top->admin == NULL || top->admin->enabled != 0;
     topology->admin_listen = top->admin == NULL ? TOPOLOGY_ADMIN_LISTEN : top->admin->listen;

@@ -100,6 +100,13 @@ static size_t take_header(char *data, size_t size, size_t n, void *arg) {
 static size_t take_body(char *data, size_t size, size_t n, void *arg) {
     struct http_exchange *exchange = arg;
     size_t bytes = size * n;
+    const sl_http_options *options = &exchange->http->options;
+    long status = 0;
+    if (options->piece != NULL &&
+        curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status / 100 == 2) {
+        return options->piece(options->arg, data, bytes) ? bytes : 0;
+    }
     size_t most = exchange->request.max_response_bytes;
     if (bytes > (most != 0 ? most : MAX_RESPONSE_BYTES) - exchange->response_body.bytes) {
         exchange->too_long = true;

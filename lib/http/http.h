@@ -53,7 +53,10 @@ typedef struct sl_http_options {
     const char *ca_file;           /* copied; NULL: the system's */
     void (*log)(void *arg, bool warning, const char *text); /* NULL: silent */
     sl_http_count count;                                    /* NULL: not counted */
-    void *arg;                                              /* of log and count */
+    /* The body of an answer 2xx comes in pieces, and `done` sees none of it; false ends it with an
+     * error. NULL: it is gathered. */
+    bool (*piece)(void *arg, const void *data, size_t bytes);
+    void *arg; /* of log, count and piece */
 } sl_http_options;
 
 /* `loop` is copied. On failure nothing is left. Errors: FATAL, NO_MEMORY. */

@@ -59,7 +59,7 @@ void answer_openapi(struct exchange *exchange);
 void answer_v1_status(struct exchange *exchange);
 void answer_v1_topology(struct exchange *exchange);
 
-/* The node that the second part of the path names; NULL after a 404. */
+/* The node that the path names: /connectors/NODE, /v1/nodes/NODE; NULL after a 404. */
 struct host_node *exchange_node(struct exchange *exchange);
 /* The lane that the fourth part of the path names; false after a 404. */
 bool exchange_task(struct exchange *exchange, const struct host_node *node, int64_t *task);

@@ -146,12 +146,13 @@ struct json_value *exchange_object(struct exchange *exchange, struct arena *aren
 }
 
 struct host_node *exchange_node(struct exchange *exchange) {
+    const char *name = exchange->parts[strcmp(exchange->parts[0], "v1") == 0 ? 2 : 1];
     for (size_t n = 0; n < exchange->host->n_nodes; n++) {
         struct host_node *node = exchange->host->nodes[n];
-        if (strcmp(node->spec->name, exchange->parts[1]) == 0) {
+        if (strcmp(node->spec->name, name) == 0) {
             return node;
         }
     }
-    exchange_fail(exchange, 404, "Connector %s not found", exchange->parts[1]);
+    exchange_fail(exchange, 404, "Connector %s not found", name);
     return NULL;
 }

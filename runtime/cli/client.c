@@ -7,7 +7,7 @@
 #include <http/http.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 10000 };
+enum { TIMEOUT_MS = 10000, MAX_LINE_BYTES = 16 << 20 };
 
 struct client client_of(const struct cli_args *args) {
     const char *url = cli_args_get(args, "--admin");
@@ -32,6 +32,10 @@ struct asking {
     sl_http *http;
     sl_buffer *body;
     sl_error *error;
+    /* client_follow */
+    bool (*line)(void *arg, const char *text);
+    void *line_arg;
+    bool enough;
 };
 
 /* What the endpoint says for itself, or the bare status. */
@@ -58,9 +62,38 @@ static void answered(void *arg, const sl_http_response *response, sl_error *erro
     loop_stop(&asking->loop);
 }
 
+/* Takes the whole lines off the front of what has come. */
+static bool take_lines(struct asking *asking) {
+    sl_buffer *body = asking->body;
+    char *start = (char *)body->data;
+    size_t left = body->bytes;
+    char *end;
+    while (!asking->enough && left > 0 && (end = memchr(start, '\n', left)) != NULL) {
+        *end = 0;
+        asking->enough = !asking->line(asking->line_arg, start);
+        left -= (size_t)(end + 1 - start);
+        start = end + 1;
+    }
+    if (left > 0) {
+        memmove(body->data, start, left);
+    }
+    body->bytes = left;
+    return !asking->enough && left <= MAX_LINE_BYTES;
+}
+
+static bool take_piece(void *arg, const void *data, size_t bytes) {
+    struct asking *asking = arg;
+    return sl_buffer_append(asking->body, data, bytes) && take_lines(asking);
+}
+
 static sl_error *exchange(struct asking *asking, const struct client *client, const char *method,
                           const char *url, const char *authorization) {
-    const sl_http_options options = {.timeout_ms = TIMEOUT_MS, .ca_file = client->ca_file};
+    const sl_http_options options = {
+        .timeout_ms = asking->line != NULL ? UINT32_MAX : TIMEOUT_MS,
+        .ca_file = client->ca_file,
+        .piece = asking->line != NULL ? take_piece : NULL,
+        .arg = asking,
+    };
     const sl_http_header header = {"Authorization", authorization};
     const sl_http_loop loop = http_loop(&asking->loop);
     sl_error *error = sl_http_open(&loop, &options, &asking->http);
@@ -82,9 +115,8 @@ static sl_error *exchange(struct asking *asking, const struct client *client, co
     return error;
 }
 
-sl_error *client_ask(const struct client *client, const char *method, const char *path,
-                     sl_buffer *body) {
-    struct asking asking = {.body = body};
+static sl_error *ask(struct asking *asking, const struct client *client, const char *method,
+                     const char *path) {
     sl_buffer url = SL_BUFFER_INIT;
     sl_buffer_printf(&url, "%.*s%s", (int)client->url_bytes, client->url, path);
     sl_buffer bearer = SL_BUFFER_INIT;
@@ -94,12 +126,31 @@ sl_error *client_ask(const struct client *client, const char *method, const char
     const char *text = sl_buffer_text(&url);
     const char *authorization = client->token != NULL ? sl_buffer_text(&bearer) : NULL;
     bool short_of_memory = text == NULL || (client->token != NULL && authorization == NULL);
-    sl_error *error = short_of_memory ? sl_error_no_memory() : loop_init(&asking.loop, "client");
+    sl_error *error = short_of_memory ? sl_error_no_memory() : loop_init(&asking->loop, "client");
     if (error == NULL) {
-        error = exchange(&asking, client, method, text, authorization);
-        loop_close(&asking.loop);
+        error = exchange(asking, client, method, text, authorization);
+        loop_close(&asking->loop);
     }
     sl_buffer_free(&bearer);
     sl_buffer_free(&url);
+    return error;
+}
+
+sl_error *client_ask(const struct client *client, const char *method, const char *path,
+                     sl_buffer *body) {
+    struct asking asking = {.body = body};
+    return ask(&asking, client, method, path);
+}
+
+sl_error *client_follow(const struct client *client, const char *path,
+                        bool (*line)(void *arg, const char *text), void *arg) {
+    sl_buffer body = SL_BUFFER_INIT;
+    struct asking asking = {.body = &body, .line = line, .line_arg = arg};
+    sl_error *error = ask(&asking, client, "GET", path);
+    sl_buffer_free(&body);
+    if (asking.enough) {
+        sl_error_free(error);
+        return NULL;
+    }
     return error;
 }

@@ -32,6 +32,13 @@ struct client client_of(const struct cli_args *args);
 sl_error *client_ask(const struct client *client, const char *method, const char *path,
                      sl_buffer *body);
 
+/*
+ * The same with GET for an answer without an end: each line of it, without its line feed, goes to
+ * line(arg, ...), 0-terminated, borrowed for the call; false ends it, which is success.
+ */
+sl_error *client_follow(const struct client *client, const char *path,
+                        bool (*line)(void *arg, const char *text), void *arg);
+
 /* Appends `name` percent-encoded, as one part of a path. */
 void client_append_part(sl_buffer *path, const char *name);
 

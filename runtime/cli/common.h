@@ -45,6 +45,7 @@ extern const struct cli_command cli_validate_command;
 extern const struct cli_command cli_inspect_command;
 extern const struct cli_command cli_status_command;
 extern const struct cli_command cli_top_command;
+extern const struct cli_command cli_tap_command;
 extern const struct cli_command cli_restart_command;
 extern const struct cli_command cli_admin_user_command;
 extern const struct cli_command cli_version_command;

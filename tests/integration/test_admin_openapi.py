@@ -91,7 +91,8 @@ def test_schemathesis_finds_nothing(running, tmp_path):
         + [f"http://127.0.0.1:{running.port}/v1/openapi.json", "--header"]
         + [f"Authorization: Bearer {running.token}", "--max-examples", EXAMPLES, "--seed", "1"]
         # who fails to log in too often gets 429, which that check does not expect
-        + ["--exclude-checks", "ignored_auth", "--continue-on-failure"],
+        + ["--exclude-checks", "ignored_auth", "--continue-on-failure"]
+        + ["--exclude-path", "/v1/nodes/{node}/tap"],  # an answer without an end
         cwd=tmp_path,
         capture_output=True,
         text=True,

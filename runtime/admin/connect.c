@@ -17,7 +17,10 @@ static const char *state_of(const struct host_node *node) {
     case HOST_NODE_FAILED:
         return "FAILED";
     case HOST_NODE_DRAINED:
+    case HOST_NODE_STOPPED:
         return "STOPPED";
+    case HOST_NODE_PAUSED:
+        return "PAUSED";
     case HOST_NODE_RESTARTING:
         return "RESTARTING";
     default:

@@ -29,9 +29,12 @@ void answer_task_status(struct exchange *exchange);
 void answer_topics(struct exchange *exchange);
 void answer_offsets(struct exchange *exchange);
 
-/* restart.c */
+/* lifecycle.c */
 void answer_restart(struct exchange *exchange);
 void answer_task_restart(struct exchange *exchange);
+void answer_pause(struct exchange *exchange);
+void answer_stop(struct exchange *exchange);
+void answer_resume(struct exchange *exchange);
 
 /* loggers.c */
 void answer_loggers(struct exchange *exchange);

@@ -1,6 +1,6 @@
 /*
- * Restarting, as Kafka Connect's clients order it. A node is restarted whole: its lanes' tasks
- * share what it has opened, so a task's restart is its node's.
+ * Restarting, pausing, stopping and resuming, as Kafka Connect's clients order it. A node is
+ * restarted whole: its lanes' tasks share what it has opened, so a task's restart is its node's.
  */
 #include "admin/handlers.h"
 
@@ -15,9 +15,10 @@ static bool read_flag(struct exchange *exchange, const char *name, bool *out) {
     return false;
 }
 
-/* False after a 409. */
-static bool restart(struct exchange *exchange, const struct host_node *node) {
-    sl_error *error = host_restart_node(exchange->host, node->spec->name);
+/* Gives the host an order; false after a 409. */
+static bool order(struct exchange *exchange, const struct host_node *node,
+                  sl_error *(*give)(struct host *host, const char *name)) {
+    sl_error *error = give(exchange->host, node->spec->name);
     if (error == NULL) {
         return true;
     }
@@ -26,6 +27,8 @@ static bool restart(struct exchange *exchange, const struct host_node *node) {
     sl_error_free(error);
     return false;
 }
+
+/* ---- restart ---- */
 
 /* 204 by itself; 202 and the status when includeTasks or onlyFailed was asked for (KIP-745). */
 void answer_restart(struct exchange *exchange) {
@@ -37,7 +40,7 @@ void answer_restart(struct exchange *exchange) {
         return;
     }
     bool wanted = !only_failed || node->state == HOST_NODE_FAILED;
-    if (wanted && !restart(exchange, node)) {
+    if (wanted && !order(exchange, node, host_restart_node)) {
         return;
     }
     if (include_tasks || only_failed) {
@@ -51,7 +54,30 @@ void answer_restart(struct exchange *exchange) {
 void answer_task_restart(struct exchange *exchange) {
     struct host_node *node = exchange_node(exchange);
     int64_t task;
-    if (node != NULL && exchange_task(exchange, node, &task) && restart(exchange, node)) {
+    if (node != NULL && exchange_task(exchange, node, &task) &&
+        order(exchange, node, host_restart_node)) {
         exchange->status = 204;
     }
+}
+
+/* ---- pause, stop, resume ---- */
+
+static void answer_order(struct exchange *exchange,
+                         sl_error *(*give)(struct host *host, const char *name)) {
+    const struct host_node *node = exchange_node(exchange);
+    if (node != NULL && order(exchange, node, give)) {
+        exchange->status = 202;
+    }
+}
+
+void answer_pause(struct exchange *exchange) {
+    answer_order(exchange, host_pause_node);
+}
+
+void answer_stop(struct exchange *exchange) {
+    answer_order(exchange, host_stop_node);
+}
+
+void answer_resume(struct exchange *exchange) {
+    answer_order(exchange, host_resume_node);
 }

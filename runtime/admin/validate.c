@@ -4,13 +4,12 @@
  * reads files through here.
  */
 #include "admin/handlers.h"
+#include "topology/connector.h"
+#include "topology/flat.h"
 #include "topology/keys.h"
 #include "topology/options.h"
 
 #include <cjson/cJSON.h>
-
-/* What a config says besides the plugin's options. */
-static const char *const own_keys[] = {"name", "connector.class", "tasks.max", "inputs"};
 
 struct validation {
     struct exchange *exchange;
@@ -26,116 +25,16 @@ struct validation {
 
 /* ---- from flat to nested ---- */
 
-static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
-    *(bool *)arg = true;
-    (void)place;
-    (void)path;
-    (void)text;
-}
-
-/* A list is written "a,b" in Connect. */
-static struct json_value *split(struct validation *v, const struct json_value *value) {
-    struct json_value *array = json_new(&v->arena, JSON_ARRAY, value->place);
-    const char *text = value->text;
-    while (array != NULL && *text != 0) {
-        size_t bytes = strcspn(text, ",");
-        struct json_value *item = json_new(&v->arena, JSON_STRING, value->place);
-        if (item == NULL) {
-            return NULL;
-        }
-        item->text = item->shown = arena_copy(&v->arena, text, bytes);
-        json_append(array, item, NULL);
-        text += bytes + (text[bytes] == ',');
-    }
-    return array;
-}
-
-/* A text as the option's type has it: all but strings stand in it as JSON. */
-static struct json_value *convert(struct validation *v, const sl_option *option,
-                                  struct json_value *value) {
-    if (value->kind != JSON_STRING || option == NULL) {
-        return value;
-    }
-    bool broken = false;
-    struct json_value *parsed =
-        json_parse(&v->arena, value->text, strlen(value->text), note_fault, &broken);
-    enum json_kind kind = parsed != NULL && !broken ? parsed->kind : JSON_STRING;
-    switch (option->type) {
-    case SL_OPTION_INTEGER:
-    case SL_OPTION_NUMBER:
-        return kind == JSON_NUMBER ? parsed : value;
-    case SL_OPTION_BOOL:
-        return kind == JSON_BOOL ? parsed : value;
-    case SL_OPTION_LIST:
-        return kind == JSON_ARRAY ? parsed : split(v, value);
-    case SL_OPTION_MAP:
-    case SL_OPTION_OBJECT:
-        return kind == JSON_OBJECT ? parsed : value;
-    case SL_OPTION_JSON:
-        return kind == JSON_ARRAY || kind == JSON_OBJECT ? parsed : value;
-    default:
-        return value;
-    }
-}
-
-/* "OPTION.rest" of an option that has members; NULL: there is none. */
-static const sl_option *find_nested(const sl_option *table, const char *key) {
-    for (const sl_option *o = table; o != NULL && o->name != NULL; o++) {
-        size_t bytes = strlen(o->name);
-        if ((o->type == SL_OPTION_OBJECT || o->type == SL_OPTION_MAP) &&
-            (o->flags & SL_OPTION_REST) == 0 && strncmp(key, o->name, bytes) == 0 &&
-            key[bytes] == '.') {
-            return o;
-        }
-    }
-    return NULL;
-}
-
-static void place_member(struct validation *v, const sl_option *table, struct json_value *object,
-                         const struct json_value *member, const char *key) {
-    const sl_option *option = option_find(table, key);
-    const sl_option *outer = option == NULL ? find_nested(table, key) : NULL;
-    if (outer != NULL) {
-        struct json_value *inner = (struct json_value *)json_member(object, outer->name);
-        if (inner == NULL) {
-            inner = json_new(&v->arena, JSON_OBJECT, member->place);
-            if (inner != NULL) {
-                json_append(object, inner, outer->name);
-            }
-        }
-        if (inner != NULL && inner->kind == JSON_OBJECT) {
-            place_member(v, outer->options, inner, member, key + strlen(outer->name) + 1);
-            return;
-        }
-    }
-    struct json_value *copy = json_new(&v->arena, member->kind, member->place);
-    if (copy != NULL) {
-        *copy = *member;
-        copy->next = NULL;
-        copy = convert(v, option, copy);
-    }
-    if (copy != NULL) {
-        json_append(object, copy, key);
-    }
-}
-
+/* What a config says besides the plugin's options. */
 static bool is_own_key(const struct validation *v, const char *key) {
-    if (option_find(v->table, key) != NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < SL_ARRAY_LENGTH(own_keys); i++) {
-        if (strcmp(own_keys[i], key) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return connector_owns_key(v->table, key) || flat_node_key(v->kind, v->table, key) != NULL;
 }
 
 static struct json_value *nest(struct validation *v) {
     struct json_value *object = json_new(&v->arena, JSON_OBJECT, v->body->place);
     for (const struct json_value *m = v->body->first; m != NULL && object != NULL; m = m->next) {
         if (m->kind != JSON_NULL && !is_own_key(v, m->key)) {
-            place_member(v, v->table, object, m, m->key);
+            flat_put(&v->arena, v->table, object, m);
         }
     }
     return object;
@@ -243,8 +142,7 @@ static void write_configs(struct validation *v, struct json_out *out) {
         }
     }
     for (const struct json_value *m = v->body->first; m != NULL; m = m->next) {
-        if (!is_own_key(v, m->key) && option_find(v->table, m->key) == NULL &&
-            find_nested(v->table, m->key) == NULL) {
+        if (!is_own_key(v, m->key) && flat_option(v->table, m->key) == NULL) {
             json_out_object(out);
             json_out_member(out, "definition", NULL);
             write_value(v, out, NULL, m->key);

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Azurite, Azure's own emulator of Blob storage, on a free port of 127.0.0.1.
 #
-#   azurite.sh start DIR    starts it with its data in DIR and waits until it answers; the port of a
-#                           former start is taken again where it is free
-#   azurite.sh stop DIR     stops it and waits until it is gone
-#   azurite.sh status DIR   prints DIR/env and exits 0 while it runs, 1 otherwise
-#   azurite.sh fetch        only installs the npm package
+#   azurite.sh start DIR [--secure]   starts it with its data in DIR and waits until it answers; the
+#                                     port of a former start is taken again where it is free
+#   azurite.sh stop DIR               stops it and waits until it is gone
+#   azurite.sh status DIR             prints DIR/env and exits 0 while it runs, 1 otherwise
+#   azurite.sh fetch                  only installs the npm package
 #
 # DIR/env then holds AZURITE_BLOB_STORAGE_URL (delta-rs and DuckDB look for it), the account, its
 # key (published with the emulator, the same everywhere) and PID.
+#
+# A secure one speaks TLS, and takes bearer tokens besides the key: it checks their times, issuer and
+# audience, not their signature. Its certificate names 127.0.0.1, and is signed by DIR/secrets/ca.pem.
 . "$(dirname "$0")/common.sh"
 
 azurite_version="$(sed -n 's/.*"azurite": "\(.*\)".*/\1/p' "$dev_dir/azurite/package.json")"
@@ -18,7 +21,7 @@ account_key='Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZ
 start_limit_s=60
 stop_limit_s=15
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
 
 fetch_package() {
   [ -e "$install_dir/.complete" ] && return 0
@@ -32,26 +35,53 @@ fetch_package() {
 }
 
 # Any HTTP answer will do: an unsigned request is refused with 403 by a server that works.
-answers() { # PORT
-  python3 - "$1" <<'PY'
-import http.client, sys
-c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=2)
+answers() { # PORT SCHEME
+  python3 - "$1" "$2" <<'PY'
+import http.client, ssl, sys
+if sys.argv[2] == "https":
+    unchecked = ssl._create_unverified_context()
+    c = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), timeout=2, context=unchecked)
+else:
+    c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=2)
 c.request("GET", "/devstoreaccount1?comp=list")
 c.getresponse()
 PY
 }
 
-start_once() { # DIR
-  local dir="$1" port pid
+# Makes DIR/secrets unless it is there; good for nothing but this server.
+make_secrets() { # DIR
+  local dir="$1/secrets" new="$1/secrets.new"
+  [ -d "$dir" ] && return 0
+  need_command openssl "Azurite with TLS"
+  rm -rf "$new"
+  mkdir -m 700 "$new"
+  (
+    cd "$new"
+    umask 077
+    make_authority ca
+    make_certificate server 127.0.0.1 "subjectAltName=IP:127.0.0.1"
+  ) >"$1/secrets.log" 2>&1 || {
+    show_log "$1/secrets.log"
+    die "the certificates could not be made"
+  }
+  mv "$new" "$dir"
+}
+
+start_once() { # DIR SECURE
+  local dir="$1" port pid scheme=http options=()
+  if [ "$2" = 1 ]; then
+    scheme=https
+    options=(--oauth basic --cert "$dir/secrets/server.pem" --key "$dir/secrets/server.key")
+  fi
   port="$(cat "$dir/ports" 2>/dev/null || free_ports 1)"
   : >"$dir/azurite.log"
   (exec node "$install_dir/node_modules/azurite/dist/src/blob/main.js" --silent \
     --blobHost 127.0.0.1 --blobPort "$port" --location "$dir/data" --skipApiVersionCheck \
-    --disableTelemetry) >"$dir/azurite.log" 2>&1 </dev/null &
+    --disableTelemetry "${options[@]}") >"$dir/azurite.log" 2>&1 </dev/null &
   pid=$!
-  if wait_until "$pid" "$start_limit_s" answers "$port" && kill -0 "$pid" 2>/dev/null; then
+  if wait_until "$pid" "$start_limit_s" answers "$port" "$scheme" && kill -0 "$pid" 2>/dev/null; then
     cat >"$dir/env.new" <<ENV
-AZURITE_BLOB_STORAGE_URL=http://127.0.0.1:$port
+AZURITE_BLOB_STORAGE_URL=$scheme://127.0.0.1:$port
 AZURE_STORAGE_ACCOUNT=$account
 AZURE_STORAGE_KEY=$account_key
 PID=$pid
@@ -68,7 +98,7 @@ ENV
   die "Azurite did not answer within $start_limit_s s"
 }
 
-start() { # DIR
+start() { # DIR SECURE
   local dir try status
   mkdir -p "$1/data"
   dir="$(cd "$1" && pwd)"
@@ -78,9 +108,10 @@ start() { # DIR
   fi
   need_command node "Azurite"
   with_lock azurite fetch_package
+  [ "$2" = 0 ] || make_secrets "$dir"
   for try in 1 2 3; do
     status=0
-    start_once "$dir" || status=$?
+    start_once "$dir" "$2" || status=$?
     [ "$status" = 0 ] && return 0
     say "the port was taken by another process; try $try of 3 failed"
   done
@@ -88,7 +119,7 @@ start() { # DIR
 }
 
 main() {
-  local verb="${1:-}" dir="${2:-}"
+  local verb="${1:-}" dir="${2:-}" secure=0
   case "$verb" in
     -h | --help) usage; exit 0 ;;
     fetch) with_lock azurite fetch_package; exit 0 ;;
@@ -97,7 +128,12 @@ main() {
   esac
   [ -n "$dir" ] || die "$verb needs Azurite's folder"
   if [ "$verb" = start ]; then
-    start "$dir"
+    case "${3:-}" in
+      --secure) secure=1 ;;
+      "") ;;
+      *) usage >&2; die "unknown option \"$3\"" ;;
+    esac
+    start "$dir" "$secure"
     return
   fi
   [ -d "$dir" ] || die "there is no folder $dir"

@@ -104,3 +104,15 @@ show_log() { # FILE
   say "the last lines of $1:"
   tail -n 20 "$1" >&2 || true
 }
+
+# NAME.key and NAME.pem in the current folder: an authority, and what the authority "ca" has signed.
+make_authority() { # NAME
+  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=sluice test authority $1" \
+    -keyout "$1.key" -out "$1.pem"
+}
+
+make_certificate() { # NAME COMMON_NAME EXTENSION
+  openssl req -newkey rsa:2048 -nodes -subj "/CN=$2" -keyout "$1.key" -out "$1.csr"
+  openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+    -extfile <(echo "$3") -out "$1.pem"
+}

@@ -53,8 +53,9 @@ struct http_exchange {
     sl_buffer response_body;
     bool too_long;
     bool renewed;
-    bool authorizing; /* prepare has not called back yet */
-    bool cancelled;   /* the client closes: it ends when prepare calls back */
+    uint64_t signed_with; /* number of the last attempt's authorization */
+    bool authorizing;     /* prepare has not called back yet */
+    bool cancelled;       /* the client closes: it ends when prepare calls back */
     uint32_t attempts;
     int64_t since_us;   /* the first attempt's begin */
     int64_t attempt_us; /* this one's */

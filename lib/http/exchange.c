@@ -11,7 +11,7 @@
 #define MAX_RESPONSE_BYTES ((size_t)64 << 20)
 #define MAX_HEADER_BYTES ((size_t)256 << 10)
 
-static void authorize(struct http_exchange *exchange, bool renew);
+static void authorize(struct http_exchange *exchange, uint64_t refused);
 
 void http_exchange_free(struct http_exchange *exchange) {
     if (exchange->easy != NULL) {
@@ -153,7 +153,7 @@ static sl_error *make_lines(struct http_exchange *exchange) {
                                    .headers = request->headers,
                                    .n_headers = request->n_headers,
                                    .body_bytes = request->body_bytes};
-        error = request->auth->ops->sign(request->auth, &attempt, &text);
+        error = request->auth->ops->sign(request->auth, &attempt, &text, &exchange->signed_with);
     }
     if (error == NULL &&
         (sl_buffer_text(&text) == NULL || !add_lines(exchange, (char *)text.data))) {
@@ -212,6 +212,9 @@ static sl_error *make_easy(struct http_exchange *exchange) {
     curl_easy_setopt(easy, CURLOPT_URL, exchange->request.url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->lines);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, http->user_agent);
+    if ((exchange->request.flags & SL_HTTP_DIRECT) != 0) {
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    }
     if (http->ca_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
     }
@@ -263,13 +266,13 @@ static void authorized(void *arg, sl_error *error) {
     }
 }
 
-static void authorize(struct http_exchange *exchange, bool renew) {
+static void authorize(struct http_exchange *exchange, uint64_t refused) {
     sl_http_auth *auth = exchange->request.auth;
     if (auth == NULL) {
         attempt(exchange);
     } else {
         exchange->authorizing = true;
-        auth->ops->prepare(auth, exchange->http, renew, authorized, exchange);
+        auth->ops->prepare(auth, exchange->http, refused, authorized, exchange);
     }
 }
 
@@ -279,12 +282,12 @@ void http_exchange_begin(struct http_exchange *exchange) {
     if (exchange->host == NULL) {
         finish(exchange, NULL, sl_error_no_memory());
     } else {
-        authorize(exchange, false);
+        authorize(exchange, 0);
     }
 }
 
 static void pause_over(void *arg) {
-    authorize(arg, false);
+    authorize(arg, 0);
 }
 
 /* True when another attempt will follow; what went wrong is `what`. */
@@ -319,7 +322,7 @@ static bool try_again(struct http_exchange *exchange, const sl_http_response *re
 static void count(struct http_exchange *exchange, int status) {
     sl_http *http = exchange->http;
     if (http->options.count != NULL) {
-        http->options.count(http->options.arg, exchange->host->name, status / 100,
+        http->options.count(http->options.arg, exchange->host->name, status,
                             sl_monotonic_us() - exchange->attempt_us);
     }
 }
@@ -384,6 +387,9 @@ static void describe(const sl_http_response *response, char *out, size_t out_byt
     size_t id_bytes = 0;
     const char *code = sl_http_header_value(response, "x-ms-error-code", &code_bytes);
     const char *id = sl_http_header_value(response, "x-ms-request-id", &id_bytes);
+    if (id == NULL) {
+        id = sl_http_header_value(response, "requestid", &id_bytes); /* Power BI's */
+    }
     snprintf(out, out_bytes, "answer %d%s%.*s%s%.*s", response->status, code != NULL ? " " : "",
              (int)code_bytes, code != NULL ? code : "", id != NULL ? ", request id " : "",
              (int)id_bytes, id != NULL ? id : "");
@@ -411,7 +417,7 @@ void http_exchange_attempt_ended(struct http_exchange *exchange, CURLcode code) 
     }
     if (status == 401 && exchange->request.auth != NULL && !exchange->renewed) {
         exchange->renewed = true;
-        authorize(exchange, true);
+        authorize(exchange, exchange->signed_with);
         return;
     }
     char what[200];

@@ -40,8 +40,9 @@ typedef struct sl_http_loop {
 
 typedef struct sl_http sl_http;
 
-/* Of one host and one class of answers (status / 100; 0: none came). */
-typedef void (*sl_http_count)(void *arg, const char *host, int status_class, int64_t us);
+/* One attempt at a host ("name" or "name:port", as in the URL): the answer's status (0: none came)
+ * and how long it took. On the loop. */
+typedef void (*sl_http_count)(void *arg, const char *host, int status, int64_t us);
 
 typedef struct sl_http_options {
     uint32_t connect_timeout_ms;   /* 0: 10,000 */
@@ -107,13 +108,16 @@ typedef struct sl_http_attempt {
 /* An implementation's object begins with this. All on the client's loop. */
 typedef struct sl_http_auth_ops {
     /*
-     * Calls ready(arg, error) once, now or later, when attempts can be signed. `renew`: the last
-     * answer was 401, what was used is not to be used again.
+     * Calls ready(arg, error) once, now or later, when attempts can be signed. `refused`: number
+     * of what the last attempt was signed with when its answer was 401, so that it is not used
+     * again; 0: nothing was refused.
      */
-    void (*prepare)(sl_http_auth *auth, sl_http *http, bool renew,
+    void (*prepare)(sl_http_auth *auth, sl_http *http, uint64_t refused,
                     void (*ready)(void *arg, sl_error *error), void *arg);
-    /* Appends "Name: value\n" for each header to add. */
-    sl_error *(*sign)(sl_http_auth *auth, const sl_http_attempt *attempt, sl_buffer *headers);
+    /* Appends "Name: value\n" for each header to add; *number is that of what they are made of, 0
+     * when there is never another. */
+    sl_error *(*sign)(sl_http_auth *auth, const sl_http_attempt *attempt, sl_buffer *headers,
+                      uint64_t *number);
     /* What a reader of a 401 or 403 can do; for messages. */
     const char *(*advice)(const sl_http_auth *auth);
     void (*close)(sl_http_auth *auth);

@@ -5,12 +5,14 @@
  */
 #include "http/token.h"
 
+#include "http/client.h"
+
 #include <stdlib.h>
 
-#define MARGIN_US (INT64_C(60) * 1000000) /* a token this near to its end is not used */
+/* Of a token that lives less than ten minutes these are a quarter and a half of its life. */
+#define MARGIN_US (INT64_C(60) * 1000000) /* this near to its end it is not used */
 #define EARLY_US (INT64_C(300) * 1000000) /* it is replaced this long before its end */
 #define RETRY_US (INT64_C(30) * 1000000)  /* after a renewal that failed */
-#define FRESH_US (INT64_C(2) * 1000000)   /* a 401 does not speak of a token this young */
 
 struct waiter {
     struct waiter *next;
@@ -23,9 +25,9 @@ typedef struct token_auth {
     struct token_grant grant;
     sl_http *http; /* of the fetch under way */
     sl_buffer token;
-    int64_t fetched_us;
+    uint64_t number;    /* of the token: how many there have been */
     int64_t refresh_us; /* from here on a new one is fetched */
-    int64_t expires_us;
+    int64_t useless_us; /* from here on it is not used */
     bool fetching;
     bool closed; /* while a fetch was under way: its end frees this */
     struct waiter *waiters;
@@ -65,13 +67,25 @@ static sl_error *take(token_auth *auth, const sl_http_response *response) {
     }
     sl_buffer_free(&auth->token);
     auth->token = token;
-    auth->fetched_us = sl_monotonic_us();
-    auth->expires_us = auth->fetched_us + lifetime_us;
+    auth->number++;
+    int64_t now_us = sl_monotonic_us();
+    bool lives_long = lifetime_us > 2 * EARLY_US;
     if (refresh_us < 0 || refresh_us > lifetime_us) {
-        refresh_us = lifetime_us > 2 * EARLY_US ? lifetime_us - EARLY_US : lifetime_us / 2;
+        refresh_us = lives_long ? lifetime_us - EARLY_US : lifetime_us / 2;
     }
-    auth->refresh_us = auth->fetched_us + refresh_us;
+    auth->refresh_us = now_us + refresh_us;
+    auth->useless_us = now_us + lifetime_us - (lives_long ? MARGIN_US : lifetime_us / 4);
     return NULL;
+}
+
+/* One that is still good goes on: nobody waits then, and only the log says it. */
+static void no_token(token_auth *auth, sl_error *error) {
+    auth->refresh_us = sl_monotonic_us() + RETRY_US;
+    if (auth->waiters == NULL && !auth->http->closed) {
+        http_log(auth->http, true, "the token is not renewed: %s", sl_error_message(error));
+    }
+    tell_waiters(auth, error);
+    sl_error_free(error);
 }
 
 static void fetched(void *arg, const sl_http_response *response, sl_error *error) {
@@ -81,10 +95,10 @@ static void fetched(void *arg, const sl_http_response *response, sl_error *error
         error = take(auth, response);
     }
     if (error != NULL) {
-        auth->refresh_us = sl_monotonic_us() + RETRY_US; /* one that is still good goes on */
+        no_token(auth, error);
+    } else {
+        tell_waiters(auth, NULL);
     }
-    tell_waiters(auth, error);
-    sl_error_free(error);
     if (auth->closed) {
         token_free(auth);
     }
@@ -92,6 +106,7 @@ static void fetched(void *arg, const sl_http_response *response, sl_error *error
 
 static void fetch(token_auth *auth, sl_http *http) {
     struct token_request request = {0};
+    auth->http = http;
     sl_error *error = token_grant_request(&auth->grant, &request);
     if (error == NULL) {
         auth->fetching = true;
@@ -99,20 +114,19 @@ static void fetch(token_auth *auth, sl_http *http) {
         auth->fetching = error == NULL;
     }
     if (error != NULL) {
-        tell_waiters(auth, error);
-        sl_error_free(error);
+        no_token(auth, error);
     }
     token_request_keep_body(auth->fetching ? &auth->grant : NULL, &request);
 }
 
-static void prepare(sl_http_auth *base, sl_http *http, bool renew,
+static void prepare(sl_http_auth *base, sl_http *http, uint64_t refused,
                     void (*ready)(void *arg, sl_error *error), void *arg) {
     token_auth *auth = (token_auth *)base;
     int64_t now_us = sl_monotonic_us();
-    if (renew && now_us - auth->fetched_us > FRESH_US) {
-        auth->expires_us = 0;
+    if (refused != 0 && refused == auth->number) {
+        auth->useless_us = 0;
     }
-    if (auth->token.bytes > 0 && now_us < auth->expires_us - MARGIN_US) {
+    if (auth->token.bytes > 0 && now_us < auth->useless_us) {
         if (now_us >= auth->refresh_us && !auth->fetching) {
             fetch(auth, http);
         }
@@ -131,12 +145,14 @@ static void prepare(sl_http_auth *base, sl_http *http, bool renew,
     }
 }
 
-static sl_error *sign(sl_http_auth *base, const sl_http_attempt *attempt, sl_buffer *headers) {
+static sl_error *sign(sl_http_auth *base, const sl_http_attempt *attempt, sl_buffer *headers,
+                      uint64_t *number) {
     (void)attempt;
     token_auth *auth = (token_auth *)base;
     sl_buffer_append_text(headers, "Authorization: Bearer ");
     sl_buffer_append(headers, auth->token.data, auth->token.bytes);
     sl_buffer_append_byte(headers, '\n');
+    *number = auth->number;
     return headers->failed ? sl_error_no_memory() : NULL;
 }
 

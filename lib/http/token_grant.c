@@ -230,6 +230,7 @@ static void identity_request(const struct token_grant *grant, struct token_reque
     }
     out->request.method = "GET";
     out->request.n_headers = 1;
+    out->request.flags = SL_HTTP_DIRECT;
 }
 
 sl_error *token_grant_request(const struct token_grant *grant, struct token_request *out) {

@@ -19,11 +19,11 @@ typedef struct key_auth {
     size_t key_bytes;
 } key_auth;
 
-static void prepare(sl_http_auth *auth, sl_http *http, bool renew,
+static void prepare(sl_http_auth *auth, sl_http *http, uint64_t refused,
                     void (*ready)(void *arg, sl_error *error), void *arg) {
     (void)auth;
     (void)http;
-    (void)renew;
+    (void)refused;
     ready(arg, NULL);
 }
 
@@ -142,8 +142,10 @@ static bool string_to_sign(const key_auth *auth, const sl_http_attempt *attempt,
     return good && !out->failed;
 }
 
-static sl_error *sign(sl_http_auth *base, const sl_http_attempt *attempt, sl_buffer *headers) {
+static sl_error *sign(sl_http_auth *base, const sl_http_attempt *attempt, sl_buffer *headers,
+                      uint64_t *number) {
     const key_auth *auth = (const key_auth *)base;
+    *number = 0;
     char text[64];
     time_t now = time(NULL);
     struct tm utc;

@@ -256,6 +256,36 @@ static void write_inputs(const struct page *page) {
               "offsets between those streams and what the input got", input_behind, false);
 }
 
+/* ---- what goes out by HTTP ---- */
+
+static void http_labels(const struct page *page, const char *name,
+                        const struct snapshot_http *http) {
+    char status[16] = "none";
+    if (http->status != 0) {
+        snprintf(status, sizeof(status), "%d", http->status);
+    }
+    sl_buffer_append_text(page->out, name);
+    label(page, "{", "host", http->host);
+    label(page, ",", "status", status);
+    sl_buffer_append_text(page->out, "} ");
+}
+
+static void write_http(const struct page *page) {
+    const struct host_snapshot *s = page->snapshot;
+    family(page, "sluice_http_requests_total", "counter",
+           "requests that were sent, each attempt, by the answer; none: none came");
+    for (size_t i = 0; i < s->n_http; i++) {
+        http_labels(page, "sluice_http_requests_total", &s->http[i]);
+        sl_buffer_printf(page->out, "%" PRId64 "\n", s->http[i].attempts);
+    }
+    family(page, "sluice_http_request_seconds_total", "counter", "how long they took, in all");
+    for (size_t i = 0; i < s->n_http; i++) {
+        http_labels(page, "sluice_http_request_seconds_total", &s->http[i]);
+        seconds(page, s->http[i].us);
+        sl_buffer_append_byte(page->out, '\n');
+    }
+}
+
 /* ---- what plugins count ---- */
 
 static bool is_first(const struct host_snapshot *snapshot, size_t node, const char *name) {
@@ -315,6 +345,7 @@ void answer_metrics(struct exchange *exchange) {
     write_latencies(&page);
     write_outputs(&page);
     write_inputs(&page);
+    write_http(&page);
     write_plugin_metrics(&page);
     snapshot_free(&snapshot);
     exchange->status = 200;

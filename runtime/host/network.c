@@ -12,11 +12,19 @@ struct payer {
     sl_http_auth *auth;
 };
 
+struct tally {
+    struct tally *next;
+    struct snapshot_http count;
+    char host[];
+};
+
 struct network {
     const struct topology *topology;
     void (*log)(void *arg, bool warning, const char *text);
     void *log_arg;
-    pthread_mutex_t lock; /* of what follows, until the thread runs and the payer is made */
+    pthread_mutex_t tally_lock;
+    struct tally *tallies; /* only grows */
+    pthread_mutex_t lock;  /* of what follows, until the thread runs and the payer is made */
     bool running;
     struct loop loop;
     sl_http *http;
@@ -36,6 +44,7 @@ sl_error *network_new(const struct topology *topology,
     network->log = log;
     network->log_arg = log_arg;
     pthread_mutex_init(&network->lock, NULL);
+    pthread_mutex_init(&network->tally_lock, NULL);
     *out = network;
     return NULL;
 }
@@ -59,9 +68,73 @@ void network_free(struct network *network) {
     for (size_t i = 0; i < network->topology->n_stores; i++) {
         sl_http_auth_close(network->payers[i].auth);
     }
+    while (network->tallies != NULL) {
+        struct tally *next = network->tallies->next;
+        free(network->tallies);
+        network->tallies = next;
+    }
+    pthread_mutex_destroy(&network->tally_lock);
     pthread_mutex_destroy(&network->lock);
     free(network);
 }
+
+static void log_line(void *arg, bool warning, const char *text) {
+    const struct network *network = arg;
+    if (network->log != NULL) {
+        network->log(network->log_arg, warning, text);
+    }
+}
+
+/* ---- what was sent ---- */
+
+/* Under the tallies' lock; NULL when memory is short. */
+static struct tally *tally_of(struct network *network, const char *host, int status) {
+    for (struct tally *tally = network->tallies; tally != NULL; tally = tally->next) {
+        if (tally->count.status == status && strcmp(tally->host, host) == 0) {
+            return tally;
+        }
+    }
+    size_t bytes = strlen(host) + 1;
+    struct tally *tally = calloc(1, sizeof(*tally) + bytes);
+    if (tally != NULL) {
+        memcpy(tally->host, host, bytes);
+        tally->count.host = tally->host;
+        tally->count.status = status;
+        tally->next = network->tallies;
+        network->tallies = tally;
+    }
+    return tally;
+}
+
+static void count_attempt(void *arg, const char *host, int status, int64_t us) {
+    struct network *network = arg;
+    pthread_mutex_lock(&network->tally_lock);
+    struct tally *tally = tally_of(network, host, status);
+    if (tally != NULL) {
+        tally->count.attempts++;
+        tally->count.us += us;
+    }
+    pthread_mutex_unlock(&network->tally_lock);
+}
+
+bool network_counts(struct network *network, struct snapshot_http **out, size_t *n) {
+    pthread_mutex_lock(&network->tally_lock);
+    size_t found = 0;
+    for (const struct tally *tally = network->tallies; tally != NULL; tally = tally->next) {
+        found++;
+    }
+    struct snapshot_http *counts = calloc(found + 1, sizeof(*counts));
+    *n = 0;
+    for (const struct tally *tally = network->tallies; tally != NULL && counts != NULL;
+         tally = tally->next) {
+        counts[(*n)++] = tally->count;
+    }
+    pthread_mutex_unlock(&network->tally_lock);
+    *out = counts;
+    return counts != NULL;
+}
+
+/* ---- the client ---- */
 
 /* Under the lock. */
 static sl_error *start(struct network *network) {
@@ -72,8 +145,9 @@ static sl_error *start(struct network *network) {
     sl_http_loop loop = http_loop(&network->loop);
     sl_http_options options = {.user_agent = "sluice/" SL_VERSION,
                                .ca_file = network->topology->http_ca_file,
-                               .log = network->log,
-                               .arg = network->log_arg};
+                               .log = log_line,
+                               .count = count_attempt,
+                               .arg = network};
     error = sl_http_open(&loop, &options, &network->http);
     if (error == NULL) {
         error = loop_start(&network->loop);

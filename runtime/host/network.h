@@ -6,6 +6,7 @@
 #ifndef HOST_NETWORK_H
 #define HOST_NETWORK_H
 
+#include "host/snapshot.h"
 #include "http/http.h"
 #include "topology/topology.h"
 
@@ -29,6 +30,10 @@ sl_error *network_store_open(struct network *network, const char *url, bool read
 
 /* The client, begun when it is not yet. Any thread. */
 sl_error *network_http(struct network *network, sl_http **out);
+
+/* What was sent so far, and how it was answered. *out is to be freed, its texts live as long as the
+ * network. False when memory is short. Any thread. */
+bool network_counts(struct network *network, struct snapshot_http **out, size_t *n);
 
 /* Ends an authorization that requests of the client may have used: on its loop, behind them. */
 void network_auth_close(struct network *network, sl_http_auth *auth);

@@ -105,6 +105,14 @@ struct snapshot_account {
     size_t n_counts;
 };
 
+/* Requests to one host that were answered by one status. */
+struct snapshot_http {
+    const char *host;
+    int status; /* 0: no answer came */
+    int64_t attempts;
+    int64_t us; /* that they took in all */
+};
+
 struct host_snapshot {
     int64_t elapsed_us; /* since the run began */
     int64_t cpu_user_us;
@@ -120,6 +128,8 @@ struct host_snapshot {
     size_t n_nodes;
     const struct snapshot_account *accounts;
     size_t n_accounts;
+    const struct snapshot_http *http;
+    size_t n_http;
 };
 
 #endif /* HOST_SNAPSHOT_H */

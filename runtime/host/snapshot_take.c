@@ -3,6 +3,7 @@
 
 #include "delivery/cycle.h"
 #include "delivery/stream.h"
+#include "host/network.h"
 #include "lane/branch.h"
 
 #include <stdio.h>
@@ -254,6 +255,13 @@ static int64_t resident_bytes(void) {
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+static bool take_http(const struct host *host, struct host_snapshot *out) {
+    struct snapshot_http *http = NULL;
+    bool whole = network_counts(host->network, &http, &out->n_http);
+    out->http = http;
+    return whole;
+}
+
 bool snapshot_take(struct host *host, struct host_snapshot *out) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -274,7 +282,7 @@ bool snapshot_take(struct host *host, struct host_snapshot *out) {
     }
     out->nodes = nodes;
     out->n_nodes = host->n_nodes;
-    bool whole = snapshot_take_accounts(host, out);
+    bool whole = snapshot_take_accounts(host, out) && take_http(host, out);
     for (size_t n = 0; n < host->n_nodes && whole; n++) {
         whole = take_node(host->nodes[n], &nodes[n]);
     }
@@ -296,6 +304,8 @@ void snapshot_free(struct host_snapshot *snapshot) {
         free((void *)(uintptr_t)nodes[n].metrics);
     }
     free(nodes);
+    free((void *)(uintptr_t)snapshot->http);
     snapshot->nodes = NULL;
+    snapshot->http = NULL;
     snapshot_free_accounts(snapshot);
 }

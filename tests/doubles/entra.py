@@ -2,10 +2,14 @@
 
 Built from the published documentation (OAuth 2.0 client credentials flow; "How to use managed
 identities on a virtual machine to acquire an access token"), not from a recording: it checks what
-these pages say is required, and refuses with the errors that they show. Tokens are opaque texts with
-a scope and a lifetime; `valid(token, scope)` tells a double of a service whether to take one.
+these pages say is required, and refuses with the errors that they show. Tokens are JWTs (RFC 7519)
+with the claims of an application's token, so that Azurite takes them; nobody checks their signature.
+`valid(token, scope)` tells a double of a service whether to take one.
 """
 
+import base64
+import hashlib
+import hmac
 import json
 import secrets
 import threading
@@ -18,6 +22,10 @@ ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NO_SUCH_CLIENT = "AADSTS700016: Application was not found in the directory."
 WRONG_SECRET = "AADSTS7000215: Invalid client secret provided."
 WRONG_ASSERTION = "AADSTS700213: No matching federated identity record found."
+
+
+def _base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -97,6 +105,7 @@ class Entra:
         self.lifetime_s = lifetime_s
         self.requests = Counter()
         self._issued = {}
+        self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -104,10 +113,27 @@ class Entra:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def issue(self, scope):
-        token = f"token-{secrets.token_urlsafe(40)}"
+        now = int(time.time())
+        token = self._signed(
+            {
+                "aud": scope.removesuffix("/.default"),
+                "iss": f"https://sts.windows.net/{self.tenant}/",
+                "iat": now,
+                "nbf": now,
+                "exp": now + self.lifetime_s,
+                "appid": self.client,
+                "tid": self.tenant,
+                "uti": secrets.token_urlsafe(16),
+            }
+        )
         with self._lock:
             self._issued[token] = (scope, time.monotonic() + self.lifetime_s)
         return token
+
+    def _signed(self, claims):
+        parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        text = b".".join(map(_base64url, parts))
+        return (text + b"." + _base64url(hmac.digest(self._key, text, hashlib.sha256))).decode()
 
     def valid(self, token, scope):
         with self._lock:

@@ -3,12 +3,17 @@
 Faults, drawn by a seeded generator for each request: `busy` (503, nothing is done), `throttled` (429
 with Retry-After: 0), `reset` (the connection is cut before anything is done), `acted` (the server has
 acted, then the connection is cut: the answer is lost), `slow` (the answer comes in small pieces).
+Only where they are asked for, since they cost a client its time-outs: `mute` (the server has acted,
+and the answer never comes), `loris` (it comes byte by byte, without end). And `changed`: one byte of
+the request's body is another one when it arrives.
 Not a double of anything: what passes, passes through unchanged.
 """
 
 import http.client
+import io
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -19,6 +24,8 @@ from urllib.parse import urlsplit
 FAULTS = ("busy", "throttled", "reset", "acted", "slow")
 PIECES = 8
 PAUSE_S = 0.01
+LORIS_PAUSE_S = 0.3
+MUTE_S = 120  # longer than any client waits
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -42,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _forward(self, body):
-        upstream = http.client.HTTPConnection(*self.server.upstream, timeout=60)
+        upstream = self.server.connect()
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -68,8 +75,42 @@ class _Handler(BaseHTTPRequestHandler):
             if slowly:
                 time.sleep(PAUSE_S)
 
+    def _changed(self, body):
+        """The answer to another body; when it is refused, by the name that Azure has for it
+        (Azurite's is InvalidOperation)."""
+        changed = body[:-1] + bytes([body[-1] ^ 1])
+        status, reason, headers, text = self._forward(changed)
+        if status == 400:
+            headers = [(name, value) for name, value in headers if name.lower() != "x-ms-error-code"]
+            headers.append(("x-ms-error-code", "Md5Mismatch"))
+        return status, reason, headers, text
+
+    def _wait_until_gone(self, seconds):
+        """True when the client has closed the connection within that time."""
+        self.connection.settimeout(seconds)
+        try:
+            return not self.connection.recv(1)
+        except TimeoutError:
+            return False
+
+    def _dribble(self, answer):
+        """The answer as a slow loris gives it, until the client has enough of it."""
+        real, self.wfile = self.wfile, io.BytesIO()
+        self._pass_on(*answer, slowly=False)
+        text, self.wfile = self.wfile.getvalue(), real
+        self.close_connection = True
+        for byte in text:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            if self._wait_until_gone(LORIS_PAUSE_S):
+                return
+
     def _serve(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not self.server.authorized(self.headers.get("Authorization", "")):
+            self.server.count_refused()
+            code = [("x-ms-error-code", "InvalidAuthenticationInfo")]
+            return self._refuse(401, "Unauthorized", code)
         fault = self.server.draw(self.command, self.path)
         if fault == "busy":
             return self._refuse(503, "Server Busy", [("x-ms-error-code", "ServerBusy")])
@@ -77,9 +118,16 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(429, "Too Many Requests", [("Retry-After", "0")])
         if fault == "reset":
             return self._cut()
+        if fault == "changed" and body:
+            return self._pass_on(*self._changed(body), slowly=False)
         answer = self._forward(body)
         if fault == "acted":
             return self._cut()
+        if fault == "mute":
+            self._wait_until_gone(MUTE_S)
+            return self._cut()
+        if fault == "loris":
+            return self._dribble(answer)
         return self._pass_on(*answer, slowly=fault == "slow")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
@@ -95,18 +143,46 @@ class _Server(ThreadingHTTPServer):
 
 class FaultProxy:
     """`url` stands for the server at `upstream` ("http://127.0.0.1:1234"); `share` of the requests
-    meet a fault; `counts` says how often each was drawn, None for none."""
+    meet a fault; `counts` says how often each was drawn, None for none.
 
-    def __init__(self, upstream, share=0.05, seed=0, faults=FAULTS):
+    An upstream of https needs `secrets`, the folder with the server's certificate and its authority's
+    (tests/support/servers.py: Azurite): the proxy speaks TLS by the same. `authorized`: tells whether
+    a value of the header Authorization is good; if not, the answer is 401, as Azure gives it, and
+    `refused` counts it."""
+
+    def __init__(
+        self, upstream, share=0.05, seed=0, faults=FAULTS, secrets=None, authorized=lambda value: True
+    ):
         self._server = _Server(("127.0.0.1", 0), _Handler)
         parts = urlsplit(upstream)
-        self._server.upstream = (parts.hostname, parts.port)
+        self._upstream = (parts.hostname, parts.port)
+        self._trusted = None
+        if secrets is not None:
+            self._trusted = ssl.create_default_context(cafile=secrets / "ca.pem")
+            server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server.load_cert_chain(secrets / "server.pem", secrets / "server.key")
+            self._server.socket = server.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._server.connect = self._connect
         self._server.draw = self._draw
+        self._server.authorized = authorized
+        self._server.count_refused = self._count_refused
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._share, self._faults = share, faults
         self.counts = Counter()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.refused = 0
+        self.url = f"{parts.scheme}://127.0.0.1:{self._server.server_port}"
+
+    def _count_refused(self):
+        with self._lock:
+            self.refused += 1
+
+    def _connect(self):
+        if self._trusted is None:
+            return http.client.HTTPConnection(*self._upstream, timeout=60)
+        return http.client.HTTPSConnection(*self._upstream, timeout=60, context=self._trusted)
 
     def _draw(self, command, path):
         """The fault that a request meets; None: none."""

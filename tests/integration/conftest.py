@@ -65,6 +65,16 @@ def azurite(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def secure_azurite(tmp_path_factory):
+    """One that speaks TLS and takes bearer tokens."""
+    for program in ("npm", "openssl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} for Azurite with TLS")
+    with Azurite(tmp_path_factory.mktemp("secure-azurite"), secure=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def new_topic(broker):
     """A function that makes a topic for a feed; its name."""
 

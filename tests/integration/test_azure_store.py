@@ -135,6 +135,25 @@ def test_contract_in_trouble(lake, azurite):
         assert all(proxy.counts[fault] > 5 for fault in ("busy", "reset", "acted", "slow"))
 
 
+def test_contract_without_an_answer(lake, azurite):
+    """Answers that never come, or never end: the time-out ends the attempt, and what the server has
+    done by then is known to be ours."""
+    with FaultProxy(azurite.url, share=0.15, seed=4, faults=("mute", "loris")) as proxy:
+        with Store(lake("silence", proxy.url), azurite.key, timeout_ms=700) as store:
+            contract(store, 11, 60)
+        assert proxy.counts["mute"] > 2 and proxy.counts["loris"] > 2
+
+
+def test_bytes_that_change_on_their_way_are_refused(lake, azurite):
+    """By the MD5 that each body carries: whole blobs, blocks, and lists of blocks."""
+    with FaultProxy(azurite.url, share=1, faults=("changed",)) as proxy:
+        with Store(lake("changed", proxy.url), azurite.key) as store:
+            for words in (("put", "a", 5000, 1), ("write", "b", 2 * BLOCK, 1, BLOCK)):
+                error = error_of(store, *words)
+                assert error.kind == "retriable" and "Md5Mismatch" in str(error)
+            assert store.list() == []
+
+
 def test_what_is_wrong_is_said(lake, azurite):
     with Store(lake("x"), "d3Jvbmc=") as store:
         error = error_of(store, "put", "a", 1, 1)

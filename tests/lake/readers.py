@@ -179,7 +179,7 @@ def available():
 def address(table):
     """What readers call a table: a path, or az:// for the URL of one on Azurite, whose account they
     take from the environment (tests.support.servers.Azurite.environment)."""
-    if str(table).startswith("http://"):
+    if str(table).startswith(("http://", "https://")):
         _, container, path = urlsplit(str(table)).path.lstrip("/").split("/", 2)
         return f"az://{container}/{path}"
     return table

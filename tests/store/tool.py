@@ -37,10 +37,17 @@ class StoreError(Exception):
 
 
 class Store:
-    def __init__(self, url, key=None):
+    """`timeout_ms`: of one attempt of a request; `env`: what the tool's environment has besides."""
+
+    def __init__(self, url, key=None, timeout_ms=None, env=None):
         arguments = [str(TOOL), url] + ([key] if key else [])
+        arguments += [str(timeout_ms)] if timeout_ms else []
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
         )
 
     def __enter__(self):

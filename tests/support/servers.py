@@ -11,9 +11,11 @@ import email.utils
 import hashlib
 import hmac
 import http.client
+import ssl
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 DEV = ROOT / "deploy" / "dev"
@@ -173,14 +175,19 @@ class Kafka:
 
 
 class Azurite:
-    """Azure's storage emulator. `url` is its Blob endpoint without the account."""
+    """Azure's storage emulator. `url` is its Blob endpoint without the account.
 
-    def __init__(self, folder):
+    A `secure` one speaks TLS, with a certificate signed by the authority in the file `ca`, and takes
+    bearer tokens besides its key."""
+
+    def __init__(self, folder, secure=False):
         self.folder = Path(folder)
+        self.secure = secure
+        self.ca = self.folder.resolve() / "secrets" / "ca.pem" if secure else None
         self.url = self.account = self.key = self.pid = None
 
     def start(self):
-        _run("azurite.sh", "start", self.folder)
+        _run("azurite.sh", "start", self.folder, *(["--secure"] if self.secure else []))
         env = _read_env(self.folder)
         self.url, self.account = env["AZURITE_BLOB_STORAGE_URL"], env["AZURE_STORAGE_ACCOUNT"]
         self.key, self.pid = env["AZURE_STORAGE_KEY"], int(env["PID"])
@@ -197,12 +204,21 @@ class Azurite:
 
     def environment(self):
         """What delta-rs and DuckDB look for to reach this server, as environment variables."""
+        trusted = {"SSL_CERT_FILE": str(self.ca)} if self.secure else {}
         return {
+            **trusted,
             "AZURITE_BLOB_STORAGE_URL": self.url,
             "AZURE_STORAGE_ACCOUNT_NAME": self.account,
             "AZURE_STORAGE_ACCOUNT_KEY": self.key,
             "AZURE_STORAGE_USE_EMULATOR": "true",
         }
+
+    def _connection(self):
+        address = urlsplit(self.url).netloc
+        if not self.secure:
+            return http.client.HTTPConnection(address, timeout=30)
+        trusted = ssl.create_default_context(cafile=self.ca)
+        return http.client.HTTPSConnection(address, timeout=30, context=trusted)
 
     def create_container(self, name):
         """Create Container, with a SharedKey signature; one that exists is left as it is."""
@@ -219,7 +235,7 @@ class Azurite:
         digest = hmac.new(base64.b64decode(self.key), to_sign.encode(), hashlib.sha256).digest()
         signature = base64.b64encode(digest).decode()
         headers["Authorization"] = f"SharedKey {self.account}:{signature}"
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection = self._connection()
         try:
             path = f"/{self.account}/{name}?restype=container"
             connection.request("PUT", path, headers={**headers, "Content-Length": "0"})

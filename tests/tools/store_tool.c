@@ -2,7 +2,7 @@
  * lib/store for tests in other languages: reads commands, one a line, and answers each with one
  * line, "ok ..." or "CLASS message".
  *
- *   store_tool URL [KEY]      (KEY: of the account, for Azure)
+ *   store_tool URL [KEY [TIMEOUT_MS]]   (KEY: of the account, for Azure; TIMEOUT_MS: of an attempt)
  *
  *   put PATH BYTES SEED [absent]           content is a function of the seed, see byte_of
  *   write PATH BYTES SEED CHUNK [absent]   the same by a writer, CHUNK bytes at a time
@@ -161,10 +161,10 @@ static void close_http(void *arg) {
     sl_http_close(arg);
 }
 
-static sl_error *open_remote(const char *url, const char *key, struct poll_loop *loop,
-                             sl_store_options *options) {
+static sl_error *open_remote(const char *url, const char *key, uint32_t timeout_ms,
+                             struct poll_loop *loop, sl_store_options *options) {
     sl_http_loop table = poll_loop_table(loop);
-    sl_http_options http = {.retry_timeout_ms = 60000};
+    sl_http_options http = {.timeout_ms = timeout_ms, .retry_timeout_ms = 60000};
     sl_error *error = sl_http_open(&table, &http, &options->http);
     return error != NULL || key == NULL ? error
                                         : sl_store_shared_key_auth(url, key, &options->auth);
@@ -182,7 +182,8 @@ int main(int argc, char **argv) {
     sl_error *error = NULL;
     bool remote = sl_store_is_remote(argv[1]);
     if (remote) {
-        error = open_remote(argv[1], argc > 2 ? argv[2] : NULL, &loop, &options);
+        uint32_t timeout_ms = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0;
+        error = open_remote(argv[1], argc > 2 ? argv[2] : NULL, timeout_ms, &loop, &options);
     }
     if (error == NULL) {
         error = sl_store_open(argv[1], &options, &store);

@@ -256,6 +256,63 @@ START_TEST(a_managed_identity_asks_the_metadata_service) {
 }
 END_TEST
 
+START_TEST(a_short_token_is_used_too) {
+    begin((const char *const[]){TOKEN("aaaaaaaaaa", "40"), OK, NULL}, (sl_http_options){0});
+    sl_credential credential = secret_credential();
+    sl_http_auth *auth = token_auth(&credential);
+    sl_http_request request = get();
+    request.auth = auth;
+    expect_ok(&request);
+    expect_ok(&request);
+    end();
+    sl_http_auth_close(auth);
+    ck_assert_uint_eq(server.n_requests, 3);
+}
+END_TEST
+
+START_TEST(a_refused_token_is_replaced_once) {
+    begin((const char *const[]){TOKEN("aaaaaaaaaa", "3600"), DENIED, TOKEN("bbbbbbbbbb", "3600"),
+                                OK, DENIED, TOKEN("cccccccccc", "3600"), DENIED, NULL},
+          (sl_http_options){0});
+    sl_credential credential = secret_credential();
+    sl_http_auth *auth = token_auth(&credential);
+    sl_http_request request = get();
+    request.auth = auth;
+    expect_ok(&request);
+    sl_http_answer answer;
+    ck_assert_ptr_null(sl_http_perform(http, &request, &answer));
+    ck_assert_int_eq(answer.response.status, 401);
+    sl_http_answer_free(&answer);
+    end();
+    sl_http_auth_close(auth);
+    static const char *const used[] = {"POST", "aaaa", "POST", "bbbb", "bbbb", "POST", "cccc"};
+    ck_assert_uint_eq(server.n_requests, SL_ARRAY_LENGTH(used));
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(used); i++) {
+        ck_assert_msg(strstr(server.requests[i], used[i]) != NULL, "%zu: %s", i,
+                      server.requests[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_metadata_service_is_asked_past_the_proxy) {
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    begin((const char *const[]){TOKEN("aaaaaaaaaa", "3600"), OK, NULL}, (sl_http_options){0});
+    sl_credential credential = secret_credential();
+    credential.kind = SL_CREDENTIAL_MANAGED_IDENTITY;
+    credential.identity_endpoint = authority;
+    sl_http_auth *auth = token_auth(&credential);
+    sl_http_request request = get();
+    request.auth = auth;
+    request.max_attempts = 1;
+    sl_http_answer answer;
+    expect_error(sl_http_perform(http, &request, &answer), SL_ERROR_RETRIABLE, "127.0.0.1");
+    end();
+    sl_http_auth_close(auth);
+    ck_assert_uint_eq(server.n_requests, 1);
+    ck_assert_ptr_nonnull(strstr(server.requests[0], "GET /metadata/identity/oauth2/token?"));
+}
+END_TEST
+
 START_TEST(a_refused_credential_says_why_without_the_secret) {
     static const char refused[] =
         "HTTP/1.1 401 No\r\nConnection: close\r\n\r\n"
@@ -304,6 +361,9 @@ int main(void) {
     TCase *tokens = tcase_create("tokens");
     tcase_add_test(tokens, a_token_is_fetched_once_and_used);
     tcase_add_test(tokens, a_managed_identity_asks_the_metadata_service);
+    tcase_add_test(tokens, a_short_token_is_used_too);
+    tcase_add_test(tokens, a_refused_token_is_replaced_once);
+    tcase_add_test(tokens, a_metadata_service_is_asked_past_the_proxy);
     tcase_add_test(tokens, a_refused_credential_says_why_without_the_secret);
     tcase_add_test(tokens, a_missing_part_of_a_credential_is_named);
     suite_add_tcase(suite, tokens);

@@ -37,17 +37,6 @@ make_secrets() { # DIR
   mv "$new" "$dir"
 }
 
-make_authority() { # NAME
-  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=sluice test authority $1" \
-    -keyout "$1.key" -out "$1.pem"
-}
-
-make_certificate() { # NAME COMMON_NAME EXTENSION
-  openssl req -newkey rsa:2048 -nodes -subj "/CN=$2" -keyout "$1.key" -out "$1.csr"
-  openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-    -extfile <(echo "$3") -out "$1.pem"
-}
-
 base64url() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
 
 # RFC 7517; openssl makes keys with the exponent 65537 ("AQAB").

@@ -26,6 +26,10 @@ typedef struct sl_http_header {
     const char *value;
 } sl_http_header;
 
+typedef enum sl_http_flags {
+    SL_HTTP_DIRECT = 1u /* past any proxy: a service of the machine itself */
+} sl_http_flags;
+
 typedef struct sl_http_request {
     uint32_t struct_bytes;
     uint32_t timeout_ms; /* of one attempt; 0: the client's */
@@ -42,7 +46,7 @@ typedef struct sl_http_request {
      * was used before may end just then, and is replaced silently.
      */
     uint32_t max_attempts;
-    uint32_t reserved;
+    uint32_t flags;            /* of sl_http_flags */
     size_t max_response_bytes; /* of the body; 0: 64 MiB. A longer one is an error. */
     sl_http_auth *auth;        /* NULL: none; kept by its owner until the request is done */
 } sl_http_request;

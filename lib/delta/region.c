@@ -8,6 +8,27 @@
 
 #define FIRST_BYTES ((size_t)64 << 10)
 
+static void *map(size_t bytes) {
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+#ifdef __SANITIZE_THREAD__
+/* ThreadSanitizer does not see mremap: it would take pages that one thread's region has left and
+ * another's has moved to for pages that both write. */
+static void *move(const delta_region *region, size_t bytes) {
+    void *data = map(bytes);
+    if (data != MAP_FAILED) {
+        memcpy(data, region->data, region->bytes);
+        (void)munmap(region->data, region->capacity_bytes);
+    }
+    return data;
+}
+#else
+static void *move(const delta_region *region, size_t bytes) {
+    return mremap(region->data, region->capacity_bytes, bytes, MREMAP_MAYMOVE);
+}
+#endif
+
 static bool grow(delta_region *region, size_t wanted) {
     size_t capacity = region->capacity_bytes == 0 ? FIRST_BYTES : region->capacity_bytes;
     while (capacity < wanted) {
@@ -15,10 +36,7 @@ static bool grow(delta_region *region, size_t wanted) {
             return false;
         }
     }
-    void *data =
-        region->data == NULL
-            ? mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-            : mremap(region->data, region->capacity_bytes, capacity, MREMAP_MAYMOVE);
+    void *data = region->data == NULL ? map(capacity) : move(region, capacity);
     if (data == MAP_FAILED) {
         return false;
     }

@@ -8,6 +8,7 @@
 #include "topology/graph.h"
 #include "topology/loader.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -40,26 +41,26 @@ static void append_member(sl_buffer *out, const char *key, const char *text) {
 
 /* The file's contents; false when it cannot be read, which the plugin will say. */
 static bool read_contents(const char *path, sl_buffer *out) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe holds nobody up */
+    if (file < 0) {
         return false;
     }
     char chunk[16384];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0 && out->bytes <= MAX_FILE_BYTES) {
-        (void)sl_buffer_append(out, chunk, n);
+    ssize_t n;
+    while ((n = read(file, chunk, sizeof(chunk))) > 0 && out->bytes <= MAX_FILE_BYTES) {
+        (void)sl_buffer_append(out, chunk, (size_t)n);
     }
-    bool good = ferror(file) == 0 && out->bytes <= MAX_FILE_BYTES;
-    (void)fclose(file);
-    return good;
+    (void)close(file);
+    return n == 0;
 }
 
 static bool is_content(const sl_option *option) {
     return option->type == SL_OPTION_PATH && (option->flags & SL_OPTION_CONTENT) != 0;
 }
 
-static void append_files(sl_buffer *out, const struct topology_node *node) {
+void edition_write_files(const struct topology_node *node, sl_buffer *out) {
     const char *separator = "";
+    (void)sl_buffer_append_byte(out, '{');
     for (const sl_option *o = node->role->options; o != NULL && o->name != NULL; o++) {
         const char *path = NULL;
         sl_buffer text = SL_BUFFER_INIT;
@@ -75,6 +76,7 @@ static void append_files(sl_buffer *out, const struct topology_node *node) {
         out->failed = out->failed || text.failed;
         sl_buffer_free(&text);
     }
+    (void)sl_buffer_append_byte(out, '}');
 }
 
 static void append_node(sl_buffer *out, const struct topology_node *node) {
@@ -93,9 +95,9 @@ static void append_node(sl_buffer *out, const struct topology_node *node) {
     }
     append_key(out, "config");
     (void)sl_buffer_append_text(out, node->config_json);
-    (void)sl_buffer_append_text(out, ",\"files\":{");
-    append_files(out, node);
-    (void)sl_buffer_append_text(out, "}}");
+    (void)sl_buffer_append_text(out, ",\"files\":");
+    (void)sl_buffer_append_text(out, node->files_json == NULL ? "{}" : node->files_json);
+    (void)sl_buffer_append_byte(out, '}');
 }
 
 sl_error *edition_write(const struct topology *topology, sl_buffer *out) {
@@ -406,12 +408,6 @@ static const char *make_file(struct edition *edition, const char *text) {
     return arena_printf(&edition->arena, "/proc/self/fd/%d", file);
 }
 
-static bool is_tuning(const sl_option *table, const char *key) {
-    const sl_option *option = table == NULL ? NULL : option_find(table, key);
-    option = option != NULL || table == NULL ? option : option_rest(table);
-    return option != NULL && (option->flags & SL_OPTION_TUNING) != 0;
-}
-
 /* The options of `node` as they were, those that are only tuning as they are today (`table`, and
  * `today` from the document; NULL: the node is not there any more). */
 static sl_error *append_config(struct edition *edition, const struct json_value *node,
@@ -422,7 +418,7 @@ static sl_error *append_config(struct edition *edition, const struct json_value 
     const char *separator = "{";
     for (const struct json_value *m = config->first; m != NULL; m = m->next) {
         const struct json_value *file = json_member(files, m->key);
-        if (is_tuning(table, m->key)) {
+        if (option_is_tuning(table, m->key)) {
             continue;
         }
         (void)sl_buffer_append_text(out, separator);
@@ -439,7 +435,7 @@ static sl_error *append_config(struct edition *edition, const struct json_value 
         (void)sl_buffer_append_json_string(out, path, strlen(path));
     }
     for (const struct json_value *m = today == NULL ? NULL : today->first; m != NULL; m = m->next) {
-        if (is_tuning(table, m->key)) {
+        if (option_is_tuning(table, m->key)) {
             (void)sl_buffer_append_text(out, separator);
             separator = ",";
             append_key(out, m->key);

@@ -14,6 +14,9 @@ struct edition;
 /* Appends the topology's edition. Errors: NO_MEMORY. */
 sl_error *edition_write(const struct topology *topology, sl_buffer *out);
 
+/* Appends {OPTION: contents} of the node's files that are configuration, those that can be read. */
+void edition_write_files(const struct topology_node *node, sl_buffer *out);
+
 /* Reads one; `where` names it in errors. Errors: CORRUPT, UNSUPPORTED (a format version that is not
  * ours), NO_MEMORY. */
 sl_error *edition_parse(const char *text, size_t bytes, const char *where, struct edition **out);

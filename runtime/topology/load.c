@@ -349,7 +349,7 @@ sl_error *topology_load_text(const char *text, size_t bytes, const char *file,
     sl_error *error =
         loaded->arena.failed ? sl_error_no_memory() : read_document(&loader, text, bytes, options);
     error = error != NULL ? error : verdict(&loader);
-    if (error == NULL && !loader_finish(&loader)) {
+    if (error == NULL && !(loader_finish(&loader) && loader_note_compared(&loader))) {
         error = sl_error_no_memory();
     }
     topology_faults_sort(*faults);

@@ -1,7 +1,7 @@
 /*
  * One load of a topology in progress, shared by the loader's parts: load.c (the order of things and
  * the top), set.c (--set), stores.c, nodes.c (nodes and sections), wiring.c (inputs, cycles,
- * order).
+ * order), compared.c (what a plan compares).
  */
 #ifndef TOPOLOGY_LOADER_H
 #define TOPOLOGY_LOADER_H
@@ -87,5 +87,8 @@ bool loader_finish(struct loader *loader);
 /* when_full.c: refuses a "when_full" that cannot hold for its input, once there is no other fault.
  */
 void loader_check_edges(struct loader *loader);
+
+/* compared.c: what a plan compares, once there is no fault. False when memory is short. */
+bool loader_note_compared(struct loader *loader);
 
 #endif /* TOPOLOGY_LOADER_H */

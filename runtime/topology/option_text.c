@@ -26,6 +26,12 @@ const sl_option *option_rest(const sl_option *table) {
     return NULL;
 }
 
+bool option_is_tuning(const sl_option *table, const char *key) {
+    const sl_option *option = table == NULL ? NULL : option_find(table, key);
+    option = option != NULL || table == NULL ? option : option_rest(table);
+    return option != NULL && (option->flags & SL_OPTION_TUNING) != 0;
+}
+
 const char *option_nearest(const sl_option *table, const char *name) {
     const char *names[MAX_CANDIDATES];
     size_t n = 0;

@@ -46,6 +46,8 @@ void *options_parse(const struct option_context *context, const sl_option *table
 const sl_option *option_find(const sl_option *table, const char *name);
 /* The option that takes the rest of the keys, or NULL. */
 const sl_option *option_rest(const sl_option *table);
+/* Whether the option for a key cannot change which rows come out (SL_OPTION_TUNING). */
+bool option_is_tuning(const sl_option *table, const char *key);
 /* The option nearest to a misspelt name, or NULL. */
 const char *option_nearest(const sl_option *table, const char *name);
 /* Appends `"a", "b", "c"`: the names of a table. */

@@ -85,6 +85,8 @@ struct topology_node {
     const void *section;         /* parsed section of the plugin, or NULL */
     const char
         *config_json; /* effective config with secrets and substituted values masked, for display */
+    const char *files_json; /* {OPTION: contents} of files that are configuration; NULL: not read */
+    uint64_t hidden;        /* digest of the config's values that config_json does not show */
     const char *config_path; /* "$.sinks.bronze.config" */
     int line; /* of the config in the file, or of the node when it has none; 0: none */
     int column;
@@ -104,6 +106,8 @@ struct topology {
     const char *directory; /* absolute; relative paths start here */
     const char *text;      /* the document as it was read, before --set and references */
     size_t text_bytes;
+    const char *settings_json; /* the document without its nodes and their defaults, for display */
+    uint64_t settings_hidden;  /* digest of values that settings_json does not show */
     const char *pipeline;
     const char *state_url; /* NULL: none given (a fault when a node needs one) */
     uint32_t lanes;        /* 0: one per core */

@@ -33,9 +33,10 @@ static void append_role(sl_buffer *out, const sl_role *role, int kind) {
     } else if (kind != TOPOLOGY_SOURCE) {
         (void)sl_buffer_printf(out, "    inputs: %u to %u\n", role->min_inputs, role->max_inputs);
     }
-    for (size_t i = 1;
-         role->outputs != NULL && role->outputs[0] != NULL && role->outputs[i] != NULL; i++) {
-        (void)sl_buffer_printf(out, "    further output: NODE.%s\n", role->outputs[i]);
+    for (size_t i = 0; role->outputs != NULL && role->outputs[i] != NULL; i++) {
+        if (role->outputs[i][0] != 0) {
+            (void)sl_buffer_printf(out, "    further output: NODE.%s\n", role->outputs[i]);
+        }
     }
     if (role->options == NULL || role->options[0].name == NULL) {
         (void)sl_buffer_append_text(out, "    no options\n");

@@ -71,8 +71,9 @@ static void append_node(sl_buffer *out, const struct checked *checked, size_t in
         append_masked(out, checked->topology, "    note: ", note);
     }
     for (size_t i = 0; i < opened->n_outputs; i++) {
-        (void)sl_buffer_printf(out, "    gives %s%s%s\n", node->name, i == 0 ? "" : ".",
-                               opened->output_names[i]);
+        const char *name = opened->output_names[i];
+        (void)sl_buffer_printf(out, "    gives %s%s%s\n", node->name, name[0] == 0 ? "" : ".",
+                               name);
         append_columns(out, checked->topology, &opened->outputs[i]);
     }
 }

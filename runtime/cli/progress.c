@@ -249,6 +249,15 @@ static void append_dropped(sl_buffer *out, const struct snapshot_node *node,
     }
 }
 
+/* ", 2 rejects", of a sink. */
+static void append_rejected(sl_buffer *out, const struct snapshot_node *node) {
+    if (rows_given(node) > 0) {
+        (void)sl_buffer_append_text(out, ", ");
+        number_count(out, rows_given(node));
+        (void)sl_buffer_append_text(out, " " SL_REJECT_OUTPUT);
+    }
+}
+
 /* "9 rows in = 7 out + 2 rejects" where rows pass on; "9 rows in; 3 out" where they are summed up.
  */
 static void append_flow(sl_buffer *out, const struct snapshot_node *node) {
@@ -275,7 +284,8 @@ static void append_rows(sl_buffer *out, const struct host_snapshot *s,
         append_flow(out, node);
     } else {
         bool source = node->kind == TOPOLOGY_SOURCE;
-        int64_t rows = source ? rows_given(node) : rows_taken(node) - rows_dropped(node);
+        int64_t rows =
+            source ? rows_given(node) : rows_taken(node) - rows_dropped(node) - rows_given(node);
         number_count(out, rows);
         if (source) {
             (void)sl_buffer_append_text(out, " rows read, ");
@@ -289,6 +299,7 @@ static void append_rows(sl_buffer *out, const struct host_snapshot *s,
         (void)sl_buffer_append_text(out, "/s");
         if (node->kind == TOPOLOGY_SINK) {
             append_dropped(out, node, ", ");
+            append_rejected(out, node);
         }
     }
     int64_t replayed = 0;

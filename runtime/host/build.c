@@ -26,14 +26,6 @@ static sl_error *open_state_store(struct host *host, struct host_node *node) {
     return error;
 }
 
-static uint32_t node_flags(const struct topology_node *spec) {
-    uint32_t flags = spec->role->flags;
-    if (spec->role->node->flags != NULL) {
-        flags &= spec->role->node->flags(spec->config) | (flags & SL_ROLE_BLOCKING);
-    }
-    return flags;
-}
-
 sl_error *host_node_new(struct host *host, const struct topology_node *spec,
                         struct host_node **out) {
     size_t index = host_count_all(host);
@@ -47,7 +39,7 @@ sl_error *host_node_new(struct host *host, const struct topology_node *spec,
     node->spec = spec;
     node->ops = spec->role->node;
     node->task_ops = spec->role->task;
-    node->flags = node_flags(spec);
+    node->flags = topology_node_flags(spec);
     bool owns = (node->flags & SL_ROLE_OWNS_STREAMS) != 0;
     node->has_cycle = spec->kind == TOPOLOGY_SINK ||
                       (spec->kind == TOPOLOGY_TRANSFORM && (node->flags & SL_ROLE_DURABLE) != 0);
@@ -120,6 +112,17 @@ static size_t list_readers(const struct host *host, const struct host_node *from
     return n_readers;
 }
 
+/* While somebody reads what a sink rejects, rows of its streams go through it; otherwise nobody
+ * needs what it answers to those that it has. */
+static void pass_rejects(struct host_node *sink) {
+    uint32_t output = topology_rejects_output(sink->spec);
+    sink->passes = output != TOPOLOGY_NO_OUTPUT && sink->n_routes[output] > 0;
+    sink->flags = topology_node_flags(sink->spec);
+    if (!sink->passes) {
+        sink->flags &= ~(uint32_t)SL_ROLE_REPLAYS;
+    }
+}
+
 sl_error *host_node_link(struct host_node *from) {
     for (size_t output = 0; output < from->opened->n_outputs; output++) {
         size_t n = list_readers(from->host, from, output, NULL);
@@ -130,6 +133,9 @@ sl_error *host_node_link(struct host_node *from) {
         from->n_routes[output] = list_readers(from->host, from, output, routes);
         free(from->routes[output]);
         from->routes[output] = routes;
+    }
+    if (from->spec->kind == TOPOLOGY_SINK) {
+        pass_rejects(from);
     }
     return NULL;
 }

@@ -17,7 +17,7 @@
 enum { LINES_A_SECOND = 20, LOST_LINE_S = 60, SHOWN_BYTES = 1024 };
 
 struct rejects {
-    uint32_t output; /* where they leave; 0: nowhere */
+    uint32_t output; /* where they leave, if somebody reads it; or TOPOLOGY_NO_OUTPUT */
     sl_builder rows;
     int64_t lost; /* by the batch in hand */
     sl_buffer line;
@@ -34,7 +34,8 @@ static sl_error *rejects_new(struct lane_task *task) {
     }
     uint32_t output = topology_rejects_output(node->spec);
     size_t bytes;
-    if (output > 0 && node->n_routes[output] > 0 &&
+    rejects->output = TOPOLOGY_NO_OUTPUT;
+    if (output != TOPOLOGY_NO_OUTPUT &&
         sl_rejects_of(&node->opened->outputs[output], &bytes) != NULL) {
         sl_error *error = sl_builder_init(&rejects->rows, &node->opened->outputs[output]);
         if (error != NULL) {
@@ -47,9 +48,16 @@ static sl_error *rejects_new(struct lane_task *task) {
     return NULL;
 }
 
+/* A reload may give them a reader, and take it. */
+static bool leave(const struct lane_task *task) {
+    const struct rejects *rejects = task->rejects;
+    return rejects->output != TOPOLOGY_NO_OUTPUT &&
+           task->object.node->n_routes[rejects->output] > 0;
+}
+
 void rejects_free(struct rejects *rejects) {
     if (rejects != NULL) {
-        if (rejects->output > 0) {
+        if (rejects->output != TOPOLOGY_NO_OUTPUT) {
             sl_builder_free(&rejects->rows);
         }
         sl_buffer_free(&rejects->line);
@@ -113,7 +121,7 @@ static void log_reject(struct lane_task *task, const sl_batch *batch, int64_t ro
                        const sl_reject *why) {
     struct rejects *rejects = task->rejects;
     const struct topology_node *spec = task->object.node->spec;
-    bool lost = rejects->output == 0;
+    bool lost = !leave(task);
     if ((!spec->errors_log && !lost) || batch->stream->reader != 0) {
         return; /* not asked for, or said when the stream itself passed */
     }
@@ -168,7 +176,7 @@ sl_error *rejects_add(struct lane_task *task, const sl_batch *batch, int64_t row
     }
     struct rejects *rejects = task->rejects;
     log_reject(task, batch, row, why);
-    if (rejects->output > 0) {
+    if (leave(task)) {
         return sl_rejects_append(&rejects->rows, batch, row, why) ? NULL : sl_error_no_memory();
     }
     rejects->lost++;
@@ -184,7 +192,7 @@ sl_error *rejects_settle(struct lane_task *task, const sl_batch *batch) {
         task_dropped(task, batch->stream, "rejected and lost", rejects->lost);
         rejects->lost = 0;
     }
-    if (rejects->output == 0 || rejects->rows.length == 0) {
+    if (rejects->output == TOPOLOGY_NO_OUTPUT || rejects->rows.length == 0) {
         return NULL;
     }
     struct ArrowArray columns;
@@ -208,7 +216,7 @@ void rejects_forget(struct lane_task *task) {
         return;
     }
     rejects->lost = 0;
-    if (rejects->output > 0) {
+    if (rejects->output != TOPOLOGY_NO_OUTPUT) {
         sl_builder_clear(&rejects->rows);
     }
 }

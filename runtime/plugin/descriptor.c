@@ -187,7 +187,14 @@ static const char *missing_operation(const sl_role *role, int kind) {
     return NULL;
 }
 
-static sl_error *check_outputs(const struct origin *origin, const char *const *outputs) {
+static sl_error *check_outputs(const struct origin *origin, const char *const *outputs, int kind) {
+    if (kind == 2 && outputs != NULL) {
+        bool good = outputs[0] != NULL && strcmp(outputs[0], SL_REJECT_OUTPUT) == 0;
+        return good && outputs[1] == NULL
+                   ? NULL
+                   : refuse(origin,
+                            "the only output that a sink can have is \"" SL_REJECT_OUTPUT "\"");
+    }
     for (size_t i = 0; outputs != NULL && outputs[i] != NULL; i++) {
         if ((i == 0) != (outputs[i][0] == 0)) {
             return refuse(origin, "its first output, and no other, must have the name \"\"");
@@ -212,7 +219,7 @@ static sl_error *check_role(const struct origin *origin, const sl_role *role, in
         return refuse(origin, "the %s says it takes %u to %u inputs", names[kind], role->min_inputs,
                       role->max_inputs);
     }
-    return check_outputs(origin, role->outputs);
+    return check_outputs(origin, role->outputs, kind);
 }
 
 static sl_error *copy_role(struct descriptor_copy *copy, const struct origin *origin,

@@ -332,7 +332,9 @@ sl_error *edition_compare(struct edition *then, const struct topology *now,
     for (size_t i = 0; i < now->n_nodes && root != NULL && nodes != NULL; i++) {
         const struct topology_node *node = &now->nodes[i];
         const struct json_value *before = find_node(then->root, node->kind, node->name);
-        if (node->kind == TOPOLOGY_SINK || before == NULL) {
+        bool gives = node->kind != TOPOLOGY_SINK ||
+                     topology_output_is_read(now, i, topology_rejects_output(node));
+        if (!gives || before == NULL) {
             continue;
         }
         sl_buffer what = SL_BUFFER_INIT;

@@ -27,14 +27,15 @@ void edition_free(struct edition *edition);
 struct edition_change {
     bool same;        /* nothing at all has changed */
     const char *text; /* NULL: the same rows come out; else the nodes, each with what of it */
-    const char *const *nodes; /* sources and transforms that are in both and have changed */
+    const char *const *nodes; /* those compared that are in both and have changed */
     size_t n_nodes;
     const char *plugins; /* those of them whose plugin is of another version now; NULL: none */
 };
 /*
  * Compares sources and transforms by name. What cannot change rows is passed over: sinks (each goes
- * on from its own position), options that are SL_OPTION_TUNING, all keys of the host. A value that
- * came from a reference is compared by the reference. Errors: NO_MEMORY.
+ * on from its own position) but those whose rejects are read, options that are SL_OPTION_TUNING,
+ * all keys of the host. A value that came from a reference is compared by the reference. Errors:
+ * NO_MEMORY.
  */
 sl_error *edition_compare(struct edition *then, const struct topology *now,
                           struct edition_change *out);

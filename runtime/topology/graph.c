@@ -10,11 +10,8 @@
 
 size_t topology_node_outputs(const struct topology_node *node) {
     size_t n = 0;
-    if (node->kind == TOPOLOGY_SINK) {
-        return 0;
-    }
     if (node->role->outputs == NULL) {
-        return 1;
+        return node->kind == TOPOLOGY_SINK ? 0 : 1;
     }
     while (node->role->outputs[n] != NULL) {
         n++;
@@ -24,12 +21,24 @@ size_t topology_node_outputs(const struct topology_node *node) {
 
 uint32_t topology_rejects_output(const struct topology_node *node) {
     size_t n = topology_node_outputs(node);
-    for (size_t i = 1; i < n; i++) {
-        if (strcmp(node->role->outputs[i], SL_REJECT_OUTPUT) == 0) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(topology_node_output_name(node, i), SL_REJECT_OUTPUT) == 0) {
             return (uint32_t)i;
         }
     }
-    return 0;
+    return TOPOLOGY_NO_OUTPUT;
+}
+
+bool topology_output_is_read(const struct topology *topology, size_t node, uint32_t output) {
+    for (size_t n = 0; n < topology->n_nodes; n++) {
+        for (size_t i = 0; i < topology->nodes[n].n_inputs; i++) {
+            const struct topology_edge *edge = &topology->nodes[n].inputs[i];
+            if (edge->from == node && edge->output == output) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 uint32_t topology_node_flags(const struct topology_node *node) {
@@ -63,12 +72,18 @@ static sl_error *prepare(struct graph *graph, size_t index) {
     return NULL;
 }
 
+/* Sinks need not say anything of the one output that they can have. */
+static sl_error *ask_schema(const sl_node_ops *ops, sl_node *node, size_t output,
+                            struct ArrowSchema *out) {
+    return ops->output_schema == NULL ? NULL : ops->output_schema(node, (uint32_t)output, out);
+}
+
 static sl_error *collect_schemas(struct graph *graph, size_t index) {
     const struct topology_node *spec = &graph->topology->nodes[index];
     struct graph_node *node = &graph->nodes[index];
     for (size_t i = 0; i < node->n_outputs; i++) {
         struct ArrowSchema *schema = &node->outputs[i];
-        sl_error *error = spec->role->node->output_schema(node->node, (uint32_t)i, schema);
+        sl_error *error = ask_schema(spec->role->node, node->node, i, schema);
         if (error != NULL) {
             return error;
         }
@@ -123,7 +138,7 @@ sl_error *graph_reopen(struct graph *graph, const struct graph_options *options,
     sl_error *error = call_open(graph, options, index);
     for (size_t i = 0; i < node->n_outputs && error == NULL; i++) {
         struct ArrowSchema schema = {0}; /* as before, since config and inputs are */
-        error = ops->output_schema(node->node, (uint32_t)i, &schema);
+        error = ask_schema(ops, node->node, i, &schema);
         if (schema.release != NULL) {
             schema.release(&schema);
         }

@@ -12,7 +12,7 @@
 
 struct graph_node {
     sl_node *node; /* the plugin's; set to NULL by whoever closes it before graph_close does */
-    const char *const *output_names; /* the first is "" */
+    const char *const *output_names; /* the first is "", but of a sink */
     struct ArrowSchema *outputs;     /* schema of each output; borrowed for the graph's life */
     size_t n_outputs;
     sl_input *inputs; /* as `open` got them, in the topology's order */
@@ -58,14 +58,18 @@ static inline const struct ArrowSchema *graph_edge_schema(const struct graph *gr
     return &graph->nodes[edge->from].outputs[edge->output];
 }
 
+#define TOPOLOGY_NO_OUTPUT UINT32_MAX
+
 /* Number of outputs of a node: its role's list, or one for sources and transforms, none for sinks.
  */
 size_t topology_node_outputs(const struct topology_node *node);
-/* The output on which it rejects records (SL_REJECT_OUTPUT), 0: none. */
+/* The output on which it rejects records (SL_REJECT_OUTPUT), or TOPOLOGY_NO_OUTPUT. */
 uint32_t topology_rejects_output(const struct topology_node *node);
+/* Whether some node reads an output of node `node`. */
+bool topology_output_is_read(const struct topology *topology, size_t node, uint32_t output);
 /* The role's flags as far as they hold under the node's config, which must be a good one. */
 uint32_t topology_node_flags(const struct topology_node *node);
-/* Name of an output; "" for the first. */
+/* Name of an output; "" for the first of a source or transform. */
 const char *topology_node_output_name(const struct topology_node *node, size_t output);
 
 #endif /* TOPOLOGY_GRAPH_H */

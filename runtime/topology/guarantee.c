@@ -90,7 +90,9 @@ static const char *weakened(struct walk *w, const struct topology_node *sink,
                             w->topology->nodes[dropping->to].name,
                             topology_when_full_names[dropping->when_full]);
     }
-    if (sink->tolerance == TOPOLOGY_TOLERATE_ALL) {
+    bool kept = topology_output_is_read(w->topology, (size_t)(sink - w->topology->nodes),
+                                        topology_rejects_output(sink));
+    if (sink->tolerance == TOPOLOGY_TOLERATE_ALL && !kept) {
         return arena_printf(w->arena,
                             "\"%s\" (%s) passes over records that it cannot take: "
                             "errors.tolerance is all",
@@ -112,7 +114,10 @@ static void add_path(struct walk *w, const struct topology_node *sink) {
     const struct topology_edge *dropping = NULL;
     sl_buffer text = SL_BUFFER_INIT;
     for (size_t i = w->depth; i-- > 0;) {
-        consider(&nodes[w->edges[i]->from], &weakest, &culprit);
+        const struct topology_node *from = &nodes[w->edges[i]->from];
+        if (from->kind != TOPOLOGY_SINK) { /* what a sink rejects does not depend on its writing */
+            consider(from, &weakest, &culprit);
+        }
         dropping = drops(w->edges[i]) ? w->edges[i] : dropping;
         (void)sl_buffer_printf(&text, "%s → ", w->edges[i]->name);
     }

@@ -59,7 +59,7 @@ static const char *const tolerance_names[] = {
      .offset = offsetof(owner, errors.tolerance),                                                  \
      .enum_names = tolerance_names,                                                                \
      .doc = "a record at fault: all goes on, none stops the node; absent: all where the node "     \
-            "has an output \"rejects\", else none"},                                               \
+            "is a transform with an output \"rejects\", else none"},                               \
         BOOL_KEY(TOPOLOGY_KEY_LOG, owner, errors.log, "each rejected record is logged"),           \
         BOOL_KEY(TOPOLOGY_KEY_LOG_MESSAGES, owner, errors.log_messages,                            \
                  "the log of a rejected record shows its key and value")

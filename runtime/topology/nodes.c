@@ -199,7 +199,8 @@ static void settle_errors(const struct loader *loader, struct draft *draft) {
     const struct error_keys *own = &draft->keys.errors;
     const struct error_keys *top = &loader->top.errors;
     struct topology_node *node = &draft->node;
-    bool rejects = node->role != NULL && topology_rejects_output(node) > 0;
+    bool rejects = node->role != NULL && node->kind == TOPOLOGY_TRANSFORM &&
+                   topology_rejects_output(node) != TOPOLOGY_NO_OUTPUT;
     node->tolerance = (enum topology_tolerance)either(
         loader, draft, TOPOLOGY_KEY_TOLERANCE, own->tolerance, top->tolerance,
         rejects ? TOPOLOGY_TOLERATE_ALL : TOPOLOGY_TOLERATE_NONE);

@@ -19,6 +19,13 @@ static struct draft *find_draft(const struct loader *loader, const char *name, s
     return NULL;
 }
 
+/* An output as inputs name it: "node", "node.output". */
+static const char *output_text(struct loader *loader, const struct topology_node *node,
+                               size_t output) {
+    const char *name = topology_node_output_name(node, output);
+    return name[0] == 0 ? node->name : arena_printf(loader->arena, "%s.%s", node->name, name);
+}
+
 /* Everything that may be read: "node" and "node.output". */
 static const char **readable_names(struct loader *loader, size_t *n_out) {
     size_t n = 0;
@@ -31,10 +38,8 @@ static const char **readable_names(struct loader *loader, size_t *n_out) {
     for (size_t i = 0; i < loader->n_drafts && names != NULL; i++) {
         const struct topology_node *node = &loader->drafts[i].node;
         size_t outputs = node->role == NULL ? 1 : topology_node_outputs(node);
-        for (size_t k = 0; k < outputs && node->kind != TOPOLOGY_SINK; k++) {
-            const char *name = k == 0 ? node->name
-                                      : arena_printf(loader->arena, "%s.%s", node->name,
-                                                     topology_node_output_name(node, (uint32_t)k));
+        for (size_t k = 0; k < outputs; k++) {
+            const char *name = node->role == NULL ? node->name : output_text(loader, node, k);
             if (name != NULL) {
                 names[(*n_out)++] = name;
             }
@@ -69,10 +74,9 @@ static void fault_no_output(struct loader *loader, const struct json_value *valu
                             const struct topology_node *node, const char *output) {
     sl_buffer list = SL_BUFFER_INIT;
     size_t n = topology_node_outputs(node);
-    (void)sl_buffer_printf(&list, "\"%s\"", node->name);
-    for (size_t i = 1; i < n; i++) {
-        (void)sl_buffer_printf(&list, ", \"%s.%s\"", node->name,
-                               topology_node_output_name(node, (uint32_t)i));
+    for (size_t i = 0; i < n; i++) {
+        const char *name = output_text(loader, node, i);
+        (void)sl_buffer_printf(&list, "%s\"%s\"", i == 0 ? "" : ", ", name == NULL ? "" : name);
     }
     const char *text = arena_take(loader->arena, &list);
     const char *nearest =
@@ -86,6 +90,17 @@ static void fault_no_output(struct loader *loader, const struct json_value *valu
                            "\"%s\" has no output \"%s\"; its outputs: %s", node->name, output,
                            text == NULL ? "" : text);
     }
+}
+
+static void fault_sink(struct loader *loader, const struct json_value *value, const char *path,
+                       const struct topology_node *node, size_t n_outputs) {
+    const char *rejects = n_outputs == 0 ? NULL : output_text(loader, node, 0);
+    topology_fault_add(loader->faults, value->place, path,
+                       rejects == NULL
+                           ? "\"%s\" is a sink: nothing comes out of it; read what it reads"
+                           : "\"%s\" is a sink: nothing comes out of it but the records that it "
+                             "rejects, as \"%s\"; for others read what it reads",
+                       node->name, rejects);
 }
 
 /* The node and output that an input's text names; false after a fault. */
@@ -103,10 +118,9 @@ static bool resolve(struct loader *loader, const struct json_value *value, const
     }
     const struct topology_node *node = &from->node;
     edge->from = (size_t)(from - loader->drafts);
-    if (node->kind == TOPOLOGY_SINK) {
-        topology_fault_add(loader->faults, value->place, path,
-                           "\"%s\" is a sink: nothing comes out of it; read what it reads",
-                           node->name);
+    size_t n = node->role == NULL ? 0 : topology_node_outputs(node);
+    if (node->kind == TOPOLOGY_SINK && (n == 0 || text[bytes] == 0)) {
+        fault_sink(loader, value, path, node, n);
         return false;
     }
     if (text[bytes] == 0 || node->role == NULL) {
@@ -114,8 +128,7 @@ static bool resolve(struct loader *loader, const struct json_value *value, const
         return true;
     }
     const char *output = text + bytes + 1;
-    size_t n = topology_node_outputs(node);
-    for (size_t i = 1; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (strcmp(topology_node_output_name(node, i), output) == 0) {
             edge->output = (uint32_t)i;
             return true;
@@ -308,20 +321,36 @@ static bool is_read(const struct loader *loader, size_t from, uint32_t output) {
     return false;
 }
 
+/* Whether rows of the node's streams leave it on its lane. */
+static bool passes_rows(const struct loader *loader, size_t index) {
+    const struct topology_node *node = &loader->drafts[index].node;
+    return node->kind == TOPOLOGY_TRANSFORM ||
+           (node->kind == TOPOLOGY_SINK && loader->drafts[index].n_readers > 0);
+}
+
 static void warn_lost_rejects(struct loader *loader) {
     for (size_t i = 0; i < loader->n_drafts; i++) {
         const struct draft *d = &loader->drafts[i];
         const char *name = d->node.name;
         uint32_t output = topology_rejects_output(&d->node);
+        bool read = output != TOPOLOGY_NO_OUTPUT && is_read(loader, i, output);
+        bool sink = d->node.kind == TOPOLOGY_SINK;
         if (d->node.tolerance == TOPOLOGY_TOLERATE_NONE) {
+            if (read && sink) {
+                topology_warning_add(loader->faults, d->value->key_place, d->path,
+                                     "nothing will come on \"%s.rejects\": \"errors.tolerance\" "
+                                     "of \"%s\" is \"none\", so it stops at the first record "
+                                     "that is at fault; write \"all\" to have them rejected",
+                                     name, name);
+            }
             continue;
         }
-        if (output == 0 && d->node.kind != TOPOLOGY_SOURCE) {
+        if (output == TOPOLOGY_NO_OUTPUT && d->node.kind != TOPOLOGY_SOURCE) {
             topology_warning_add(loader->faults, d->value->key_place, d->path,
                                  "\"errors.tolerance\" is \"all\": a record that \"%s\" cannot "
                                  "take is counted, logged and lost",
                                  name);
-        } else if (output != 0 && d->n_readers > 0 && !is_read(loader, i, output)) {
+        } else if (output != TOPOLOGY_NO_OUTPUT && (sink || d->n_readers > 0) && !read) {
             topology_warning_add(loader->faults, d->value->key_place, d->path,
                                  "nothing reads \"%s.rejects\": a record that \"%s\" rejects is "
                                  "counted and lost; read it with a sink, or set "
@@ -382,8 +411,8 @@ static void mark_above(const struct loader *loader, size_t from, bool *marked) {
 }
 
 /*
- * A transform that passes rows on gives each of them at its offset, once: of a stream that came in
- * on two inputs it could not say how far it is.
+ * A node that passes rows on (a transform, or a sink its rejects) gives each of them at its offset,
+ * once: of a stream that came in on two inputs it could not say how far it is.
  */
 static void check_meeting(struct loader *loader, const struct draft *draft) {
     bool *before = arena_array(loader->arena, loader->n_drafts, sizeof(*before));
@@ -399,9 +428,11 @@ static void check_meeting(struct loader *loader, const struct draft *draft) {
                     loader->faults, draft->edge_values[i]->place,
                     json_path_item(loader->arena,
                                    json_path_member(loader->arena, draft->path, "inputs"), i),
-                    "\"%s\" brings the records of \"%s\" to \"%s\" a second time: a transform that "
-                    "passes rows on takes each source on one input",
-                    draft->edges[i].name, loader->drafts[k].node.name, draft->node.name);
+                    "\"%s\" brings the records of \"%s\" to \"%s\" a second time: a %s takes each "
+                    "source on one input",
+                    draft->edges[i].name, loader->drafts[k].node.name, draft->node.name,
+                    draft->node.kind == TOPOLOGY_SINK ? "sink whose rejects are read"
+                                                      : "transform that passes rows on");
                 return;
             }
             before[k] = before[k] || above[k];
@@ -412,8 +443,8 @@ static void check_meeting(struct loader *loader, const struct draft *draft) {
 static void check_meetings(struct loader *loader) {
     for (size_t i = 0; i < loader->n_drafts; i++) {
         const struct draft *draft = &loader->drafts[i];
-        if (draft->node.kind == TOPOLOGY_TRANSFORM && draft->n_edges > 1 &&
-            draft->node.role != NULL && !owns_streams(draft)) {
+        if (passes_rows(loader, i) && draft->n_edges > 1 && draft->node.role != NULL &&
+            !owns_streams(draft)) {
             check_meeting(loader, draft);
         }
     }

@@ -144,6 +144,43 @@ def test_a_sink_that_cannot_take_a_record(run, tolerance):
     assert "in/a.jsonl partition 0 offset 0: $: picked: not to my taste" in done.log
 
 
+def test_what_a_sink_rejects_is_read_as_that_of_a_transform_is(run):
+    picky = {
+        "plugin": "picky",
+        "inputs": ["lines"],
+        "config": {"every": 100 * LINE_BYTES},
+        "errors.tolerance": "all",
+    }
+    not_taken = {"plugin": "file", "inputs": ["picky.rejects"], "config": {"path": "not.jsonl"}}
+    done = run(sinks={**QUARANTINE, "picky": picky, "not": not_taken})
+    assert done.exit_code == 0, done.failed_because()
+    rows = read_lines(run.folder / "not.jsonl")
+    assert [row["offset"] for row in rows] == [i * LINE_BYTES for i in range(0, RECORDS, 100)]
+    assert (rows[0]["reason"], rows[0]["detail"]) == ("picked", "not to my taste")
+    assert done.dropped("picky") == 0 and done.rows_out("picky", "rejects") == RECORDS // 100
+    assert LOST not in done.log
+
+
+def test_what_a_sink_rejects_comes_again_for_a_reader_that_lacks_it(run):
+    picky = {
+        "plugin": "picky",
+        "inputs": ["lines"],
+        "config": {"every": 100 * LINE_BYTES},
+        "errors.tolerance": "all",
+    }
+    assert run(sinks={**QUARANTINE, "picky": picky}).exit_code == 0
+    late = {
+        "plugin": "file",
+        "inputs": ["picky.rejects"],
+        "config": {"path": "late.jsonl"},
+        "start": "earliest",
+    }
+    done = run(sinks={**QUARANTINE, "picky": picky, "late": late})
+    assert done.exit_code == 0, done.failed_because()
+    rows = read_lines(run.folder / "late.jsonl")
+    assert [row["offset"] for row in rows] == [i * LINE_BYTES for i in range(0, RECORDS, 100)]
+
+
 def test_a_plugin_of_the_sdk_alone_has_an_output_of_rejects(run):
     picky = {"plugin": "picky", "inputs": ["lines"], "config": {"every": 100 * LINE_BYTES}}
     sinks = {

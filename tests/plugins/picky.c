@@ -122,6 +122,7 @@ static const sl_task_ops task_ops = {.struct_bytes = sizeof(sl_task_ops),
                                      .process = process,
                                      .close = close_task};
 static const char *const outputs[] = {"", SL_REJECT_OUTPUT, NULL};
+static const char *const sink_outputs[] = {SL_REJECT_OUTPUT, NULL};
 
 #define ROLE(ops)                                                                                  \
     .struct_bytes = sizeof(sl_role), .option_bytes = sizeof(sl_option), .options = options,        \
@@ -129,7 +130,8 @@ static const char *const outputs[] = {"", SL_REJECT_OUTPUT, NULL};
     .task = &task_ops
 static const sl_role transform = {ROLE(transform_node), .guarantee = SL_EXACTLY_ONCE,
                                   .outputs = outputs};
-static const sl_role sink = {ROLE(sink_node), .guarantee = SL_AT_LEAST_ONCE};
+static const sl_role sink = {ROLE(sink_node), .flags = SL_ROLE_REPLAYS,
+                             .guarantee = SL_AT_LEAST_ONCE, .outputs = sink_outputs};
 
 SL_PLUGIN_EXPORT const sl_plugin sluice_plugin = {
     SL_PLUGIN_HEADER, .name = "picky",         .version = "1.0.0", .summary = "rejects records",

@@ -50,9 +50,10 @@ enum {
      * commit succeed: at least once.
      */
     SL_ROLE_DURABLE = 2u,
-    /* A durable transform that must see again what lies between the stream's resume offset and its
-       own position (it answers the same); without it the host withholds batches below the node's
-       own position. */
+    /* A durable transform, or a sink that has rejects, must see again what lies between the
+       stream's resume offset and its own position (it answers the same, and a sink writes nothing
+       of it); without it the host withholds batches below the node's own position. Of a sink it
+       holds while its rejects are read. */
     SL_ROLE_REPLAYS = 4u,
     /* The node of this transform owns streams: results are emitted by the node, with offsets that
        it numbers itself. */
@@ -244,7 +245,7 @@ typedef struct sl_attach {
     uint32_t struct_bytes;
     uint32_t input;   /* transforms and sinks */
     int64_t offset;   /* the stream begins here */
-    int64_t position; /* the node's own, or SL_OFFSET_NONE */
+    int64_t position; /* the node's own (of a sink: or the host's), or SL_OFFSET_NONE */
     void *handle;     /* what resume gave; the task owns it now, also when attach fails */
 } sl_attach;
 
@@ -296,7 +297,8 @@ typedef struct sl_role {
     const sl_option *options; /* ends with name NULL */
     size_t config_bytes;      /* size of the config struct */
     /* Names of the outputs, NULL-ended; the first is "" (what the node's bare name means). NULL:
-       one output (sources, transforms) or none (sinks). */
+       one output (sources, transforms) or none (sinks). A sink can have one, SL_REJECT_OUTPUT, for
+       services->reject; since ABI 1.1. */
     const char *const *outputs;
     /* Inputs that it takes: min..max; 0, 0 for a source. */
     uint32_t min_inputs;

@@ -13,9 +13,13 @@ $(HARNESS_ARCHIVE): $(call objects,$(wildcard sdk/harness/*.c))
 	@rm -f $@
 	ar rcs $@ $^
 $(TSAN_OBJECTS): tests/support/c11_threads.c
-$(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(TSAN_OBJECTS) $(LIB_ARCHIVES) $(HARNESS_ARCHIVE) $(BUILD)/plugins/%.so
+HARNESS_PARTS = $(TSAN_OBJECTS) $(HARNESS_ARCHIVE) $(LIB_ARCHIVES)
+$(BUILD)/tests/unit/test_plugin_%: $(BUILD)/obj/tests/unit/test_plugin_%.c.o $(HARNESS_PARTS) $(BUILD)/plugins/%.so
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(TSAN_OBJECTS) $(HARNESS_ARCHIVE) $(LIB_ARCHIVES) $(SYS_libs) $(SYS_plugin_$*) -ldl $(CHECK_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $< $(HARNESS_PARTS) $(SYS_libs) $(SYS_plugin_$*) -ldl $(CHECK_LIBS)
+$(BUILD)/tests/unit/test_harness: $(BUILD)/obj/tests/unit/test_harness.c.o $(HARNESS_PARTS) $(BUILD)/tests/plugins/picky.so
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $< $(HARNESS_PARTS) $(SYS_libs) -ldl $(CHECK_LIBS)
 $(BUILD)/tests/unit/test_plugin_gold-agg_group: $(BUILD)/plugins/gold-agg.so
 $(BUILD)/obj/tests/%.c.o: CPPFLAGS += -Isdk -DSL_BUILD_DIR='"$(abspath $(BUILD))"'
 # -Wpedantic and Check's variadic macros do not go together

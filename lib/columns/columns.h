@@ -208,6 +208,9 @@ sl_error *sl_array_read(const struct ArrowSchema *schema, const void *data, size
  */
 bool sl_array_append_json(const struct ArrowSchema *schema, const struct ArrowArray *array,
                           int64_t row, sl_buffer *out);
+/* No row of the array is longer than so many bytes as JSON; a look at the lengths, not at the
+ * values. */
+size_t sl_array_json_bound(const struct ArrowSchema *schema, const struct ArrowArray *array);
 
 #include "columns/builder_inline.h"
 

@@ -9,6 +9,9 @@
 #include "columns/columns.h"
 
 #define US_PER_DAY INT64_C(86400000000)
+/* No number, time, `null`, or pair of quotes or brackets is longer; nor a byte of text, \u0000. */
+#define SCALAR_BYTES 48
+#define ESCAPED_BYTES 6
 
 /* Civil date of a day number since 1970-01-01 (proleptic Gregorian). */
 static void civil_date(int64_t days, int64_t *year, int *month, int *day) {
@@ -210,6 +213,45 @@ static bool append_value(const struct ArrowSchema *schema, const struct ArrowArr
     default:
         return append_fixed(
             &type, (const uint8_t *)array->buffers[1] + (size_t)at * (size_t)type.width_bytes, out);
+    }
+}
+
+static size_t longest(const struct ArrowArray *array) {
+    const int32_t *offsets = (const int32_t *)array->buffers[1] + array->offset;
+    int32_t most = 0;
+    for (int64_t i = 0; i < array->length; i++) {
+        int32_t n = offsets[i + 1] - offsets[i];
+        most = n > most ? n : most;
+    }
+    return (size_t)most;
+}
+
+size_t sl_array_json_bound(const struct ArrowSchema *schema, const struct ArrowArray *array) {
+    sl_type type;
+    size_t bound = SCALAR_BYTES;
+    if (!sl_type_parse(schema->format, &type) || array->length == 0) {
+        return bound;
+    }
+    switch (type.id) {
+    case SL_TYPE_STRUCT:
+        for (int64_t i = 0; i < schema->n_children; i++) {
+            const char *name = schema->children[i]->name;
+            bound += ESCAPED_BYTES * (name == NULL ? 0 : strlen(name)) + 4 +
+                     sl_array_json_bound(schema->children[i], array->children[i]);
+        }
+        return bound;
+    case SL_TYPE_LIST:
+    case SL_TYPE_MAP:
+        return bound +
+               longest(array) * (1 + sl_array_json_bound(schema->children[0], array->children[0]));
+    case SL_TYPE_UTF8:
+        return bound + ESCAPED_BYTES * longest(array);
+    case SL_TYPE_BINARY:
+        return bound + longest(array) / 3 * 4 + 4;
+    case SL_TYPE_FIXED_BINARY:
+        return bound + (size_t)type.width_bytes / 3 * 4 + 4;
+    default:
+        return bound;
     }
 }
 

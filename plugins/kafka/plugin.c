@@ -12,6 +12,8 @@ static const char *const STARTS[] = {"earliest", "latest", "timestamp", NULL};
 static const char *const DELIVERIES[] = {"at-least-once", "exactly-once", NULL};
 static const char *const ISOLATIONS[] = {"read_committed", "read_uncommitted", NULL};
 
+static const char *const SINK_OUTPUTS[] = {SL_REJECT_OUTPUT, NULL};
+
 #define SECTION(member) .offset = offsetof(struct kafka_section, member)
 #define SOURCE(member) .offset = offsetof(struct kafka_source_config, member)
 #define SINK(member) .offset = offsetof(struct kafka_sink_config, member)
@@ -137,12 +139,14 @@ static const sl_option SINK_OPTIONS[] = {
      .doc = "path of the column that becomes the record's key; raw records keep their own"},
     {.name = "partitioner",
      .type = SL_OPTION_ENUM,
+     .flags = SL_OPTION_TUNING,
      SINK(partitioner),
      .default_text = "murmur2_random",
      .enum_names = kafka_partitioners,
      .doc = "how keys choose partitions; murmur2_random does as the Java client"},
     {.name = "delivery",
      .type = SL_OPTION_ENUM,
+     .flags = SL_OPTION_TUNING,
      SINK(delivery),
      .default_text = "at-least-once",
      .enum_names = DELIVERIES,
@@ -154,11 +158,13 @@ static const sl_option SINK_OPTIONS[] = {
      .doc = "exactly-once: this host's writer; sluice/PIPELINE/NODE/HOST unless given"},
     {.name = "positions_topic",
      .type = SL_OPTION_STRING,
+     .flags = SL_OPTION_TUNING,
      SINK(positions_topic),
      .doc = "exactly-once: an existing topic under whose name positions are committed; the option "
             "topic unless given"},
     {.name = "compression",
      .type = SL_OPTION_ENUM,
+     .flags = SL_OPTION_TUNING,
      SINK(compression),
      .default_text = "lz4",
      .enum_names = kafka_compressions,
@@ -167,13 +173,17 @@ static const sl_option SINK_OPTIONS[] = {
      .type = SL_OPTION_SIZE,
      SINK(memory_bytes),
      .default_text = "64MiB",
-     RANGE(1048576, 1e12),
+     .flags = SL_OPTION_RANGE | SL_OPTION_TUNING,
+     .min = 1048576,
+     .max = 1e12,
      .doc = "records that wait for their acknowledgement"},
     {.name = "linger",
      .type = SL_OPTION_DURATION,
      SINK(linger_us),
      .default_text = "20ms",
-     RANGE(0, 9e8),
+     .flags = SL_OPTION_RANGE | SL_OPTION_TUNING,
+     .min = 0,
+     .max = 9e8,
      .doc = "how long a record may wait for others of its batch"},
     {.name = "properties",
      .type = SL_OPTION_MAP,
@@ -197,12 +207,13 @@ static const sl_role SOURCE_ROLE = {
 
 static const sl_role SINK_ROLE = {
     .struct_bytes = sizeof(sl_role),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_REPLAYS,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = SINK_OPTIONS,
     .config_bytes = sizeof(struct kafka_sink_config),
     .min_inputs = 1,
+    .outputs = SINK_OUTPUTS,
     .max_inputs = 64,
     .node = &kafka_sink_node_ops,
     .task = &kafka_sink_task_ops,

@@ -80,6 +80,10 @@ struct sl_node {
     rd_kafka_t *producer;
     rd_kafka_queue_t *queue;
     int queue_fd;
+    /* what the topic takes (sink_limits.c); the node's thread, read by lanes */
+    int64_t batch_bytes_max; /* 0: what the configuration says */
+    _Atomic int64_t record_bytes_max;
+    _Atomic bool needs_key;
     sl_watch *queue_watch;
     sl_metric *delivered, *failed_deliveries;
     /* with transactions (sink_transaction.h); node thread */

@@ -255,8 +255,8 @@ static sl_guarantee node_guarantee(const void *config) {
 }
 
 static uint32_t node_flags(const void *config) {
-    return node_guarantee(config) == SL_EXACTLY_ONCE ? SL_ROLE_BLOCKING | SL_ROLE_DURABLE
-                                                     : SL_ROLE_BLOCKING;
+    uint32_t all = SL_ROLE_BLOCKING | SL_ROLE_REPLAYS;
+    return node_guarantee(config) == SL_EXACTLY_ONCE ? all | SL_ROLE_DURABLE : all;
 }
 
 static void node_close(sl_node *node) {

@@ -3,6 +3,7 @@
  * there, and ending it.
  */
 #include "embedded.h"
+#include "sink_limits.h"
 #include "sink_transaction.h"
 #include "wakeup.h"
 
@@ -108,6 +109,9 @@ static sl_error *set_producer(struct sl_node *node, rd_kafka_conf_t *conf) {
     for (size_t i = 0; i < SL_ARRAY_LENGTH(values) && error == NULL; i++) {
         error = kafka_conf_set(conf, values[i].name, values[i].value);
     }
+    if (error == NULL && node->batch_bytes_max > 0) {
+        error = kafka_conf_set_number(conf, "message.max.bytes", node->batch_bytes_max);
+    }
     return error != NULL ? error : kafka_conf_set_map(conf, &config->properties);
 }
 
@@ -204,11 +208,20 @@ static sl_error *watch_queue(struct sl_node *node) {
                                  &node->queue_watch);
 }
 
-static sl_error *make_and_check(struct sl_node *node) {
+static sl_error *make_producer(struct sl_node *node) {
     sl_error *error =
         sink_producer_new(node, node->transactional ? node->writer_id : NULL, &node->producer);
-    if (error == NULL) {
-        error = node->config->topic != NULL ? check_topic(node) : check_broker(node);
+    if (error != NULL) {
+        return error;
+    }
+    return node->config->topic != NULL ? check_topic(node) : check_broker(node);
+}
+
+static sl_error *make_and_check(struct sl_node *node) {
+    sl_error *error = make_producer(node);
+    if (error == NULL && sink_limits_learn(node)) {
+        sink_disconnect(node);
+        error = make_producer(node);
     }
     if (error == NULL && node->transactional) {
         rd_kafka_error_t *refused =

@@ -107,26 +107,37 @@ static bool take_row(struct sink_writer *writer, const sl_batch *batch,
     return input->key_depth == 0 || take_key(writer, batch, input, row, record);
 }
 
-static sl_error *choose_topic(struct sink_writer *writer, const sl_batch *batch,
-                              const struct sink_input *input, int64_t row) {
-    struct sink_bytes name = {writer->node->config->topic, 0};
-    if (input->topic_depth > 0) {
-        const struct ArrowSchema *schema = NULL;
-        const struct ArrowArray *array =
-            walk(batch, input->topic_path, input->topic_depth, row, &schema);
-        name = array == NULL ? (struct sink_bytes){NULL, 0} : bytes_at(array, row);
-        if (name.bytes == 0) {
-            return sl_error_new(SL_ERROR_FATAL,
-                                "topic_column \"%s\" is null or empty in a row of %s at offset "
-                                "%lld",
-                                writer->node->config->topic_column, batch->stream->topic,
-                                (long long)(batch->first_offset + row));
-        }
-    } else if (writer->topic != NULL) {
-        return NULL;
-    } else {
-        name.bytes = strlen(name.data);
+struct sink_bytes sink_record_topic(const struct sink_writer *writer, const sl_batch *batch,
+                                    uint32_t number, int64_t row) {
+    const struct sink_input *input = &writer->node->inputs[number];
+    const char *fixed = writer->node->config->topic;
+    if (input->topic_depth == 0) {
+        return (struct sink_bytes){fixed, strlen(fixed)};
     }
+    const struct ArrowSchema *schema = NULL;
+    const struct ArrowArray *array =
+        walk(batch, input->topic_path, input->topic_depth, row, &schema);
+    return array == NULL ? (struct sink_bytes){NULL, 0} : bytes_at(array, row);
+}
+
+bool sink_record_has_key(const struct sink_writer *writer, const sl_batch *batch, uint32_t number,
+                         int64_t row) {
+    const struct sink_input *input = &writer->node->inputs[number];
+    if (input->raw || input->rejects) {
+        int column = input->raw ? (int)SL_RAW_KEY : (int)SL_REJECT_KEY;
+        return !sl_array_is_null(batch->columns->children[column], row);
+    }
+    const struct ArrowSchema *schema = NULL;
+    return input->key_depth > 0 &&
+           walk(batch, input->key_path, input->key_depth, row, &schema) != NULL;
+}
+
+static sl_error *choose_topic(struct sink_writer *writer, const sl_batch *batch, uint32_t input,
+                              int64_t row) {
+    if (writer->topic != NULL && writer->node->config->topic != NULL) {
+        return NULL;
+    }
+    struct sink_bytes name = sink_record_topic(writer, batch, input, row);
     if (writer->topic != NULL && writer->topic->name_bytes == name.bytes &&
         memcmp(writer->topic->name, name.data, name.bytes) == 0) {
         return NULL;
@@ -134,14 +145,10 @@ static sl_error *choose_topic(struct sink_writer *writer, const sl_batch *batch,
     return sink_topic_get(writer->node, name.data, name.bytes, &writer->topic);
 }
 
-sl_error *sink_record_make(struct sink_writer *writer, const sl_batch *batch, uint32_t number,
+sl_error *sink_record_fill(struct sink_writer *writer, const sl_batch *batch, uint32_t number,
                            int64_t row, struct sink_record *record) {
     const struct sink_input *input = &writer->node->inputs[number];
     *record = (struct sink_record){.timestamp_ms = 0};
-    sl_error *error = choose_topic(writer, batch, input, row);
-    if (error != NULL) {
-        return error;
-    }
     if (input->raw) {
         take_raw(batch, row, record);
         return NULL;
@@ -151,17 +158,20 @@ sl_error *sink_record_make(struct sink_writer *writer, const sl_batch *batch, ui
     return made ? NULL : sl_error_no_memory();
 }
 
+sl_error *sink_record_make(struct sink_writer *writer, const sl_batch *batch, uint32_t input,
+                           int64_t row, struct sink_record *record) {
+    sl_error *error = choose_topic(writer, batch, input, row);
+    return error != NULL ? error : sink_record_fill(writer, batch, input, row, record);
+}
+
 sl_error *sink_record_refused(const struct sink_writer *writer, const sl_batch *batch, int64_t row,
                               const struct sink_record *record, rd_kafka_resp_err_t code) {
-    const char *hint = code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
-                           ? "; raise \"message.max.bytes\" here and on the topic"
-                           : "";
     return sl_error_new(SL_ERROR_FATAL,
                         "a record of %zu bytes cannot be written to topic \"%s\" (row %lld of a "
-                        "batch of %s partition %d that begins at offset %lld): %s%s",
+                        "batch of %s partition %d that begins at offset %lld): %s",
                         record->value.bytes, writer->topic->name, (long long)row,
                         batch->stream->topic, (int)batch->stream->partition,
-                        (long long)batch->first_offset, rd_kafka_err2str(code), hint);
+                        (long long)batch->first_offset, rd_kafka_err2str(code));
 }
 
 rd_kafka_resp_err_t sink_record_produce(struct sink_writer *writer, struct sink_record *record,

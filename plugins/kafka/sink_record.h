@@ -27,10 +27,17 @@ struct sink_writer {
 };
 void sink_writer_free(struct sink_writer *writer);
 
-/*
- * The record of a row and, in writer->topic, where it goes. Keys and values point into the batch or
- * the writer until the next record; headers belong to the caller until they are produced.
- */
+/* The name of the topic where a row goes, as it stands there; null when there is none. */
+struct sink_bytes sink_record_topic(const struct sink_writer *writer, const sl_batch *batch,
+                                    uint32_t input, int64_t row);
+/* Whether the row's record has a key. */
+bool sink_record_has_key(const struct sink_writer *writer, const sl_batch *batch, uint32_t input,
+                         int64_t row);
+/* The record of a row, wherever it goes. Keys and values point into the batch or the writer until
+ * the next record; headers belong to the caller until they are produced. */
+sl_error *sink_record_fill(struct sink_writer *writer, const sl_batch *batch, uint32_t input,
+                           int64_t row, struct sink_record *record);
+/* The same and, in writer->topic, where it goes. The row is not at fault (sink_limits.h). */
 sl_error *sink_record_make(struct sink_writer *writer, const sl_batch *batch, uint32_t input,
                            int64_t row, struct sink_record *record);
 

@@ -9,11 +9,12 @@
  *
  * With transactions the task only keeps the batches; the node writes them (sink_transaction.c).
  */
-#include "sink_record.h"
 #include "sink_transaction.h"
 #include "wakeup.h"
 
 #include <stdlib.h>
+
+#include "base/slots.h"
 
 /* After so many rows or bytes, room is looked for again. */
 #define CHUNK_ROWS 64
@@ -28,12 +29,14 @@ struct sl_task {
     const sl_batch *batch; /* retained: not yet handed over whole */
     uint32_t input;
     int64_t row;                        /* of batch */
+    sink_faults *faults;                /* of batch */
     struct sink_generation *generation; /* of new batches */
     struct sink_generation *of_batch;
     sl_request *flush;
     struct sink_generation *flushing;
     struct sink_writer writer;
     struct sink_piece *piece; /* in transactions: what was taken since the last flush */
+    sl_slots *positions;      /* by input and stream: int64_t, where the node stood when it began */
     sl_metric *records, *bytes;
 };
 
@@ -44,6 +47,9 @@ enum outcome { HANDED, FULL, BROKEN };
 /* One row; *bytes gets what it costs. */
 static enum outcome hand_row(sl_task *task, int64_t row, int64_t *bytes, sl_error **error) {
     struct sink_record record;
+    if (sink_is_fault(task->faults, row)) {
+        return HANDED;
+    }
     *error = sink_record_make(&task->writer, task->batch, task->input, row, &record);
     if (*error != NULL) {
         return BROKEN;
@@ -72,7 +78,7 @@ static enum outcome hand_chunk(sl_task *task, sl_error **error) {
             break;
         }
         sum += bytes;
-        rows++;
+        rows += bytes > 0 ? 1 : 0;
         task->row++;
     }
     task->of_batch->handed += rows;
@@ -159,9 +165,15 @@ static void task_flush(sl_task *task, void **piece, sl_request *request) {
 
 /* ---- life ---- */
 
+static void forget_batch(sl_task *task) {
+    task->batch = NULL;
+    free(task->faults);
+    task->faults = NULL;
+}
+
 static void let_go(sl_task *task) {
     const sl_batch *batch = task->batch;
-    task->batch = NULL;
+    forget_batch(task);
     task->services->release(batch);
 }
 
@@ -185,14 +197,15 @@ static void on_signal(void *arg) {
     check_flush(task);
 }
 
-static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
-    if (task->node->transactional) {
-        return sink_piece_add(&task->piece, task->services, input, batch);
-    }
-    if (atomic_load(&task->node->has_failed)) {
-        return sink_failure(task->node);
-    }
+/* Whether the rows are written already, and only come again for those who read what is rejected. */
+static bool is_replayed(const sl_task *task, uint32_t input, const sl_batch *batch) {
+    const int64_t *position = sl_slots_get(&task->positions[input], batch->stream->index);
+    return position != NULL && batch->next_offset <= *position;
+}
+
+static sl_error *take(sl_task *task, uint32_t input, const sl_batch *batch, sink_faults *faults) {
     task->batch = batch;
+    task->faults = faults;
     task->input = input;
     task->row = 0;
     task->of_batch = task->generation;
@@ -203,18 +216,56 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
         task->services->pause(task->self, 1);
         return NULL;
     }
-    task->batch = NULL;
+    forget_batch(task);
     if (outcome == BROKEN) {
         sink_stop_feeding(task->node);
     }
     return error;
 }
 
+static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
+    sink_faults *faults = NULL;
+    if (!task->node->transactional && atomic_load(&task->node->has_failed)) {
+        return sink_failure(task->node);
+    }
+    sl_error *error = sink_find_faults(&task->writer, task->self, input, batch, &faults);
+    if (error != NULL) {
+        return error;
+    }
+    if (is_replayed(task, input, batch)) {
+        free(faults);
+        return NULL;
+    }
+    if (!task->node->transactional) {
+        return take(task, input, batch, faults);
+    }
+    error = sink_piece_add(&task->piece, task->services, input, batch, faults);
+    if (error != NULL) {
+        free(faults);
+    }
+    return error;
+}
+
+static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
+    int64_t *position = how->position == SL_OFFSET_NONE ? NULL : malloc(sizeof(*position));
+    if (position == NULL) {
+        return how->position == SL_OFFSET_NONE ? NULL : sl_error_no_memory();
+    }
+    *position = how->position;
+    if (!sl_slots_set(&task->positions[how->input], stream->index, position)) {
+        free(position);
+        return sl_error_no_memory();
+    }
+    return NULL;
+}
+
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
     sl_task *task = calloc(1, sizeof(*task));
     struct sink_lane *lane = calloc(1, sizeof(*lane));
     int fd = wakeup_new();
-    sl_error *error = task == NULL || lane == NULL ? sl_error_no_memory() : NULL;
+    sl_slots *positions = calloc(node->n_inputs + 1, sizeof(*positions));
+    sl_error *error =
+        task == NULL || lane == NULL || positions == NULL ? sl_error_no_memory() : NULL;
     if (error == NULL && fd < 0) {
         error = sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for a lane");
     }
@@ -227,6 +278,7 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     if (error != NULL) {
         free(task);
         free(lane);
+        free(positions);
         if (fd >= 0) {
             close(fd);
         }
@@ -235,6 +287,7 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     lane->fd = fd;
     lane->generations[0].lane = lane->generations[1].lane = lane;
     task->lane = lane;
+    task->positions = positions;
     task->generation = &lane->generations[0];
     task->records =
         task->services->metric(task->self, SL_METRIC_COUNTER, "kafka_records_written_total",
@@ -253,6 +306,10 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
  * transaction are out.) */
 static void task_detach(sl_task *task, const sl_stream *stream) {
     sink_piece_forget(task->piece, task->services, stream);
+    for (size_t i = 0; i < task->node->n_inputs; i++) {
+        free(sl_slots_get(&task->positions[i], stream->index));
+        (void)sl_slots_set(&task->positions[i], stream->index, NULL);
+    }
 }
 
 static void task_close(sl_task *task) {
@@ -267,12 +324,17 @@ static void task_close(sl_task *task) {
     task->lane->fd = -1;
     pthread_mutex_unlock(&task->node->mutex);
     sink_writer_free(&task->writer);
+    for (size_t i = 0; i < task->node->n_inputs; i++) {
+        sl_slots_free(&task->positions[i]);
+    }
+    free(task->positions);
     free(task);
 }
 
 const sl_task_ops kafka_sink_task_ops = {
     .struct_bytes = sizeof(sl_task_ops),
     .open = task_open,
+    .attach = task_attach,
     .detach = task_detach,
     .process = task_process,
     .flush = task_flush,

@@ -281,7 +281,9 @@ static sl_error *write_pieces(struct sl_node *node, const sl_commit *commit, int
             }
             int64_t rows = position == NULL ? 0 : kept->batch->rows;
             for (int64_t row = 0; row < rows && error == NULL; row++) {
-                error = write_row(&writer, kept, row, end_us);
+                if (!sink_is_fault(kept->faults, row)) {
+                    error = write_row(&writer, kept, row, end_us);
+                }
             }
             sink_serve(node, 0);
         }

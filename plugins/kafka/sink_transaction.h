@@ -22,7 +22,7 @@
 #ifndef KAFKA_SINK_TRANSACTION_H
 #define KAFKA_SINK_TRANSACTION_H
 
-#include "sink.h"
+#include "sink_limits.h"
 
 #define SINK_TRANSACTION_LIMIT_MS 60000
 
@@ -31,15 +31,17 @@
 struct sink_kept {
     uint32_t input;
     const sl_batch *batch; /* retained */
+    sink_faults *faults;   /* rows that are not written; owned */
 };
 struct sink_piece {
     size_t n;
     size_t capacity;
     struct sink_kept kept[];
 };
-/* Keeps a batch; makes the piece when *piece is NULL. Errors: NO_MEMORY. */
+/* Keeps a batch; makes the piece when *piece is NULL. Takes `faults` unless it fails. Errors:
+ * NO_MEMORY. */
 sl_error *sink_piece_add(struct sink_piece **piece, const sl_services *services, uint32_t input,
-                         const sl_batch *batch);
+                         const sl_batch *batch, sink_faults *faults);
 /* Lets go of the stream's batches; NULL is allowed. */
 void sink_piece_forget(struct sink_piece *piece, const sl_services *services,
                        const sl_stream *stream);

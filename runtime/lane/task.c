@@ -201,10 +201,14 @@ static bool take(struct lane_task *task, uint32_t input, struct reader *reader,
         task_fail(task, error); /* it names the record */
     } else if (error != NULL) {
         const sl_stream *stream = batch->pub.stream;
+        const char *blind = sl_error_is(error, SL_ERROR_RECORD)
+                                ? " (the plugin does not say at which, so \"errors.tolerance\" "
+                                  "does not apply)"
+                                : "";
         task_fail(task,
-                  sl_error_wrap(error, "at %s partition %d offsets %lld to %lld", stream->topic,
+                  sl_error_wrap(error, "at %s partition %d offsets %lld to %lld%s", stream->topic,
                                 (int)stream->partition, (long long)batch->pub.first_offset,
-                                (long long)batch->pub.next_offset - 1));
+                                (long long)batch->pub.next_offset - 1, blind));
     } else {
         took(task, edge, reader, batch);
     }

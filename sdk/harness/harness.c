@@ -358,13 +358,15 @@ static sl_error *load(sl_harness *harness) {
 
 static sl_error *read_schemas(sl_harness *harness) {
     const char *const *outputs = harness->role->outputs;
+    const sl_node_ops *ops = harness->role->node;
     harness->n_outputs = harness->options.role == SL_HARNESS_SINK ? 0 : 1;
     while (outputs != NULL && harness->n_outputs < 8 && outputs[harness->n_outputs] != NULL) {
         harness->n_outputs++;
     }
     sl_error *error = NULL;
-    for (uint32_t i = 0; i < harness->n_outputs && error == NULL; i++) {
-        error = harness->role->node->output_schema(harness->node, i, &harness->schemas[i]);
+    for (uint32_t i = 0; i < harness->n_outputs && error == NULL && ops->output_schema != NULL;
+         i++) {
+        error = ops->output_schema(harness->node, i, &harness->schemas[i]);
     }
     return error;
 }
@@ -608,6 +610,10 @@ sl_error *sl_harness_process(sl_harness *harness, uint32_t input, const char *to
         error = harness_error(SL_ERROR_RETRIABLE, "the task stays paused");
     } else {
         error = harness->role->task->process(harness->task, input, &batch->public.batch);
+        if (sl_error_is(error, SL_ERROR_RECORD)) {
+            harness_violation(harness, "a record at fault is not handed to services->reject: %s",
+                              sl_error_message(error));
+        }
     }
     harness_batch_release(batch);
     return error;

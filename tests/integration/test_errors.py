@@ -144,6 +144,16 @@ def test_a_sink_that_cannot_take_a_record(run, tolerance):
     assert "in/a.jsonl partition 0 offset 0: $: picked: not to my taste" in done.log
 
 
+def test_a_record_that_a_plugin_does_not_name_stops_its_node_in_any_case(run):
+    config = {"every": 100 * LINE_BYTES, "wrongly": True}
+    picky = {"plugin": "picky", "inputs": ["lines"], "config": config, "errors.tolerance": "all"}
+    done = run(sinks={**QUARANTINE, "picky": picky})
+    assert done.exit_code == 1
+    failure = done.node("picky")["failure"]
+    assert "in/a.jsonl partition 0 offsets 0 to " in failure
+    assert '"errors.tolerance" does not apply): not to my taste' in failure
+
+
 def test_what_a_sink_rejects_is_read_as_that_of_a_transform_is(run):
     picky = {
         "plugin": "picky",

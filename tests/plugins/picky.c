@@ -6,6 +6,7 @@
 
 struct config {
     int64_t every;
+    int32_t wrongly;
 };
 
 static const sl_option options[] = {{.name = "every",
@@ -16,6 +17,11 @@ static const sl_option options[] = {{.name = "every",
                                      .min = 1,
                                      .max = 1e9,
                                      .doc = "records whose offset it divides are rejected"},
+                                    {.name = "wrongly",
+                                     .type = SL_OPTION_BOOL,
+                                     .offset = offsetof(struct config, wrongly),
+                                     .default_text = "false",
+                                     .doc = "by an error of process, which no plugin may"},
                                     {.name = NULL}};
 
 struct sl_node {
@@ -86,6 +92,9 @@ static sl_error *process(sl_task *task, uint32_t input, const sl_batch *batch) {
     sl_column offset = sl_column_of(batch, "offset");
     for (int64_t row = 0; row < batch->rows; row++) {
         int64_t at = sl_column_i64(offset, row);
+        if (at % task->node->config->every == 0 && task->node->config->wrongly) {
+            return task->services->error_new(SL_ERROR_RECORD, "not to my taste");
+        }
         if (at % task->node->config->every == 0) {
             sl_error *error = task->services->reject(task->self, batch, row, &why);
             if (error != NULL) {

@@ -75,6 +75,7 @@ static char *row_text(const struct ArrowSchema *schema, const struct ArrowArray 
                       int64_t row) {
     sl_buffer buffer = SL_BUFFER_INIT;
     ck_assert(sl_array_append_json(schema, array, row, &buffer));
+    ck_assert_uint_le(buffer.bytes, sl_array_json_bound(schema, array));
     ck_assert_ptr_nonnull(sl_buffer_text(&buffer));
     size_t bytes;
     return (char *)sl_buffer_take(&buffer, &bytes);

@@ -22,7 +22,7 @@ extern "C" {
  */
 #define SL_ERROR_CLASS_MAP(X)                                                                      \
     X(SL_ERROR_RETRIABLE, "retriable", "may succeed later: the host backs off and tries again")    \
-    X(SL_ERROR_RECORD, "record", "the record is at fault: it goes to rejects or dead letters")     \
+    X(SL_ERROR_RECORD, "record", "a record is at fault and not passed over: the node stops")       \
     X(SL_ERROR_CONFIG, "config", "the configuration is at fault: an operator must change it")      \
     X(SL_ERROR_FATAL, "fatal", "the node stops with this message, the others go on")               \
     X(SL_ERROR_CONFLICT, "conflict", "somebody else got there first: recover from what is stored") \

@@ -270,9 +270,13 @@ typedef struct sl_task_ops {
     sl_error *(*poll)(sl_task *task, const sl_stream *stream, size_t max_bytes,
                       sl_poll_state *state);
 
-    /* Transforms and sinks: takes one batch (borrowed), in stream order for each stream and input.
-       A record at fault is services->reject's; an error here fails the node, RETRIABLE ones are
-       tried again with the same batch. */
+    /*
+     * Transforms and sinks: takes one batch (borrowed), in stream order for each stream and input.
+     * After a RETRIABLE error nothing of it has been taken: the same batch comes again. Any other
+     * error fails the node, whatever errors.tolerance says, RECORD too: an error names no row, and
+     * does not say what of the batch is taken, so the host could not go on behind it. Records at
+     * fault are handed to services->reject, whose error is returned.
+     */
     sl_error *(*process)(sl_task *task, uint32_t input, const sl_batch *batch);
 
     /*

@@ -34,7 +34,7 @@ from tests.support import sluice
 from tests.support.servers import Kafka
 
 LIES = ["replace", "sync-files", "sync-folders", "positions"]
-KINDS = (OneProcess, Hosts, Group)
+KINDS = (OneProcess, Hosts, Group, OneProcess)
 IN_FLIGHT_SHARE = 0.5
 IN_FLIGHT_FROM = 60  # kills; of fewer the share says little
 HITS = 20  # of each point, in a long run
@@ -51,7 +51,7 @@ def _chapters(broker, shims, folder, seed, lie, tally):
     events = _number("EVENTS", 200_000)
     deadline = time.monotonic() + _number("SECONDS", "inf", float)
     pace = _number("PACE", 1.2, float)
-    number = 0
+    number, began = 0, time.monotonic()
     while tally.kills < kills and time.monotonic() < deadline:
         lake = folder / f"chapter-{number}"
         kind = KINDS[number % len(KINDS)] if lie is None else KINDS[0]
@@ -63,6 +63,11 @@ def _chapters(broker, shims, folder, seed, lie, tally):
         broker.delete_topic(chapter.topic)
         shutil.rmtree(lake)
         number += 1
+        minutes = (time.monotonic() - began) / 60
+        print(
+            f"{tally.kills} kills in {minutes:.1f} minutes, accounts checked {tally.checks} times",
+            flush=True,
+        )
 
 
 def _rarely_hit(points):
@@ -83,7 +88,7 @@ def _verdict(tally, shims):
         f"{tally.kills} kills ({ways}), {math.floor(100 * share)} % of "
         f"{tally.measured} with rows in flight"
     )
-    print(f"beside them: {beside or 'nothing'}")
+    print(f"beside them: {beside or 'nothing'}; accounts checked {tally.checks} times")
     if tally.kills >= IN_FLIGHT_FROM and share < IN_FLIGHT_SHARE:
         raise Broken(f"only {share:.0%} of the kills had rows in flight: they prove too little")
 

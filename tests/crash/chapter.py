@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash import lake
-from tests.crash.points import SIDES
+from tests.crash import accounts, lake
+from tests.crash.accounts import Ledger
+from tests.crash.points import SIDES, merged
 from tests.support import events, sluice
 from tests.support.medallion import Medallion
 from tests.support.producer import Producer
@@ -21,6 +22,7 @@ PARTITIONS = 8
 SMALL_BURST = 100  # records, so that there is hardly a moment without any
 SPARE_RATIONS = 16  # of the feed, for the rounds that wait so long
 END_LIMIT_S = 300
+ENOUGH = 20  # hits of a point: then others are wanted
 
 
 class Broken(Exception):
@@ -36,7 +38,9 @@ class Tally:
     in_flight: int = 0  # of these, those with some
     by_way: dict = field(default_factory=dict)
     events: dict = field(default_factory=dict)  # what happened beside kills, to how often
-    missed: dict = field(default_factory=dict)  # (point, side) to how often it was not reached
+    tries: dict = field(default_factory=dict)  # (kind of chapter, point, side) to how often
+    misses: dict = field(default_factory=dict)  # of these, how often it was not reached
+    checks: int = 0  # of the accounts
 
     def add(self, way, in_flight):
         self.kills += 1
@@ -48,8 +52,15 @@ class Tally:
     def happened(self, event):
         self.events[event] = self.events.get(event, 0) + 1
 
-    def miss(self, name, side):
-        self.missed[name, side] = self.missed.get((name, side), 0) + 1
+    def tried(self, chapter, name, side, reached):
+        key = (type(chapter).__name__, name, side)
+        self.tries[key] = self.tries.get(key, 0) + 1
+        self.misses[key] = self.misses.get(key, 0) + (not reached)
+
+    def odds(self, chapter, name, side):
+        """How likely the point is reached in such a chapter, as far as is known."""
+        key = (type(chapter).__name__, name, side)
+        return 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1)
 
 
 class RationedProducer(Producer):
@@ -74,16 +85,20 @@ class RationedProducer(Producer):
 
 
 class Chapter:
-    """`kills` is how many it is to have; `lie` one of the shim's lies, for the test of this test."""
+    """`shims` count the points of all chapters; `lie`: one of their lies, for the test of this
+    test."""
 
-    def __init__(self, broker, folder, seed, records, lie=None):
+    def __init__(self, broker, shims, folder, seed, records, lie=None):
         self.rng = random.Random(seed)
+        self.shims = shims
         self.broker, self.folder, self.lie, self.seed = broker, folder, lie, seed
         self.topic = f"crash-{seed}"
         self.feed = events.Feed(records=records, seed=seed)
         self.logs = 0
         self.producer = None
         broker.create_topic(self.topic, PARTITIONS, **events.TOPIC_CONFIG)
+        self.whole = self.medallion()
+        self.ledger = Ledger(self.whole)
 
     def medallion(self, name=None):
         """The whole topology in the chapter's folder, committing often. `name` sets its pipeline
@@ -111,7 +126,7 @@ class Chapter:
         finally:
             self.leave()
             producer.finish()
-        return self._verify()
+        return self._verify(tally)
 
     # ---- what each kind of chapter does in its own way ----
 
@@ -129,20 +144,42 @@ class Chapter:
     # ---- for them ----
 
     def tell(self, tally, way, started, in_flight):
-        """`in_flight`: rows, or None when that is not known."""
+        """`in_flight`: rows, or None when that is not known. After each kill, the accounts."""
         tally.add(way.split()[0], in_flight)
         rows = "" if in_flight is None else f", {in_flight} rows in flight"
         seconds = time.monotonic() - started
         print(f"kill {tally.kills}: {way}; {seconds:.1f} s{rows}", flush=True)
+        self.check_accounts(tally)
+
+    def check_accounts(self, tally, done=None, alone=True):
+        """As the tables have them; `done`: and a process that has ended as it should, the one
+        that was `alone`."""
+        try:
+            wrong = self.ledger.wrong()
+            if wrong is None and done is not None:
+                wrong = accounts.wrong_summary(done.summary, self.ledger.books(), alone)
+        except (ValueError, KeyError) as error:
+            raise Broken(f"the accounts cannot be read: {error!r}") from error
+        if wrong is not None:
+            raise Broken(wrong)
+        tally.checks += 1
 
     def choose(self, shim, tally, wanted=lambda point: True):
-        """(name of the point, side, n) of what has been hit least and is wanted; None: nothing."""
+        """(name of the point, side, n) of what `shim` has passed, is wanted, and lacks most hits
+        of all chapters, as far as it can be expected to be reached. None: nothing."""
         points = shim.points()
         sides = [(p, side) for p in points.values() for side in SIDES if wanted(p)]
         if not sides:
             return None
+        hits = merged(self.shims.values())
+
+        def gain(point_side):
+            point, side = point_side
+            lacking = max(0.1, ENOUGH / 2 - hits[point.name].hits(side))
+            return lacking * tally.odds(self, point.name, side)
+
         self.rng.shuffle(sides)
-        point, side = min(sides, key=lambda s: _weight(s, tally))
+        point, side = max(sides, key=gain)
         n = self.rng.randint(1, max(1, min(20, point.reached // (4 * tally.kills + 4))))
         return point.name, side, n
 
@@ -175,25 +212,20 @@ class Chapter:
 
     # ---- the end ----
 
-    def _verify(self):
+    def _verify(self, tally):
         for path, env in self.to_the_end():
             command = ("run", "--until-end", "--json", path)
             done = sluice.run_command(*command, env=env, limit_s=END_LIMIT_S)
             if done.exit_code != 0:
                 raise Broken(f"the run to the end of {path.name} failed: {done.failed_because()}")
+            self.check_accounts(tally, done)
         try:
-            found, told = lake.wrong(self.medallion(), self.broker.end_offsets(self.topic))
+            found, told = lake.wrong(self.whole, self.broker.end_offsets(self.topic))
         except Exception as error:  # a reader that cannot read the table
             raise Broken(f"a table cannot be read: {error}") from error
         if found:
             raise Broken("\n".join(f"{name}: {text}" for name, text in found.items()))
         return told
-
-
-def _weight(point_side, tally):
-    """Small for what is to be hit next: what is rarely reached is not tried in every round."""
-    point, side = point_side
-    return point.hits(side) + 2 * tally.missed.get((point.name, side), 0)
 
 
 def stopped(pid):

@@ -11,7 +11,6 @@ its session and goes on, the broker is killed and comes back.
 import signal
 import time
 
-from tests.crash import lake
 from tests.crash.chapter import Broken, Chapter, stopped
 from tests.support import sluice
 from tests.support.servers import wait_for
@@ -43,12 +42,9 @@ class Slot:
 
 
 class Hosts(Chapter):
-    """`shims` count the points of each host."""
-
     def __init__(self, broker, shims, folder, seed, records, lie=None):
-        super().__init__(broker, folder, seed, records, lie)
+        super().__init__(broker, shims, folder, seed, records, lie)
         self.slots = self._slots(shims)
-        self.positions = lake.Positions(self.medallion())
         self.fresh = [*self.slots]  # those that have not run yet
 
     def _slots(self, shims):
@@ -102,10 +98,11 @@ class Hosts(Chapter):
             return
         name, side, n, action = at
         slot.shim.arm(at)
-        if self._reached(slot, action):
+        reached = self._reached(slot, action)
+        tally.tried(self, name, side, reached)
+        if reached:
             self._kill(slot, f"{action} {slot.name} {side} {name}, number {n}", tally)
         else:
-            tally.miss(name, side)
             way = f"random {slot.name} where {name} was not reached {n} times"
             self._kill(slot, way, tally)
 
@@ -133,7 +130,7 @@ class Hosts(Chapter):
         is alone with its tables has them."""
         if self.rng.random() < RANDOM_SHARE:
             return None
-        chosen = self.choose(slot.shim, tally, lambda p: not p.name.startswith("mkdir "))
+        chosen = self.choose(slot.shim, tally, _of_a_running)
         if chosen is None:
             return None
         name, side, _ = chosen
@@ -166,7 +163,7 @@ class Hosts(Chapter):
         slot.process = None
         in_flight = None  # of gold's own pipeline only gold knows
         if slot.name != GOLD:
-            in_flight = self.positions.in_flight(slot.shim.consumed())
+            in_flight = self.ledger.in_flight(slot.shim.consumed())
         self.tell(tally, way, slot.started, in_flight)
 
     # ---- what happens beside ----
@@ -175,12 +172,12 @@ class Hosts(Chapter):
         dice = self.rng.random()
         for event, share in EVENTS:
             if dice < share:
-                getattr(self, f"_{event}")()
+                getattr(self, f"_{event}")(tally)
                 tally.happened(event)
                 return
             dice -= share
 
-    def _leave(self):
+    def _leave(self, tally):
         """A host leaves as it should, and joins again."""
         slot = self.rng.choice(self.slots)
         slot.process.signal(signal.SIGTERM)
@@ -188,12 +185,14 @@ class Hosts(Chapter):
         self.keep_log(done)
         if done.exit_code not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
             raise Broken(f"host {slot.name} left with {done.failed_because()}")
+        if done.exit_code == 0:
+            self.check_accounts(tally, done, alone=False)
         slot.process.__exit__()
         slot.process = None
         self._wait(lambda: False, self.rng.uniform(0, 2 * SESSION_MS / 1000))
         self._start(slot)
 
-    def _stop(self):
+    def _stop(self, _tally):
         """A host is stopped at any moment, and goes on."""
         slot = self.rng.choice(self.slots)
         slot.process.signal(signal.SIGSTOP)
@@ -206,12 +205,17 @@ class Hosts(Chapter):
         slot.process.signal(signal.SIGCONT)
         self._wait(slot.process.ended, self.rng.uniform(0.2, 3.0))
 
-    def _broker(self):
+    def _broker(self, _tally):
         """The broker dies as by a power cut, and comes back. All hosts read by then."""
         self._wait(lambda: all(slot.shim.consumed() for slot in self.slots), READING_LIMIT_S)
         self.broker.kill()
         self.broker.start()
         wait_for(lambda: self.broker.end_offsets(self.topic), 60, "the broker")
+
+
+def _of_a_running(point):
+    """Not one that a process passes when it starts or ends only."""
+    return not any(what in point.name for what in ("mkdir ", "run-mark", "config-ed", "seen-mark"))
 
 
 class Group(Hosts):

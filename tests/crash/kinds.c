@@ -18,8 +18,16 @@ const char *const kind_names[KINDS] = {
     [KIND_CHAIN_TEMPORARY] = "chain-temporary",
     [KIND_BASE] = "chain-base",
     [KIND_BASE_TEMPORARY] = "chain-base-temporary",
+    [KIND_DELTA] = "group-delta",
+    [KIND_DELTA_TEMPORARY] = "group-delta-temporary",
     [KIND_POSITIONS] = "positions",
     [KIND_POSITIONS_TEMPORARY] = "positions-temporary",
+    [KIND_EDITION] = "config-edition",
+    [KIND_EDITION_TEMPORARY] = "config-edition-temporary",
+    [KIND_RUN] = "run-mark",
+    [KIND_RUN_TEMPORARY] = "run-mark-temporary",
+    [KIND_SEEN] = "seen-mark",
+    [KIND_SEEN_TEMPORARY] = "seen-mark-temporary",
     [KIND_CLOSE] = "close-record",
     [KIND_CLOSE_TEMPORARY] = "close-record-temporary",
     [KIND_PLAIN_FILE] = "plain-file",
@@ -59,17 +67,23 @@ static enum kind lake_kind(const char *path, const char *name, bool temporary) {
 }
 
 static enum kind state_kind(const char *path, bool temporary) {
-    if (strstr(path, "/log/") != NULL) {
-        return temporary ? KIND_CHAIN_TEMPORARY : KIND_CHAIN_ENTRY;
-    }
-    if (strstr(path, "/base/") != NULL) {
-        return temporary ? KIND_BASE_TEMPORARY : KIND_BASE;
-    }
-    if (strstr(path, "/positions/") != NULL) {
-        return temporary ? KIND_POSITIONS_TEMPORARY : KIND_POSITIONS;
-    }
-    if (strstr(path, "/closes/") != NULL) {
-        return temporary ? KIND_CLOSE_TEMPORARY : KIND_CLOSE;
+    static const struct {
+        const char *folder;
+        enum kind kind, temporary_kind;
+    } folders[] = {
+        {"/log/", KIND_CHAIN_ENTRY, KIND_CHAIN_TEMPORARY},
+        {"/base/", KIND_BASE, KIND_BASE_TEMPORARY},
+        {"/delta/", KIND_DELTA, KIND_DELTA_TEMPORARY},
+        {"/positions/", KIND_POSITIONS, KIND_POSITIONS_TEMPORARY},
+        {"/closes/", KIND_CLOSE, KIND_CLOSE_TEMPORARY},
+        {"/config/", KIND_EDITION, KIND_EDITION_TEMPORARY},
+        {"/runs/", KIND_RUN, KIND_RUN_TEMPORARY},
+        {"/seen/", KIND_SEEN, KIND_SEEN_TEMPORARY},
+    };
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        if (strstr(path, folders[i].folder) != NULL) {
+            return temporary ? folders[i].temporary_kind : folders[i].kind;
+        }
     }
     return temporary ? KIND_SEGMENT_TEMPORARY : ends_in(path, ".seg") ? KIND_SEGMENT : KIND_OTHER;
 }

@@ -3,6 +3,7 @@
 import json
 import re
 
+from tests.crash.accounts import Ledger, wrong_in_the_end
 from tests.lake import readers
 from tests.oracle import check, expect_for_topology
 from tests.support.medallion import TABLES
@@ -41,42 +42,6 @@ def _archived(folder, delivered):
     return None
 
 
-class Positions:
-    """The offsets that bronze and silver hold, from their tables' logs."""
-
-    def __init__(self, medallion):
-        self._medallion = medallion
-        self._entries = {}  # (path, its inode and time) to positions
-
-    def _entry(self, path):
-        status = path.stat()
-        key = (path, status.st_ino, status.st_mtime_ns)
-        if key not in self._entries:
-            actions = [json.loads(line) for line in path.read_text().splitlines()]
-            moved = [action["txn"] for action in actions if "txn" in action]
-            self._entries[key] = {
-                int(t["appId"].rsplit("/", 1)[-1]): t["version"]
-                for t in moved
-                if "#" not in t["appId"]  # a count that is kept with the position
-            }
-        return self._entries[key]
-
-    def _table(self, name):
-        positions = {}
-        for path in sorted((self._medallion.table(name) / "_delta_log").glob("*[0-9].json")):
-            positions.update(self._entry(path))
-        return positions
-
-    def in_flight(self, consumed):
-        """How many offsets a process had read that bronze or silver has not. `consumed`:
-        partition to the next offset that it would have read."""
-        bronze, silver = self._table("bronze"), self._table("silver_tbl")
-        return sum(
-            max(0, following - min(bronze.get(p, 0), silver.get(p, 0)))
-            for p, following in consumed.items()
-        )
-
-
 def _counted(answer, tables):
     silver, rejected = tables["silver_tbl"].num_rows, tables["quarantine"].num_rows
     return check.accounts(answer, silver, rejected, len(answer.duplicates))
@@ -93,6 +58,7 @@ def wrong(medallion, delivered):
         "gold": check.gold(answer, "per_country", tables["gold"]),
         "late": check.late(answer, "per_country", tables["late"]),
         "counts": _counted(answer, tables),
+        "accounts": wrong_in_the_end(Ledger(medallion).books(), delivered, answer),
     }
     if (medallion.folder / "lake" / "plain").exists():
         found["archive"] = _archived(medallion.folder, delivered)

@@ -79,7 +79,7 @@ static struct row *rows;
 static bool lie_replace, lie_sync_files, lie_sync_folders;
 static struct {
     pthread_mutex_t lock;
-    char name[48];
+    char name[64];
     enum side side;
     enum action action;
     long n;
@@ -125,8 +125,8 @@ static void map_rows(const char *path) {
 }
 
 static void parse_plan(const char *text) {
-    char call[24], kind[24], side[8], action[8];
-    if (sscanf(text, "%23s %23s %7s %ld %7s", call, kind, side, &plan.n, action) != 5) {
+    char call[24], kind[32], side[8], action[8];
+    if (sscanf(text, "%23s %31s %7s %ld %7s", call, kind, side, &plan.n, action) != 5) {
         _exit(98);
     }
     snprintf(plan.name, sizeof(plan.name), "%s %s", call, kind);

@@ -25,8 +25,16 @@ enum kind {
     KIND_CHAIN_TEMPORARY,
     KIND_BASE,
     KIND_BASE_TEMPORARY,
+    KIND_DELTA, /* of an aggregation's host, for the one that merges */
+    KIND_DELTA_TEMPORARY,
     KIND_POSITIONS,
     KIND_POSITIONS_TEMPORARY,
+    KIND_EDITION, /* of the configuration */
+    KIND_EDITION_TEMPORARY,
+    KIND_RUN, /* a run that has not ended level */
+    KIND_RUN_TEMPORARY,
+    KIND_SEEN, /* a record that the source has read */
+    KIND_SEEN_TEMPORARY,
     KIND_CLOSE,
     KIND_CLOSE_TEMPORARY,
     KIND_PLAIN_FILE,

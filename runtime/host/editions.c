@@ -37,19 +37,22 @@ struct editions {
 
 /* ---- reading ---- */
 
-static sl_error *read_last(struct editions *editions) {
+static sl_error *read_edition(struct editions *editions, int64_t number, struct edition **out) {
     sl_buffer text = SL_BUFFER_INIT;
     char where[512];
-    sl_error *error = versions_last(editions->store, CONFIG, &editions->number);
-    if (error != NULL || editions->number == 0) {
-        return error;
-    }
-    error = versions_get(editions->store, CONFIG, editions->number, &text, where, sizeof(where));
+    sl_error *error = versions_get(editions->store, CONFIG, number, &text, where, sizeof(where));
     if (error == NULL) {
-        error = edition_parse((const char *)text.data, text.bytes, where, &editions->last);
+        error = edition_parse((const char *)text.data, text.bytes, where, out);
     }
     sl_buffer_free(&text);
     return error;
+}
+
+static sl_error *read_last(struct editions *editions) {
+    sl_error *error = versions_last(editions->store, CONFIG, &editions->number);
+    return error != NULL || editions->number == 0
+               ? error
+               : read_edition(editions, editions->number, &editions->last);
 }
 
 static int keep_run(const sl_store_entry *entry, void *arg) {
@@ -112,21 +115,23 @@ bool editions_uneven(const struct editions *editions) {
 
 /* ---- writing ---- */
 
-/* Somebody stored an edition of this number: whether it is the same. */
-static sl_error *check_same(struct editions *editions, int64_t number, const sl_buffer *ours) {
-    sl_buffer theirs = SL_BUFFER_INIT;
-    char where[512];
-    sl_error *error = versions_get(editions->store, CONFIG, number, &theirs, where, sizeof(where));
-    bool same = error == NULL && theirs.bytes == ours->bytes &&
-                memcmp(theirs.data, ours->data, ours->bytes) == 0;
-    sl_buffer_free(&theirs);
-    if (error != NULL || same) {
+/* Somebody stored an edition of this number: whether it is the same, but for what each host may
+ * have its own of (names of members and writers). */
+static sl_error *check_same(struct editions *editions, int64_t number) {
+    struct edition *theirs = NULL;
+    struct edition_change change = {0};
+    sl_error *error = read_edition(editions, number, &theirs);
+    if (error == NULL) {
+        error = edition_compare(theirs, editions->topology, &change);
+    }
+    edition_free(theirs);
+    if (error != NULL || change.alike) {
         return error;
     }
     return sl_error_new(SL_ERROR_CONFLICT,
                         "another sluice has started with another configuration at this moment "
-                        "(%s): start one of them again",
-                        where);
+                        "(%s/" CONFIG ", number %lld): start one of them again",
+                        editions->store->ops->url(editions->store), (long long)number);
 }
 
 sl_error *editions_add(struct editions *editions) {
@@ -137,7 +142,7 @@ sl_error *editions_add(struct editions *editions) {
     }
     if (sl_error_is(error, SL_ERROR_EXISTS)) {
         sl_error_free(error);
-        error = check_same(editions, editions->number + 1, &text);
+        error = check_same(editions, editions->number + 1);
     }
     sl_buffer_free(&text);
     return error;

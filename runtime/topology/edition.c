@@ -316,46 +316,89 @@ static bool is_same(const struct json_value *a, const struct json_value *b, bool
     return same;
 }
 
+/* Whether rows for others come out of the node. */
+static bool gives_rows(const struct topology *topology, size_t index) {
+    const struct topology_node *node = &topology->nodes[index];
+    return node->kind != TOPOLOGY_SINK ||
+           topology_output_is_read(topology, index, topology_rejects_output(node));
+}
+
+static size_t count_nodes(const struct json_value *root) {
+    size_t n = 0;
+    for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
+        const char *key = topology_kind_key((enum topology_kind)kind);
+        for (const struct json_value *m = json_member(root, key)->first; m != NULL; m = m->next) {
+            n++;
+        }
+    }
+    return n;
+}
+
+/* What is said of a comparison, as it grows. */
+struct findings {
+    sl_buffer text;
+    sl_buffer versions;
+    const char **nodes;
+    size_t n_nodes;
+    size_t n_alike;
+};
+
+static void compare_nodes(struct edition *then, const struct topology *now,
+                          const struct json_value *root, struct findings *found) {
+    for (size_t i = 0; i < now->n_nodes; i++) {
+        const struct topology_node *node = &now->nodes[i];
+        const struct json_value *before = find_node(then->root, node->kind, node->name);
+        const struct json_value *after = find_node(root, node->kind, node->name);
+        sl_buffer what = SL_BUFFER_INIT;
+        sl_buffer versions = SL_BUFFER_INIT;
+        if (before == NULL) {
+            continue;
+        }
+        bool gives = gives_rows(now, i);
+        compare_node(before, after, node->role, &what, gives ? &found->versions : &versions);
+        if (what.bytes == 0) {
+            found->n_alike++;
+        } else if (gives) {
+            found->nodes[found->n_nodes++] = arena_text(&then->arena, node->name);
+            (void)sl_buffer_printf(&found->text, "%s%s (%.*s)", found->text.bytes == 0 ? "" : ", ",
+                                   node->name, (int)what.bytes, (const char *)what.data);
+        }
+        found->text.failed = found->text.failed || what.failed;
+        sl_buffer_free(&what);
+        sl_buffer_free(&versions);
+    }
+}
+
+/* The text, kept by the edition; NULL: none. */
+static const char *keep_text(struct edition *edition, sl_buffer *text) {
+    bool some = text->bytes > 0;
+    edition->arena.failed = edition->arena.failed || text->failed;
+    const char *kept = some ? arena_take(&edition->arena, text) : NULL;
+    sl_buffer_free(text);
+    return kept;
+}
+
 sl_error *edition_compare(struct edition *then, const struct topology *now,
                           struct edition_change *out) {
     *out = (struct edition_change){0};
-    sl_buffer text = SL_BUFFER_INIT;
-    sl_buffer versions = SL_BUFFER_INIT;
+    struct findings found = {.text = SL_BUFFER_INIT, .versions = SL_BUFFER_INIT};
     sl_buffer today = SL_BUFFER_INIT;
     struct first_fault fault = {""};
-    const char **nodes = arena_array(&then->arena, now->n_nodes, sizeof(*nodes));
+    found.nodes = arena_array(&then->arena, now->n_nodes, sizeof(*found.nodes));
     sl_error *error = edition_write(now, &today);
     const struct json_value *root =
         error != NULL
             ? NULL
             : json_parse(&then->arena, (const char *)today.data, today.bytes, note_fault, &fault);
-    for (size_t i = 0; i < now->n_nodes && root != NULL && nodes != NULL; i++) {
-        const struct topology_node *node = &now->nodes[i];
-        const struct json_value *before = find_node(then->root, node->kind, node->name);
-        bool gives = node->kind != TOPOLOGY_SINK ||
-                     topology_output_is_read(now, i, topology_rejects_output(node));
-        if (!gives || before == NULL) {
-            continue;
-        }
-        sl_buffer what = SL_BUFFER_INIT;
-        compare_node(before, find_node(root, node->kind, node->name), node->role, &what, &versions);
-        if (what.bytes > 0) {
-            nodes[out->n_nodes++] = arena_text(&then->arena, node->name);
-            (void)sl_buffer_printf(&text, "%s%s (%.*s)", text.bytes == 0 ? "" : ", ", node->name,
-                                   (int)what.bytes, (const char *)what.data);
-        }
-        text.failed = text.failed || what.failed;
-        sl_buffer_free(&what);
+    if (root != NULL && found.nodes != NULL) {
+        compare_nodes(then, now, root, &found);
+        out->same = is_same(then->root, root, &then->arena.failed);
+        out->alike = found.n_alike == now->n_nodes && found.n_alike == count_nodes(then->root);
     }
-    out->nodes = nodes;
-    out->same = root != NULL && is_same(then->root, root, &then->arena.failed);
-    bool some = text.bytes > 0;
-    bool other = versions.bytes > 0;
-    out->text = some ? arena_take(&then->arena, &text) : NULL;
-    out->plugins = other ? arena_take(&then->arena, &versions) : NULL;
-    then->arena.failed = then->arena.failed || text.failed || versions.failed;
-    sl_buffer_free(&text);
-    sl_buffer_free(&versions);
+    out->nodes = found.nodes;
+    out->n_nodes = found.n_nodes;
+    out->text = keep_text(then, &found.text);
+    out->plugins = keep_text(then, &found.versions);
     sl_buffer_free(&today);
     return error != NULL ? error : then->arena.failed || root == NULL ? sl_error_no_memory() : NULL;
 }

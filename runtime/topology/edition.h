@@ -26,6 +26,7 @@ void edition_free(struct edition *edition);
 /* What makes a difference between an edition and a topology. Borrowed from the edition. */
 struct edition_change {
     bool same;        /* nothing at all has changed */
+    bool alike;       /* the same nodes, sinks too, with the same options but for tuning */
     const char *text; /* NULL: the same rows come out; else the nodes, each with what of it */
     const char *const *nodes; /* those compared that are in both and have changed */
     size_t n_nodes;

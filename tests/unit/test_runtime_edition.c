@@ -3,6 +3,7 @@
  * topology that is made of an edition again. Whole runs over a change are tested in
  * tests/integration.
  */
+#include "host/editions.h"
 #include "topology/edition.h"
 
 #include <check.h>
@@ -71,6 +72,18 @@ static struct edition *edition_of(const struct topology *topology, sl_buffer *te
     "\"table\":\"x\"" sink "}}}}"
 #define PLAIN TOPOLOGY("", "", "")
 
+/* The same in a state folder. */
+static struct topology *load_with_state(const char *state, const char *source, const char *sink) {
+    char text[4096];
+    (void)snprintf(
+        text, sizeof(text),
+        "{\"pipeline\":\"p\",\"state\":\"file://%s\",\"sources\":{\"events\":{\"plugin\":"
+        "\"good\",\"config\":{\"topics\":[\"a\"]%s}}},\"sinks\":{\"out\":{\"plugin\":"
+        "\"good\",\"inputs\":[\"events\"],\"config\":{\"table\":\"x\"%s}}}}",
+        state, source, sink);
+    return load(text);
+}
+
 /* What is said to have changed from one topology to another. */
 static void compare(const char *then, const char *now, const char *expected, bool same) {
     sl_buffer text = SL_BUFFER_INIT;
@@ -103,6 +116,42 @@ START_TEST(what_is_a_change) {
             TOPOLOGY("", ",\"deduplicate\":{\"within\":\"60s\"}", ""), NULL, true);
     compare(TOPOLOGY("", ",\"deduplicate\":{\"within\":\"1m\"}", ""),
             TOPOLOGY(",\"ratio\":1", "", ""), "events (ratio), t (deduplicate)", false);
+}
+END_TEST
+
+/* Hosts that start at the same moment all see the same last edition; the first stores the next. */
+START_TEST(hosts_that_start_together_may_differ_in_tuning) {
+    static const struct {
+        const char *source;
+        const char *sink;
+        bool good;
+    } hosts[] = {{"", "", true},
+                 {"", "", true},
+                 {",\"size\":\"2MiB\"", "", true},
+                 {",\"count\":11", "", false},
+                 {"", ",\"compression\":\"earliest\"", false}};
+    enum { HOSTS = sizeof(hosts) / sizeof(hosts[0]) };
+    char state[] = "/tmp/test_editions_XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(state));
+    struct topology *topologies[HOSTS];
+    struct editions *editions[HOSTS];
+    for (size_t i = 0; i < HOSTS; i++) {
+        topologies[i] = load_with_state(state, hosts[i].source, hosts[i].sink);
+        ck_assert_ptr_null(editions_open(topologies[i], &editions[i]));
+    }
+    for (size_t i = 0; i < HOSTS; i++) {
+        sl_error *error = editions_add(editions[i]);
+        ck_assert_msg((error == NULL) == hosts[i].good, "host %zu", i);
+        ck_assert(error == NULL || sl_error_is(error, SL_ERROR_CONFLICT));
+        sl_error_free(error);
+    }
+    for (size_t i = 0; i < HOSTS; i++) {
+        editions_close(editions[i]);
+        topology_free(topologies[i]);
+    }
+    char command[64];
+    (void)snprintf(command, sizeof(command), "rm -r %s", state);
+    ck_assert_int_eq(system(command), 0);
 }
 END_TEST
 
@@ -221,6 +270,7 @@ int main(void) {
     TCase *cases = tcase_create("editions");
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, what_is_a_change);
+    tcase_add_test(cases, hosts_that_start_together_may_differ_in_tuning);
     tcase_add_test(cases, what_a_file_holds);
     tcase_add_test(cases, secrets_and_references_are_those_of_today);
     tcase_add_test(cases, nothing_but_an_edition_is_read);

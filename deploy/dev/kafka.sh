@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A real Apache Kafka broker (KRaft, one node) on free ports of 127.0.0.1, for tests and trials.
 #
-#   kafka.sh start DIR [--set KEY=VALUE]... [--heap SIZE] [--secure]
+#   kafka.sh start DIR [--set KEY=VALUE]... [--heap SIZE] [--secure] [--version VERSION]
 #                           starts a broker whose data is in DIR and waits until it is ready. One
 #                           that runs there already is left as it is; a stopped one goes on with
 #                           its data, and on its old ports where nobody else has taken them.
 #                           --secure: with further listeners for TLS, mutual TLS and SASL over TLS
+#                           --version: of another Kafka, 3.9 say; it has no command "topic"
 #   kafka.sh stop DIR       stops it and waits until it is gone
 #   kafka.sh kill DIR       kills it at once, as a power cut would
 #   kafka.sh status DIR     prints DIR/env and exits 0 while it runs, 1 otherwise
@@ -13,7 +14,7 @@
 #                           creates a topic
 #   kafka.sh token DIR SUBJECT SECONDS
 #                           prints a token for SASL OAUTHBEARER (--secure)
-#   kafka.sh fetch          only downloads the jars
+#   kafka.sh fetch [VERSION]  only downloads the jars
 #
 # DIR/env then holds BOOTSTRAP=127.0.0.1:PORT and PID=N; the broker's log is DIR/broker.log.
 # KEY is any broker property, for example --set message.max.bytes=67108864. With --secure there are
@@ -21,20 +22,27 @@
 . "$(dirname "$0")/common.sh"
 . "$dev_dir/kafka/secure.sh"
 
-kafka_version="$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$dev_dir/kafka/pom.xml")"
-libs_dir="$deps_dir/kafka-$kafka_version"
+usual_version="$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$dev_dir/kafka/pom.xml")"
 ready_line="Kafka Server started"
 start_limit_s="${SLUICE_KAFKA_START_LIMIT:-120}"
 stop_limit_s=30
 
-usage() { sed -n '2,22s/^# \{0,1\}//p' "$0"; }
+choose_version() { # VERSION
+  kafka_version="$1"
+  libs_dir="$deps_dir/kafka-$kafka_version"
+}
+choose_version "$usual_version"
+
+usage() { sed -n '2,24s/^# \{0,1\}//p' "$0"; }
 
 fetch_jars() {
   [ -e "$libs_dir/.complete" ] && return 0
   need_command mvn "fetching Kafka"
   say "fetching Apache Kafka $kafka_version into $libs_dir"
+  local other=()
+  [ "$kafka_version" = "$usual_version" ] || other=("-Dkafka.version=$kafka_version" -Dkafka.bare)
   run_quiet mvn -q -B -f "$dev_dir/kafka/pom.xml" dependency:copy-dependencies \
-    -DoutputDirectory="$libs_dir"
+    -DoutputDirectory="$libs_dir" ${other[@]+"${other[@]}"}
   touch "$libs_dir/.complete"
 }
 
@@ -127,7 +135,7 @@ start_once() { # DIR HEAP PROPERTY...
   die "the broker did not get ready within $start_limit_s s"
 }
 
-start() { # DIR [--set KEY=VALUE]... [--heap SIZE] [--secure]
+start() { # DIR [--set KEY=VALUE]... [--heap SIZE] [--secure] [--version VERSION]
   local dir heap=1g properties=() try status secure=
   mkdir -p "$1/tmp"
   dir="$(cd "$1" && pwd)"
@@ -137,6 +145,8 @@ start() { # DIR [--set KEY=VALUE]... [--heap SIZE] [--secure]
       --set) [[ "${2:-}" == ?*=* ]] || die "--set needs KEY=VALUE"; properties+=("$2"); shift 2 ;;
       --heap) [ -n "${2:-}" ] || die "--heap needs a size, for example 1g"; heap="$2"; shift 2 ;;
       --secure) secure=1; shift ;;
+      --version) [ -n "${2:-}" ] || die "--version needs a version, for example 3.9.1"
+        choose_version "$2"; shift 2 ;;
       *) die "unknown argument \"$1\"" ;;
     esac
   done
@@ -186,7 +196,7 @@ main() {
   local verb="${1:-}" dir="${2:-}"
   case "$verb" in
     -h | --help) usage; exit 0 ;;
-    fetch) with_lock kafka fetch_jars; exit 0 ;;
+    fetch) choose_version "${2:-$usual_version}"; with_lock kafka fetch_jars; exit 0 ;;
     start | stop | kill | status | topic | token) ;;
     *) usage >&2; die "unknown command \"$verb\"" ;;
   esac

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support import sluice
-from tests.support.servers import ROOT, wait_for
+from tests.support.servers import ROOT, Kafka, wait_for
 
 PAGE = ROOT / "docs" / "operations" / "kafka-security.md"
 EXAMPLES = {
@@ -30,14 +30,18 @@ def topics(own_broker):
 
 @pytest.fixture
 def environment(topics, tmp_path):
+    return environment_of(topics, tmp_path)
+
+
+def environment_of(broker, folder):
     """What the page's topologies take from the environment."""
-    secrets = topics.secrets
-    token = tmp_path / "token"
-    token.write_text(topics.token("sluice", 300))
+    secrets = broker.secrets
+    token = folder / "token"
+    token.write_text(broker.token("sluice", 300))
     return {
-        "KAFKA_TLS": topics.tls,
-        "KAFKA_MTLS": topics.mtls,
-        "KAFKA_SASL": topics.sasl,
+        "KAFKA_TLS": broker.tls,
+        "KAFKA_MTLS": broker.mtls,
+        "KAFKA_SASL": broker.sasl,
         "KAFKA_CA": str(secrets / "ca.pem"),
         "KAFKA_CERTIFICATE": str(secrets / "client.pem"),
         "KAFKA_KEY": str(secrets / "client.key"),
@@ -100,6 +104,44 @@ def test_scram_copies_with_a_librdkafka_that_has_it_right(
     path = write(tmp_path, "over-scram", lambda d: d["kafka"].update({"sasl.mechanism": mechanism}))
     sluice.run_until_end(path, limit_s=LIMIT_S, env={**environment, **newer_librdkafka})
     assert copied(topics) == before + RECORDS
+
+
+@pytest.fixture(scope="module")
+def older_broker(tmp_path_factory):
+    """Kafka 3.9, the last whose brokers take SCRAM from librdkafka 2.0."""
+    pytest.importorskip("confluent_kafka")
+    with Kafka(tmp_path_factory.mktemp("older"), secure=True, version="3.9.1") as kafka:
+        for name in ("orders", "orders.copy"):
+            kafka.create_topic(name, 2)
+        kafka.produce("orders", [{"value": b"order %d" % i} for i in range(RECORDS)])
+        yield kafka
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_scram_with_the_librdkafka_that_is_installed(older_broker, tmp_path, mechanism):
+    environment = environment_of(older_broker, tmp_path)
+    before = copied(older_broker)
+
+    def run(change=lambda document: None):
+        def both(document):
+            document["kafka"]["sasl.mechanism"] = mechanism
+            change(document)
+
+        path = write(tmp_path, "over-scram", both)
+        return sluice.run_command(
+            "run", "--until-end", "--json", path, limit_s=LIMIT_S, env=environment
+        )
+
+    refused = run(lambda document: wrong_password(document, older_broker))
+    assert refused.exit_code == 1
+    for node in ("orders", "copy"):
+        failure = refused.node(node)["failure"]
+        assert re.search(r"does not let the user .* in by SCRAM", failure), failure
+    assert_hidden(refused, environment)
+    assert copied(older_broker) == before
+    done = run()
+    assert done.exit_code == 0, done.failed_because()
+    assert copied(older_broker) == before + RECORDS
 
 
 @pytest.mark.parametrize("name", ["over-plain", "over-tokens", "over-mutual-tls"])

@@ -49,11 +49,13 @@ def wait_for(condition, limit_s, what):
 class Kafka:
     """A broker. `properties` are further broker properties. Restarting keeps port and data.
 
-    A `secure` one has further listeners: `tls`, `mtls` and `sasl` are their addresses, `secrets` is
+    `version` is that of another Kafka. A `secure` one has further listeners: `tls`, `mtls` and `sasl` are their addresses, `secrets` is
     the folder of certificates and passwords (deploy/dev/kafka/secure.sh)."""
 
-    def __init__(self, folder, secure=False, **properties):
+    def __init__(self, folder, secure=False, version=None, **properties):
         self.folder = Path(folder)
+        self.options = ["--secure"] if secure else []
+        self.options += ["--version", version] if version else []
         self.secure = secure
         self.tls = self.mtls = self.sasl = self.secrets = None
         self.properties = {name.replace("_", "."): value for name, value in properties.items()}
@@ -62,7 +64,7 @@ class Kafka:
 
     def start(self):
         settings = [part for k, v in self.properties.items() for part in ("--set", f"{k}={v}")]
-        _run("kafka.sh", "start", self.folder, *settings, *(["--secure"] if self.secure else []))
+        _run("kafka.sh", "start", self.folder, *settings, *self.options)
         env = _read_env(self.folder)
         self.bootstrap, self.pid = env["BOOTSTRAP"], int(env["PID"])
         if self.secure:

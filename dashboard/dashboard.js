@@ -264,7 +264,7 @@ async function refresh() {
     const same = history.add(status);
     const isNew = !same || shown === null || topology === null;
     if (isNew) {
-      topology = await ask("v1/topology");
+      topology = await ask("v1/topology?effective=true");
       setText(byId("pipeline"), topology.pipeline);
       document.title = `${topology.pipeline} · sluice`;
     }

@@ -17,7 +17,8 @@ struct admin {
     const char *scheme;
     uv_poll_t poll;
     uv_timer_t timer;
-    struct request *waiting; /* requests whose answers are to come */
+    struct revision *revision; /* of the topology, under way; NULL: none */
+    struct request *waiting;   /* requests whose answers are to come */
     struct follower *followers;
     uv_timer_t beat; /* while there are followers */
     int holders;     /* what still needs this after admin_close: handles and work */

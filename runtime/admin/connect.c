@@ -3,9 +3,10 @@
  * lanes are its tasks, its config is the plugin's options as flat texts.
  */
 #include "admin/handlers.h"
+#include "topology/connector.h"
+#include "topology/hidden.h"
 #include "topology/keys.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -55,73 +56,59 @@ void answer_root(struct exchange *exchange) {
 
 /* ---- configs ---- */
 
-static void write_flat(struct json_out *out, const char *prefix, const cJSON *value);
+/* The document that runs, as it may be shown. */
+struct shown {
+    struct arena arena;
+    struct connectors in;
+};
 
-static void write_flat_object(struct json_out *out, const char *prefix, const cJSON *object) {
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, object) {
-        char path[512];
-        (void)snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] != 0 ? "." : "",
-                       item->string);
-        write_flat(out, path, item);
+/* False after a 500. */
+static bool show(struct exchange *exchange, struct shown *shown) {
+    const struct host *host = exchange->host;
+    *shown = (struct shown){.in = {.registry = host->options->registry, .lanes = host->n_lanes}};
+    shown->in.arena = &shown->arena;
+    shown->in.document = hidden_parse(&shown->arena, host->topology);
+    if (shown->in.document == NULL) {
+        exchange_fail(exchange, 500, "memory is short");
+        arena_free(&shown->arena);
+        return false;
     }
+    hidden_hide(host->topology, shown->in.document);
+    return true;
 }
 
-static void write_flat(struct json_out *out, const char *path, const cJSON *value) {
-    if (cJSON_IsObject(value)) {
-        write_flat_object(out, path, value);
-        return;
-    }
-    if (cJSON_IsNull(value)) {
-        return;
-    }
-    char *text = cJSON_IsString(value) ? NULL : cJSON_PrintUnformatted(value);
-    json_out_key(out, path);
-    json_out_masked(out, cJSON_IsString(value) ? value->valuestring : text);
-    cJSON_free(text);
-}
-
-static void write_inputs(struct json_out *out, const struct topology_node *spec) {
-    sl_buffer names = SL_BUFFER_INIT;
-    for (size_t i = 0; i < spec->n_inputs; i++) {
-        sl_buffer_printf(&names, "%s%s", i > 0 ? "," : "", spec->inputs[i].name);
-    }
-    if (spec->n_inputs > 0) {
-        json_out_member(out, "inputs", sl_buffer_text(&names));
-    }
-    sl_buffer_free(&names);
-}
-
-static void write_config(struct json_out *out, const struct host_node *node) {
-    char lanes[16];
-    (void)snprintf(lanes, sizeof(lanes), "%u", node->host->n_lanes);
-    cJSON *config = cJSON_Parse(node->spec->config_json);
+static void write_config(struct json_out *out, const struct shown *shown,
+                         const struct host_node *node) {
+    struct json_value *config = NULL;
+    sl_error *error = connector_config(&shown->in, node->spec->name, &config);
     json_out_object(out);
-    json_out_member(out, "name", node->spec->name);
-    json_out_member(out, "connector.class", node->spec->plugin->descriptor.name);
-    json_out_member(out, "tasks.max", lanes);
-    write_inputs(out, node->spec);
-    write_flat_object(out, "", config);
+    for (const struct json_value *m = error == NULL ? config->first : NULL; m != NULL;
+         m = m->next) {
+        json_out_member(out, m->key, m->text);
+    }
     json_out_end_object(out);
-    cJSON_Delete(config);
+    sl_error_free(error);
 }
 
 void answer_config(struct exchange *exchange) {
     const struct host_node *node = exchange_node(exchange);
-    if (node != NULL) {
+    struct shown shown;
+    if (node != NULL && show(exchange, &shown)) {
         struct json_out out = exchange_writer(exchange);
-        write_config(&out, node);
+        write_config(&out, &shown, node);
         exchange_json(exchange, 200, &out);
+        arena_free(&shown.arena);
     }
 }
 
 /* ---- connectors ---- */
 
-static void write_info(struct json_out *out, const struct host_node *node) {
+static void write_info(struct json_out *out, const struct shown *shown,
+                       const struct host_node *node) {
     json_out_object(out);
     json_out_member(out, "name", node->spec->name);
     json_out_key(out, "config");
-    write_config(out, node);
+    write_config(out, shown, node);
     json_out_key(out, "tasks");
     json_out_array(out);
     for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
@@ -180,6 +167,10 @@ void answer_connectors(struct exchange *exchange) {
     bool info = expands(exchange, "info");
     bool status = expands(exchange, "status");
     const struct host *host = exchange->host;
+    struct shown shown;
+    if (!show(exchange, &shown)) {
+        return;
+    }
     struct json_out out = exchange_writer(exchange);
     if (info || status) {
         json_out_object(&out);
@@ -196,7 +187,7 @@ void answer_connectors(struct exchange *exchange) {
         json_out_object(&out);
         if (info) {
             json_out_key(&out, "info");
-            write_info(&out, node);
+            write_info(&out, &shown, node);
         }
         if (status) {
             json_out_key(&out, "status");
@@ -209,16 +200,25 @@ void answer_connectors(struct exchange *exchange) {
     } else {
         json_out_end_array(&out);
     }
+    arena_free(&shown.arena);
     exchange_json(exchange, 200, &out);
 }
 
-void answer_connector(struct exchange *exchange) {
-    const struct host_node *node = exchange_node(exchange);
-    if (node != NULL) {
-        struct json_out out = exchange_writer(exchange);
-        write_info(&out, node);
-        exchange_json(exchange, 200, &out);
+bool connect_write_connector(struct exchange *exchange, const char *name, int status) {
+    const struct host_node *node = exchange_node_called(exchange, name);
+    struct shown shown;
+    if (node == NULL || !show(exchange, &shown)) {
+        return false;
     }
+    struct json_out out = exchange_writer(exchange);
+    write_info(&out, &shown, node);
+    exchange_json(exchange, status, &out);
+    arena_free(&shown.arena);
+    return true;
+}
+
+void answer_connector(struct exchange *exchange) {
+    (void)connect_write_connector(exchange, exchange->parts[1], 200);
 }
 
 void answer_status(struct exchange *exchange) {
@@ -234,7 +234,8 @@ void answer_status(struct exchange *exchange) {
 
 void answer_tasks(struct exchange *exchange) {
     const struct host_node *node = exchange_node(exchange);
-    if (node == NULL) {
+    struct shown shown;
+    if (node == NULL || !show(exchange, &shown)) {
         return;
     }
     struct json_out out = exchange_writer(exchange);
@@ -247,10 +248,11 @@ void answer_tasks(struct exchange *exchange) {
         json_out_member_integer(&out, "task", lane);
         json_out_end_object(&out);
         json_out_key(&out, "config");
-        write_config(&out, node);
+        write_config(&out, &shown, node);
         json_out_end_object(&out);
     }
     json_out_end_array(&out);
+    arena_free(&shown.arena);
     exchange_json(exchange, 200, &out);
 }
 

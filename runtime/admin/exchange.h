@@ -45,6 +45,7 @@ struct exchange {
     const char *challenge; /* header WWW-Authenticate; NULL: none */
     sl_buffer location;    /* header Location; empty: none */
     sl_buffer allow;       /* header Allow, of a 405 */
+    sl_buffer note;        /* for the record of a change: what it was */
 };
 
 /* Kafka Connect's form of an error: {"error_code": ..., "message": ...}. */

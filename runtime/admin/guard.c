@@ -72,10 +72,12 @@ bool guard_lets_in(struct exchange *exchange, enum access_role role) {
     return true;
 }
 
-void guard_record(const struct exchange *exchange) {
+void guard_record(struct exchange *exchange) {
     if (changes(exchange)) {
-        host_log(exchange->host, SL_LOG_INFO, "audit", "%s at %s: %s %s: %d",
+        const char *note = exchange->note.bytes > 0 ? sl_buffer_text(&exchange->note) : NULL;
+        host_log(exchange->host, SL_LOG_INFO, "audit", "%s at %s: %s %s: %s%s%d",
                  exchange->user != NULL ? exchange->user->name : "somebody", exchange->peer,
-                 exchange->method, exchange->path, exchange->status);
+                 exchange->method, exchange->path, note != NULL ? note : "",
+                 note != NULL ? ": " : "", exchange->status);
     }
 }

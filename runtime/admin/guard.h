@@ -7,6 +7,6 @@
 /* False after a 401, 403 or 429. Fills exchange->user. */
 bool guard_lets_in(struct exchange *exchange, enum access_role role);
 /* One line of log for a request that was to change something, once it is answered. */
-void guard_record(const struct exchange *exchange);
+void guard_record(struct exchange *exchange);
 
 #endif /* ADMIN_GUARD_H */

@@ -23,6 +23,8 @@ void answer_connector(struct exchange *exchange);
 void answer_config(struct exchange *exchange);
 void answer_status(struct exchange *exchange);
 void answer_tasks(struct exchange *exchange);
+/* Answers with the node called so; false after another answer. */
+bool connect_write_connector(struct exchange *exchange, const char *name, int status);
 void answer_task_status(struct exchange *exchange);
 
 /* flow.c */
@@ -60,14 +62,31 @@ void answer_openapi(struct exchange *exchange);
 
 /* status.c: /v1 */
 void answer_v1_status(struct exchange *exchange);
-void answer_v1_topology(struct exchange *exchange);
+
+/* topology.c */
+void answer_topology(struct exchange *exchange);
+void answer_put_topology(struct exchange *exchange);
+void answer_patch_topology(struct exchange *exchange);
+void answer_history(struct exchange *exchange);
+void answer_version(struct exchange *exchange);
+void answer_roll_back(struct exchange *exchange);
+
+/* connectors.c: Kafka Connect's changes of connectors */
+void answer_create(struct exchange *exchange);
+void answer_put_config(struct exchange *exchange);
+void answer_patch_config(struct exchange *exchange);
+void answer_delete(struct exchange *exchange);
 
 /* The node that the path names: /connectors/NODE, /v1/nodes/NODE; NULL after a 404. */
 struct host_node *exchange_node(struct exchange *exchange);
+/* The node of this name; NULL after a 404. */
+struct host_node *exchange_node_called(struct exchange *exchange, const char *name);
 /* The lane that the fourth part of the path names; false after a 404. */
 bool exchange_task(struct exchange *exchange, const struct host_node *node, int64_t *task);
 /* The plugin that the second part of the path names; NULL after a 404. */
 const struct plugin *exchange_plugin(struct exchange *exchange);
+/* A query parameter that is true, false, or absent (false); false after a 400. */
+bool exchange_flag(struct exchange *exchange, const char *name, bool *out);
 /* The request's body, which has to be a JSON object, in the arena; NULL after a 400. */
 struct json_value *exchange_object(struct exchange *exchange, struct arena *arena);
 

@@ -4,17 +4,6 @@
  */
 #include "admin/handlers.h"
 
-/* true, false, or absent (false); false after a 400. */
-static bool read_flag(struct exchange *exchange, const char *name, bool *out) {
-    const char *text = exchange->query(exchange, name, 0);
-    *out = text != NULL && strcmp(text, "true") == 0;
-    if (text == NULL || *out || strcmp(text, "false") == 0) {
-        return true;
-    }
-    exchange_fail(exchange, 400, "%s is \"%s\"; allowed are true and false", name, text);
-    return false;
-}
-
 /* Gives the host an order; false after a 409. */
 static bool order(struct exchange *exchange, const struct host_node *node,
                   sl_error *(*give)(struct host *host, const char *name)) {
@@ -35,8 +24,8 @@ void answer_restart(struct exchange *exchange) {
     struct host_node *node = exchange_node(exchange);
     bool include_tasks;
     bool only_failed;
-    if (node == NULL || !read_flag(exchange, "includeTasks", &include_tasks) ||
-        !read_flag(exchange, "onlyFailed", &only_failed)) {
+    if (node == NULL || !exchange_flag(exchange, "includeTasks", &include_tasks) ||
+        !exchange_flag(exchange, "onlyFailed", &only_failed)) {
         return;
     }
     bool wanted = !only_failed || node->state == HOST_NODE_FAILED;

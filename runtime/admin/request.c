@@ -255,6 +255,7 @@ void request_completed(void *admin, struct MHD_Connection *connection, void **co
         sl_buffer_free(&request->exchange.body);
         sl_buffer_free(&request->exchange.location);
         sl_buffer_free(&request->exchange.allow);
+        sl_buffer_free(&request->exchange.note);
         free(request);
         *context = NULL;
     }

@@ -18,8 +18,12 @@ static const struct admin_route routes[] = {
     {ACCESS_NOBODY, "GET", "ready", answer_ready},
     {ACCESS_VIEWER, "GET", "metrics", answer_metrics},
     {ACCESS_VIEWER, "GET", "connectors", answer_connectors},
+    {ACCESS_ADMIN, "POST", "connectors", answer_create},
     {ACCESS_VIEWER, "GET", "connectors/*", answer_connector},
+    {ACCESS_ADMIN, "DELETE", "connectors/*", answer_delete},
     {ACCESS_VIEWER, "GET", "connectors/*/config", answer_config},
+    {ACCESS_ADMIN, "PUT", "connectors/*/config", answer_put_config},
+    {ACCESS_ADMIN, "PATCH", "connectors/*/config", answer_patch_config},
     {ACCESS_VIEWER, "GET", "connectors/*/status", answer_status},
     {ACCESS_VIEWER, "GET", "connectors/*/tasks", answer_tasks},
     {ACCESS_VIEWER, "GET", "connectors/*/tasks/*/status", answer_task_status},
@@ -38,7 +42,12 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "PUT", "connector-plugins/*/config/validate", answer_validate},
     {ACCESS_VIEWER, "GET", "v1/openapi.json", answer_openapi},
     {ACCESS_VIEWER, "GET", "v1/status", answer_v1_status},
-    {ACCESS_VIEWER, "GET", "v1/topology", answer_v1_topology},
+    {ACCESS_VIEWER, "GET", "v1/topology", answer_topology},
+    {ACCESS_ADMIN, "PUT", "v1/topology", answer_put_topology},
+    {ACCESS_ADMIN, "PATCH", "v1/topology", answer_patch_topology},
+    {ACCESS_VIEWER, "GET", "v1/topology/history", answer_history},
+    {ACCESS_VIEWER, "GET", "v1/topology/history/*", answer_version},
+    {ACCESS_ADMIN, "POST", "v1/topology/history/*/rollback", answer_roll_back},
     {ACCESS_OPERATOR, "GET", "v1/nodes/*/tap", answer_tap},
 };
 
@@ -66,6 +75,7 @@ void exchange_answer(struct exchange *exchange) {
             continue;
         }
         if (strcmp(routes[i].method, head ? "GET" : exchange->method) == 0) {
+            sl_buffer_free(&exchange->allow);
             if (guard_lets_in(exchange, routes[i].role)) {
                 routes[i].answer(exchange);
             }
@@ -104,7 +114,7 @@ void exchange_json(struct exchange *exchange, int status, struct json_out *out) 
 }
 
 void exchange_fail(struct exchange *exchange, int status, const char *format, ...) {
-    char message[1024];
+    char message[8192]; /* as many faults as anybody will read */
     va_list args;
     va_start(args, format);
     (void)vsnprintf(message, sizeof(message), format, args);
@@ -148,8 +158,22 @@ struct json_value *exchange_object(struct exchange *exchange, struct arena *aren
     return body;
 }
 
+bool exchange_flag(struct exchange *exchange, const char *name, bool *out) {
+    const char *text = exchange->query(exchange, name, 0);
+    *out = text != NULL && strcmp(text, "true") == 0;
+    if (text == NULL || *out || strcmp(text, "false") == 0) {
+        return true;
+    }
+    exchange_fail(exchange, 400, "%s is \"%s\"; allowed are true and false", name, text);
+    return false;
+}
+
 struct host_node *exchange_node(struct exchange *exchange) {
-    const char *name = exchange->parts[strcmp(exchange->parts[0], "v1") == 0 ? 2 : 1];
+    bool v1 = strcmp(exchange->parts[0], "v1") == 0;
+    return exchange_node_called(exchange, exchange->parts[v1 ? 2 : 1]);
+}
+
+struct host_node *exchange_node_called(struct exchange *exchange, const char *name) {
     for (size_t n = 0; n < exchange->host->n_nodes; n++) {
         struct host_node *node = exchange->host->nodes[n];
         if (strcmp(node->spec->name, name) == 0) {

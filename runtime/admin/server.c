@@ -104,6 +104,7 @@ static void attach(struct admin *admin) {
     const union MHD_DaemonInfo *epoll =
         MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     uv_loop_t *uv = &admin->host->control.uv;
+    admin->holders = 3; /* the handles */
     uv_timer_init(uv, &admin->timer);
     uv_timer_init(uv, &admin->beat);
     uv_poll_init(uv, &admin->poll, epoll->epoll_fd);
@@ -181,7 +182,6 @@ void admin_close(struct admin *admin) {
     request_end_waiting(admin);
     followers_end(admin);
     MHD_stop_daemon(admin->daemon);
-    admin->holders += 3;
     uv_close((uv_handle_t *)&admin->poll, freed);
     uv_close((uv_handle_t *)&admin->beat, freed);
     uv_close((uv_handle_t *)&admin->timer, freed);

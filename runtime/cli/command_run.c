@@ -45,6 +45,7 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
                         struct log *log, struct progress *progress) {
     struct host_options options = {.until_end = cli_args_get(args, "--until-end") != NULL,
                                    .registry = loaded->registry,
+                                   .load = &loaded->options,
                                    .log = write_log,
                                    .log_arg = log,
                                    .log_level = get_level,

@@ -20,17 +20,15 @@ sl_error *cli_registry(const struct cli_args *args, struct plugin_registry **out
 
 sl_error *cli_load(const struct cli_args *args, struct cli_loaded *out) {
     sl_error *error = cli_registry(args, &out->registry);
-    size_t n_sets;
-    const char **sets = cli_args_all(args, "--set", &n_sets);
-    if (error == NULL && sets == NULL) {
+    out->sets = cli_args_all(args, "--set", &out->options.n_sets);
+    out->options.sets = out->sets;
+    if (error == NULL && out->sets == NULL) {
         error = sl_error_no_memory();
     }
     if (error == NULL) {
-        struct topology_options options = {.sets = sets, .n_sets = n_sets};
-        error =
-            topology_load(args->operands[0], &options, out->registry, &out->topology, &out->faults);
+        error = topology_load(args->operands[0], &out->options, out->registry, &out->topology,
+                              &out->faults);
     }
-    free(sets);
     if (error != NULL && topology_faults_errors(out->faults) > 0 &&
         !sl_error_is(error, SL_ERROR_NO_MEMORY)) {
         sl_error_free(error);
@@ -43,6 +41,7 @@ void cli_unload(struct cli_loaded *loaded) {
     topology_free(loaded->topology);
     topology_faults_free(loaded->faults);
     plugin_registry_free(loaded->registry);
+    free(loaded->sets);
     *loaded = (struct cli_loaded){0};
 }
 

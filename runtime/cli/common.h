@@ -18,6 +18,8 @@ struct cli_loaded {
     struct plugin_registry *registry;
     struct topology *topology; /* NULL: faults say why */
     struct topology_faults *faults;
+    const char **sets;               /* of --set */
+    struct topology_options options; /* that it was loaded with */
 };
 
 /* Loads the file that is operand 0. NULL when it loads or its faults are listed; else an error that

@@ -22,7 +22,8 @@ struct host_outcome {
 
 struct host_options {
     bool until_end;
-    struct plugin_registry *registry; /* of the topology's plugins; for the admin endpoint */
+    struct plugin_registry *registry;    /* of the topology's plugins; for the admin endpoint */
+    const struct topology_options *load; /* what a next topology is loaded with; NULL: nothing */
     /* One line of log; `node` may be NULL. Any thread, so it must be safe to call from several at a
      * time. */
     void (*log)(void *arg, sl_log_level level, const char *node, const char *message);

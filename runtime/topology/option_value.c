@@ -164,6 +164,10 @@ static bool put_text(const struct option_target *t, const char *text) {
         return copy != NULL;
     }
     secrets_add(t->context->secrets, t->context->arena, text);
+    if (t->value != NULL) {
+        secrets_add_place(t->context->secrets, t->context->arena, t->value->place.line,
+                          t->value->place.column);
+    }
     if (t->effective != NULL) {
         (void)sl_buffer_append_text(t->effective, "\"***\"");
     }
@@ -291,6 +295,8 @@ sl_pair option_make_pair(const struct option_context *context, const struct json
     }
     if (option_is_secret_name(member->key) && pair.value != NULL) {
         secrets_add(context->secrets, context->arena, pair.value);
+        secrets_add_place(context->secrets, context->arena, member->place.line,
+                          member->place.column);
     }
     return pair;
 }

@@ -11,6 +11,12 @@ struct secret {
     size_t bytes;
 };
 
+struct secret_place {
+    struct secret_place *next;
+    int line;
+    int column;
+};
+
 static void add_spelling(struct secrets *secrets, struct arena *arena, const char *text,
                          size_t bytes) {
     struct secret **at = &secrets->list;
@@ -59,6 +65,23 @@ void secrets_add(struct secrets *secrets, struct arena *arena, const char *value
     add_spelling(secrets, arena, value, bytes);
     add_json_spelling(secrets, arena, value);
     add_percent_spelling(secrets, arena, value);
+}
+
+void secrets_add_place(struct secrets *secrets, struct arena *arena, int line, int column) {
+    struct secret_place *made = line > 0 ? arena_alloc(arena, sizeof(*made)) : NULL;
+    if (made != NULL) {
+        *made = (struct secret_place){secrets->places, line, column};
+        secrets->places = made;
+    }
+}
+
+bool secrets_stand_at(const struct secrets *secrets, int line, int column) {
+    for (const struct secret_place *p = secrets->places; p != NULL; p = p->next) {
+        if (p->line == line && p->column == column) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool secrets_is_empty(const struct secrets *secrets) {

@@ -13,14 +13,20 @@
 #include "base/base.h"
 
 struct secret;
+struct secret_place;
 
 struct secrets {
     struct secret *list; /* longest first */
+    struct secret_place *places;
 };
 
 /* Adds a value; an empty one has nothing to hide. Memory is the arena's, whose failure tells. */
 void secrets_add(struct secrets *secrets, struct arena *arena, const char *value);
 bool secrets_is_empty(const struct secrets *secrets);
+
+/* A secret stands at this place of the document; line 0: in no document. */
+void secrets_add_place(struct secrets *secrets, struct arena *arena, int line, int column);
+bool secrets_stand_at(const struct secrets *secrets, int line, int column);
 
 /*
  * Replaces each occurrence in `text` by "***". A value shorter than 4 bytes is replaced only where

@@ -120,7 +120,7 @@ def test_metrics_are_well_formed_and_move(running):
 def test_status_and_topology(running):
     status = running.json("/v1/status")
     assert [n["name"] for n in status["nodes"]] == running.json("/connectors")
-    shown = running.json("/v1/topology")
+    shown = running.json("/v1/topology?effective=true")
     assert shown["sinks"]["bad"]["inputs"] == ["silver.rejects"]
     assert shown["sources"]["gen"]["config"]["rate"] == 2000
 
@@ -315,7 +315,7 @@ def test_errors_have_connects_form(running):
         body = running.json(path, 404)
         assert body["error_code"] == 404 and words in body["message"]
     status, headers, body = running.ask("/connectors", "DELETE")
-    assert status == 405 and headers["Allow"] == "GET" and json.loads(body)["error_code"] == 405
+    assert status == 405 and headers["Allow"] == "GET, POST" and json.loads(body)["error_code"] == 405
 
 
 def test_hostile_requests(running):

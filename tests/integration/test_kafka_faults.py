@@ -1,9 +1,18 @@
-"""A broker that goes away and comes back, and one that no longer has what was to be read next."""
+"""A broker that goes away and comes back, and one that no longer has what was to be read next.
+
+SLUICE_AWAY_S: how long a broker is away for long (8 s: longer than the sessions of the members).
+"""
+
+import os
+import time
 
 import pytest
 
 from tests.integration.test_kafka_changes import LIMIT_S, Bronze, rows
 from tests.support import sluice
+
+
+AWAY_S = float(os.environ.get("SLUICE_AWAY_S", "8"))
 
 
 @pytest.fixture
@@ -14,9 +23,18 @@ def bronze(tmp_path, own_broker):
     return make
 
 
-def test_a_broker_that_comes_back_is_read_on(own_broker, bronze):
+def stays(process, seconds):
+    """It goes on meanwhile, and no node of it has failed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not process.ended():
+        time.sleep(0.1)
+    assert not process.ended() and " FAILED: " not in process.text(1), process.text(1)
+
+
+@pytest.mark.parametrize("away_s", [0, AWAY_S])
+def test_a_broker_that_comes_back_is_read_on(own_broker, bronze, away_s):
     """Source, sink with transactions, and sink without."""
-    topic = "restarts"
+    topic = f"restarts-{away_s:g}"
     for name in (topic, f"{topic}-once", f"{topic}-at-least-once"):
         own_broker.create_topic(name, 2)
     own_broker.produce(topic, rows(1_000))
@@ -34,6 +52,7 @@ def test_a_broker_that_comes_back_is_read_on(own_broker, bronze):
     with sluice.Process("run", table.write()) as process:
         process.wait_for(lambda: len(table.places()) == 1_000, LIMIT_S, "the first rows")
         own_broker.kill()
+        stays(process, away_s)
         own_broker.start()
         own_broker.produce(topic, rows(1_000))
         process.wait_for(lambda: len(table.places()) == 2_000, LIMIT_S, "the rows after it")

@@ -1,0 +1,107 @@
+"""A plugin that fails at each of its calls, in each way (tests/plugins/moody.c): what may pass is tried
+again, else the node is FAILED with the plugin's words and the others go on; a crash names the node. The
+next run ends complete, each row once."""
+
+import json
+import signal
+
+import pytest
+
+from tests.lake import readers
+from tests.support import sluice
+
+PLUGINS = sluice.BINARY.parent / "tests" / "plugins"
+RECORDS, PARTITIONS = 2_000, 2
+LIMIT_S = 60
+SINK = ("open", "start", "recover", "resume", "task", "attach", "process", "flush", "commit", "after")
+TRANSFORM = ("open", "start", "task", "attach", "process")
+CALLS = [("sink", at) for at in SINK] + [("transform", at) for at in TRANSFORM]
+# Errors of these end the run before anything is read.
+BEFORE_THE_RUN = ("open", "start", "task")
+# No error of these is tried again: they ask nothing of anybody.
+NOT_TRIED_AGAIN = ("open", "task", "attach")
+
+
+def topology(folder, role, **config):
+    def table(plugin, name, of):
+        return {"plugin": plugin, "inputs": [of], "config": {"table": str(folder / name)}}
+
+    moody = {"plugin": "moody", "config": {"path": str(folder / "rows"), **config}}
+    document = {
+        "pipeline": "moody",
+        "state": str(folder / "state"),
+        "commit.interval": "20ms",
+        "retry.timeout": "30s",
+        "sources": {
+            "shop": {
+                "plugin": "generator",
+                "config": {"count": RECORDS, "partitions": PARTITIONS, "rate": 20_000},
+            }
+        },
+        f"{role}s": {"moody": {**moody, "inputs": ["shop"]}},
+    }
+    document.setdefault("sinks", {})["sound"] = table("bronze-sink", "sound", "shop")
+    if role == "transform":
+        document["sinks"]["behind"] = table("delta-sink", "behind", "moody")
+    path = folder / "topology.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def run(path):
+    return sluice.run_command(
+        "run", "--until-end", "--json", "--plugin-path", PLUGINS, path, limit_s=LIMIT_S
+    )
+
+
+def assert_each_once(places):
+    assert len(places) == len(set(places)) == RECORDS
+
+
+def of_a_table(folder):
+    columns = readers.read(folder).select(["partition", "offset"]).to_pydict()
+    return [*zip(columns["partition"], columns["offset"])]
+
+
+def assert_complete(folder, role):
+    assert_each_once(of_a_table(folder / "sound"))
+    if role == "transform":
+        assert_each_once(of_a_table(folder / "behind"))
+    else:
+        lines = (folder / "rows").read_text().splitlines()
+        assert_each_once([tuple(line.split()[1:]) for line in lines if line.startswith("row ")])
+
+
+@pytest.mark.parametrize(
+    ("role", "at", "how"),
+    [(*call, "fatal") for call in CALLS]
+    + [("sink", at, how) for at in ("process", "flush", "commit") for how in ("record", "config")],
+)
+def test_a_node_that_fails_says_why_and_the_others_go_on(tmp_path, role, at, how):
+    done = run(topology(tmp_path, role, at=at, how=how))
+    assert done.exit_code in (1, 2), done.failed_because()
+    if at in BEFORE_THE_RUN:
+        assert "moody" in done.log and "in no mood" in done.log
+    else:
+        assert "in no mood" in done.node("moody")["failure"]
+        assert_each_once(of_a_table(tmp_path / "sound"))
+    done = run(topology(tmp_path, role))
+    assert done.exit_code == 0, done.failed_because()
+    assert_complete(tmp_path, role)
+
+
+@pytest.mark.parametrize(("role", "at"), [c for c in CALLS if c[1] not in NOT_TRIED_AGAIN])
+def test_what_may_pass_is_tried_again(tmp_path, role, at):
+    done = run(topology(tmp_path, role, at=at, how="retriable", times=3))
+    assert done.exit_code == 0, done.failed_because()
+    assert_complete(tmp_path, role)
+
+
+@pytest.mark.parametrize(("role", "at"), CALLS)
+def test_a_crash_names_the_node(tmp_path, role, at):
+    done = run(topology(tmp_path, role, at=at, how="crash"))
+    assert done.exit_code == -signal.SIGABRT, done.failed_because()
+    assert "moody" in done.log
+    done = run(topology(tmp_path, role))
+    assert done.exit_code == 0, done.failed_because()
+    assert_complete(tmp_path, role)

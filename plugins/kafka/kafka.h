@@ -6,7 +6,7 @@
 
 #include "sluice/plugin.h"
 
-/* The topology's section "kafka". */
+/* The topology's section "kafka", or "cluster" of a node. */
 struct kafka_section {
     const char *bootstrap;
     int32_t embedded;
@@ -24,6 +24,7 @@ enum kafka_start { START_EARLIEST, START_LATEST, START_TIMESTAMP };
 enum kafka_isolation { ISOLATION_READ_COMMITTED, ISOLATION_READ_UNCOMMITTED };
 
 struct kafka_source_config {
+    const struct kafka_section *cluster; /* instead of the topology's; NULL */
     sl_list topics;
     const char *topics_regex;
     const char *group;
@@ -38,6 +39,7 @@ struct kafka_source_config {
 enum kafka_delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 
 struct kafka_sink_config {
+    const struct kafka_section *cluster; /* instead of the topology's; NULL */
     const char *topic;
     const char *topic_column;
     const char *key;

@@ -64,11 +64,18 @@ static const sl_option SECTION_OPTIONS[] = {
      SECTION(properties),
      .flags = SL_OPTION_REST,
      .check = kafka_check_property,
-     .doc = "any other property of librdkafka, for all kafka nodes"},
+     .doc = "any other property of librdkafka, for all clients of these brokers"},
     {.name = NULL},
 };
 
 static const sl_option SOURCE_OPTIONS[] = {
+    {.name = "cluster",
+     .type = SL_OPTION_OBJECT,
+     .flags = SL_OPTION_TUNING,
+     SOURCE(cluster),
+     .options = SECTION_OPTIONS,
+     .object_bytes = sizeof(struct kafka_section),
+     .doc = "another cluster than that of the section kafka: what stands there, for this node"},
     {.name = "topics",
      .type = SL_OPTION_LIST,
      SOURCE(topics),
@@ -128,6 +135,13 @@ static const sl_option SOURCE_OPTIONS[] = {
 };
 
 static const sl_option SINK_OPTIONS[] = {
+    {.name = "cluster",
+     .type = SL_OPTION_OBJECT,
+     .flags = SL_OPTION_TUNING,
+     SINK(cluster),
+     .options = SECTION_OPTIONS,
+     .object_bytes = sizeof(struct kafka_section),
+     .doc = "another cluster than that of the section kafka: what stands there, for this node"},
     {.name = "topic", .type = SL_OPTION_STRING, SINK(topic), .doc = "topic to write to"},
     {.name = "topic_column",
      .type = SL_OPTION_STRING,

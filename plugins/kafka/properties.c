@@ -28,18 +28,25 @@ static const struct reserved {
     {"request.required.acks", "is set by sluice to \"all\""},
     {"transactional.id", "is an option of the kafka sink"},
     {"delivery.report.only.error", "is set by sluice: every delivery is counted"},
-    {"metadata.broker.list", "is written \"bootstrap.servers\" in the section \"kafka\""},
-    {"bootstrap.servers", "belongs into the section \"kafka\""},
-    {"sasl.password", "is a secret: it belongs into the section \"kafka\", where it is not shown"},
-    {"ssl.key.password", "is a secret: it belongs into the section \"kafka\""},
-    {"ssl.key.pem", "is a secret: it belongs into the section \"kafka\""},
-    {"ssl.keystore.password", "is a secret: it belongs into the section \"kafka\""},
-    {"sasl.oauthbearer.config", "is a secret: it belongs into the section \"kafka\""},
-    {"sasl.oauthbearer.token.file", "belongs into the section \"kafka\""},
-    {"sasl.oauthbearer.method",
-     "is not supported: write \"sasl.oauthbearer.token.file\" into the section \"kafka\""},
-    {"sasl.oauthbearer.client.secret",
-     "is not supported: write \"sasl.oauthbearer.token.file\" into the section \"kafka\""},
+    {"metadata.broker.list",
+     "is written \"bootstrap.servers\" in the section \"kafka\", or in \"cluster\" of a node"},
+    {"bootstrap.servers", "belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"sasl.password",
+     "is a secret: it belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"ssl.key.password",
+     "is a secret: it belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"ssl.key.pem",
+     "is a secret: it belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"ssl.keystore.password",
+     "is a secret: it belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"sasl.oauthbearer.config",
+     "is a secret: it belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"sasl.oauthbearer.token.file",
+     "belongs into the section \"kafka\", or into \"cluster\" of a node"},
+    {"sasl.oauthbearer.method", "is not supported: write \"sasl.oauthbearer.token.file\" into the "
+                                "section \"kafka\", or into \"cluster\" of a node"},
+    {"sasl.oauthbearer.client.secret", "is not supported: write \"sasl.oauthbearer.token.file\" "
+                                       "into the section \"kafka\", or into \"cluster\" of a node"},
     {"plugin.library.paths", "is not supported: librdkafka's own plugins would bypass sluice"},
 };
 
@@ -203,7 +210,7 @@ static const char *property_of(const struct kafka_section *section, const char *
 }
 
 /* What librdkafka would say only much later, or not in the operator's words. */
-static sl_error *check_login(const struct kafka_section *section) {
+static sl_error *check_login(const struct kafka_section *section, const char *owner) {
     const char *protocol = property_of(section, "security.protocol");
     const char *mechanism = property_of(section, "sasl.mechanism");
     mechanism = mechanism != NULL ? mechanism : property_of(section, "sasl.mechanisms");
@@ -211,43 +218,50 @@ static sl_error *check_login(const struct kafka_section *section) {
     bool by_token = mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0;
     if (sasl && mechanism == NULL) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "the section \"kafka\" has \"security.protocol\": \"%s\" without "
+                            "%s has \"security.protocol\": \"%s\" without "
                             "\"sasl.mechanism\"; write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or "
                             "OAUTHBEARER",
-                            protocol);
+                            owner, protocol);
     }
     if (mechanism != NULL && !sasl) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "the section \"kafka\" has \"sasl.mechanism\": \"%s\", but "
+                            "%s has \"sasl.mechanism\": \"%s\", but "
                             "\"security.protocol\" is %s; write \"sasl_ssl\"",
-                            mechanism, protocol == NULL ? "plaintext" : protocol);
+                            owner, mechanism, protocol == NULL ? "plaintext" : protocol);
     }
     bool unsecured = property_of(section, "enable.sasl.oauthbearer.unsecure.jwt") != NULL;
     if (by_token && section->token_file == NULL && !unsecured) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "the section \"kafka\" has \"sasl.mechanism\": \"OAUTHBEARER\", but "
-                            "no \"sasl.oauthbearer.token.file\" to read tokens from");
+                            "%s has \"sasl.mechanism\": \"OAUTHBEARER\", but "
+                            "no \"sasl.oauthbearer.token.file\" to read tokens from",
+                            owner);
     }
     if (section->token_file != NULL && !by_token) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "the section \"kafka\" has \"sasl.oauthbearer.token.file\", which "
-                            "needs \"sasl.mechanism\": \"OAUTHBEARER\"");
+                            "%s has \"sasl.oauthbearer.token.file\", which "
+                            "needs \"sasl.mechanism\": \"OAUTHBEARER\"",
+                            owner);
     }
     return NULL;
 }
 
-sl_error *kafka_check_section(const struct kafka_section *section) {
+sl_error *kafka_choose_section(const struct kafka_section *shared, const struct kafka_section *own,
+                               const struct kafka_section **out) {
+    const struct kafka_section *section = own != NULL ? own : shared;
+    const char *owner = own != NULL ? "\"cluster\"" : "the topology's section \"kafka\"";
     if (section == NULL || (section->bootstrap == NULL && !section->embedded)) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "the topology's section \"kafka\" names no broker; write "
-                            "\"kafka\": {\"bootstrap.servers\": \"HOST:PORT\"}, or "
-                            "{\"embedded\": true} for a broker inside this process");
+                            "%s names no broker; write \"%s\": {\"bootstrap.servers\": "
+                            "\"HOST:PORT\"}, or {\"embedded\": true} for a broker inside this "
+                            "process",
+                            owner, own != NULL ? "cluster" : "kafka");
     }
     if (section->bootstrap != NULL && section->embedded) {
         return sl_error_new(SL_ERROR_CONFIG,
-                            "the topology's section \"kafka\" has both \"bootstrap.servers\" "
-                            "(\"%s\") and \"embedded\": true; write one of them",
-                            section->bootstrap);
+                            "%s has both \"bootstrap.servers\" (\"%s\") and \"embedded\": true; "
+                            "write one of them",
+                            owner, section->bootstrap);
     }
-    return check_login(section);
+    *out = section;
+    return check_login(section, owner);
 }

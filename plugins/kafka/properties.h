@@ -29,7 +29,9 @@ sl_error_class kafka_error_class(rd_kafka_resp_err_t code);
 /* An error for a librdkafka code: RETRIABLE, or FATAL for what time does not heal. */
 sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) SL_PRINTF(2, 3);
 
-/* Refuses a section that names no broker (CONFIG). */
-sl_error *kafka_check_section(const struct kafka_section *section);
+/* *out is the cluster of a node: its own, or the topology's section (each may be NULL). Refuses one
+ * that names no broker, or whose log-in cannot work (CONFIG). */
+sl_error *kafka_choose_section(const struct kafka_section *shared, const struct kafka_section *own,
+                               const struct kafka_section **out);
 
 #endif /* KAFKA_PROPERTIES_H */

@@ -81,13 +81,14 @@ static sl_error *check_delivery(const struct kafka_sink_config *config,
     return NULL;
 }
 
-static sl_error *check_config(const sl_node_context *context) {
+static sl_error *check_config(const sl_node_context *context,
+                              const struct kafka_section **section) {
     const struct kafka_sink_config *config = context->config;
-    sl_error *error = kafka_check_section(context->section);
+    sl_error *error = kafka_choose_section(context->section, config->cluster, section);
     if (error == NULL && (config->topic != NULL) == (config->topic_column != NULL)) {
         error = sl_error_new(SL_ERROR_CONFIG, "a kafka sink needs either topic or topic_column");
     }
-    return error != NULL ? error : check_delivery(config, context->section);
+    return error != NULL ? error : check_delivery(config, *section);
 }
 
 void sink_stop_feeding(struct sl_node *node) {
@@ -163,7 +164,8 @@ static sl_error *name_writer(struct sl_node *node) {
 }
 
 static sl_error *node_open(const sl_node_context *context, sl_node **out) {
-    sl_error *error = check_config(context);
+    const struct kafka_section *section = NULL;
+    sl_error *error = check_config(context, &section);
     if (error != NULL) {
         return error;
     }
@@ -177,7 +179,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->services = context->services;
     node->self = context->self;
     node->config = context->config;
-    node->section = context->section;
+    node->section = section;
     node->pipeline = context->pipeline;
     node->name = context->name;
     node->transactional = node->config->delivery == DELIVERY_EXACTLY_ONCE;

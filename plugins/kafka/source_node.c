@@ -98,14 +98,15 @@ static void free_node(struct sl_node *node) {
 }
 
 static sl_error *node_open(const sl_node_context *context, sl_node **out) {
-    const struct kafka_section *section = context->section;
+    const struct kafka_source_config *config = context->config;
+    const struct kafka_section *section = NULL;
     int64_t timestamp_ms = 0;
-    sl_error *error = kafka_check_section(section);
+    sl_error *error = kafka_choose_section(context->section, config->cluster, &section);
     if (error == NULL) {
-        error = check_topics(section, context->config);
+        error = check_topics(section, config);
     }
     if (error == NULL) {
-        error = parse_start(context->config, &timestamp_ms);
+        error = parse_start(config, &timestamp_ms);
     }
     if (error != NULL) {
         return error;
@@ -117,7 +118,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     *node = (struct sl_node){
         .services = context->services,
         .self = context->self,
-        .config = context->config,
+        .config = config,
         .section = section,
         .pipeline = context->pipeline,
         .name = context->name,

@@ -80,7 +80,7 @@ static void explain_certificate(const struct told *told, int x509_error, sl_buff
         sl_buffer_printf(out,
                          "the certificate of %s is signed by an authority that is not known "
                          "here: name the file with that authority's certificate in "
-                         "\"ssl.ca.location\" of the section \"kafka\"",
+                         "\"ssl.ca.location\", beside \"bootstrap.servers\"",
                          told->where);
         return;
     default:
@@ -98,7 +98,7 @@ static enum kafka_verdict explain_tls(const struct told *told, int x509_error, s
         sl_buffer_printf(out,
                          "%s refuses our side of TLS (%s): when it wants a client certificate, "
                          "name one that it trusts in \"ssl.certificate.location\" and its key in "
-                         "\"ssl.key.location\" of the section \"kafka\"",
+                         "\"ssl.key.location\", beside \"bootstrap.servers\"",
                          told->where, told->what);
         return KAFKA_REFUSED;
     }
@@ -132,17 +132,17 @@ static enum kafka_verdict explain_login(const struct told *told, sl_buffer *out)
                          "until when it was issued",
                          told->where, told->what);
     } else if (strncmp(told->mechanism, "SCRAM", 5) == 0 && rd_kafka_version() < SCRAM_RIGHT) {
-        sl_buffer_printf(out,
-                         "%s does not let the user \"%s\" in by %s (%s): check \"sasl.username\" "
-                         "and \"sasl.password\" of the section \"kafka\"; if they are right, the "
-                         "broker is of Kafka 4.0 or later, where SCRAM needs librdkafka 2.6.1 or "
-                         "later (here: %s): use PLAIN or OAUTHBEARER over TLS",
-                         told->where, told->user, told->mechanism, told->what,
-                         rd_kafka_version_str());
+        sl_buffer_printf(
+            out,
+            "%s does not let the user \"%s\" in by %s (%s): check \"sasl.username\" "
+            "and \"sasl.password\", beside \"bootstrap.servers\"; if they are right, the "
+            "broker is of Kafka 4.0 or later, where SCRAM needs librdkafka 2.6.1 or "
+            "later (here: %s): use PLAIN or OAUTHBEARER over TLS",
+            told->where, told->user, told->mechanism, told->what, rd_kafka_version_str());
     } else {
         sl_buffer_printf(out,
                          "%s does not let the user \"%s\" in by %s (%s): check "
-                         "\"sasl.username\" and \"sasl.password\" of the section \"kafka\"",
+                         "\"sasl.username\" and \"sasl.password\", beside \"bootstrap.servers\"",
                          told->where, told->user, told->mechanism, told->what);
     }
     return KAFKA_REFUSED;
@@ -167,7 +167,7 @@ enum kafka_verdict kafka_explain(const rd_kafka_t *client, const char *bootstrap
         sl_buffer_printf(out,
                          "%s ends the connection at our first request (\"security.protocol\" is "
                          "%s): unless the broker is going down, its port wants %s; set the "
-                         "protocol in the section \"kafka\"",
+                         "protocol beside \"bootstrap.servers\"",
                          told.where, told.protocol, speaks_of(&told, "SASL") ? "SASL" : "TLS");
         return KAFKA_SUSPECT;
     }

@@ -49,7 +49,7 @@ def test_every_example_is_valid(document, tmp_path):
 
 
 def options(plugin):
-    """(path, default) of each option; what an option's parts are called stands behind a dot."""
+    """(path, name, default) of each option; what an object's parts are called stands behind a dot."""
     description = json.loads(runner.run(["inspect", "--json", plugin]).stdout)
     tables = [role["options"] for role in description["roles"].values()]
     tables.append(description.get("section_options") or [])
@@ -58,7 +58,8 @@ def options(plugin):
     def walk(table, prefix):
         for option in table:
             if not option["rest"]:
-                found.setdefault(prefix + option["name"], set()).add(option.get("default"))
+                path = prefix + option["name"]
+                found.setdefault((path, option["name"]), set()).add(option.get("default"))
                 walk(option.get("options", []), f"{prefix}{option['name']}.")
 
     for table in tables:
@@ -85,9 +86,10 @@ def test_every_option_is_documented(plugin):
     text = (ROOT / "plugins" / plugin / "README.md").read_text()
     shown = documented_defaults(text)
     faults = []
-    for path, defaults in options(plugin).items():
+    for (path, name), defaults in options(plugin).items():
         if path not in shown:
-            if f'"{path.split(".")[-1]}":' not in text:  # a part of an object, shown by example
+            # a part of an object, shown by example or as the same option elsewhere
+            if f'"{name}":' not in text and name not in shown:
                 faults.append(f"{path} is not documented")
         elif None not in shown[path] and not defaults - {None} <= shown[path]:
             faults.append(f"{path}: the default is {defaults}, the README says {shown[path]}")

@@ -144,6 +144,36 @@ def test_scram_with_the_librdkafka_that_is_installed(older_broker, tmp_path, mec
     assert copied(older_broker) == before + RECORDS
 
 
+def test_a_node_has_a_cluster_of_its_own(broker, new_topic, topics, environment, tmp_path):
+    """From one cluster to another, each record once: the positions lie where the records go."""
+    source, target = new_topic(2), f"{topics.folder.name}-other"
+    topics.create_topic(target, 2)
+
+    def change(document):
+        document["pipeline"] = f"between-{source}"
+        document["state"] = str(tmp_path / "state")
+        own = document["kafka"]
+        document["kafka"] = {"bootstrap.servers": broker.bootstrap}
+        document["sources"]["orders"]["config"]["topics"] = [source]
+        document["sinks"]["copy"]["config"] = {
+            "topic": target,
+            "delivery": "exactly-once",
+            "cluster": own,
+        }
+
+    path = write(tmp_path, "over-plain", change)
+    for run in (1, 2):
+        broker.produce(source, [{"value": b"%d" % i} for i in range(RECORDS)])
+        done = sluice.run_until_end(path, limit_s=LIMIT_S, env=environment)
+        assert done.rows_in("copy") == RECORDS
+        assert_hidden(done, environment)
+        ends = topics.end_offsets(target).values()
+        assert run * RECORDS < sum(end for _, end in ends) <= run * (RECORDS + 20)  # and marks
+    shown = sluice.run_command("validate", path, limit_s=LIMIT_S, env=environment)
+    assert shown.exit_code == 0 and '"sasl.password":"***"' in shown.log + shown.output
+    assert_hidden(shown, environment)
+
+
 @pytest.mark.parametrize("name", ["over-plain", "over-tokens", "over-mutual-tls"])
 def test_no_secret_is_seen_with_all_debugging_on(topics, environment, tmp_path, name):
     path = write(tmp_path, name, lambda d: d["kafka"].update(debug="all"))

@@ -7,7 +7,7 @@
 #include <http/http.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 10000, MAX_LINE_BYTES = 16 << 20 };
+enum { CHANGE_TIMEOUT_MS = 600000, TIMEOUT_MS = 10000, MAX_LINE_BYTES = 16 << 20 };
 
 struct client client_of(const struct cli_args *args) {
     const char *url = cli_args_get(args, "--admin");
@@ -30,6 +30,7 @@ void client_append_part(sl_buffer *path, const char *name) {
 struct asking {
     struct loop loop;
     sl_http *http;
+    const struct client_request *request;
     sl_buffer *body;
     sl_error *error;
     /* client_follow */
@@ -44,7 +45,7 @@ static sl_error *refusal(const sl_http_response *response) {
     const cJSON *message = cJSON_GetObjectItemCaseSensitive(answer, "message");
     sl_error *error =
         cJSON_IsString(message)
-            ? sl_error_new(SL_ERROR_FATAL, "%.1000s (%d)", message->valuestring, response->status)
+            ? sl_error_new(SL_ERROR_FATAL, "%.8000s (%d)", message->valuestring, response->status)
             : sl_error_new(SL_ERROR_FATAL, "the endpoint answers %d", response->status);
     cJSON_Delete(answer);
     return error;
@@ -86,25 +87,36 @@ static bool take_piece(void *arg, const void *data, size_t bytes) {
     return sl_buffer_append(asking->body, data, bytes) && take_lines(asking);
 }
 
-static sl_error *exchange(struct asking *asking, const struct client *client, const char *method,
-                          const char *url, const char *authorization) {
+static sl_error *exchange(struct asking *asking, const struct client *client, const char *url,
+                          const char *authorization) {
+    const struct client_request *asked = asking->request;
+    bool changes = asked->body != NULL;
     const sl_http_options options = {
-        .timeout_ms = asking->line != NULL ? UINT32_MAX : TIMEOUT_MS,
+        .timeout_ms = asking->line != NULL ? UINT32_MAX
+                      : changes            ? CHANGE_TIMEOUT_MS
+                                           : TIMEOUT_MS,
+        .stall_timeout_ms = changes ? CHANGE_TIMEOUT_MS : 0,
         .ca_file = client->ca_file,
         .piece = asking->line != NULL ? take_piece : NULL,
         .arg = asking,
     };
-    const sl_http_header header = {"Authorization", authorization};
+    const sl_http_header headers[] = {
+        {"Accept", asked->accept != NULL ? asked->accept : "application/json"},
+        {"Content-Type", "application/json"},
+        {"Authorization", authorization},
+    };
     const sl_http_loop loop = http_loop(&asking->loop);
     sl_error *error = sl_http_open(&loop, &options, &asking->http);
     if (error != NULL) {
         return error;
     }
     const sl_http_request request = {.struct_bytes = sizeof(request),
-                                     .method = method,
+                                     .method = asked->method,
                                      .url = url,
-                                     .headers = &header,
-                                     .n_headers = authorization != NULL ? 1 : 0,
+                                     .headers = headers,
+                                     .n_headers = authorization != NULL ? 3 : 2,
+                                     .body = asked->body,
+                                     .body_bytes = asked->body_bytes,
                                      .max_attempts = 1};
     error = sl_http_send(asking->http, &request, answered, asking);
     if (error == NULL) {
@@ -115,10 +127,9 @@ static sl_error *exchange(struct asking *asking, const struct client *client, co
     return error;
 }
 
-static sl_error *ask(struct asking *asking, const struct client *client, const char *method,
-                     const char *path) {
+static sl_error *ask(struct asking *asking, const struct client *client) {
     sl_buffer url = SL_BUFFER_INIT;
-    sl_buffer_printf(&url, "%.*s%s", (int)client->url_bytes, client->url, path);
+    sl_buffer_printf(&url, "%.*s%s", (int)client->url_bytes, client->url, asking->request->path);
     sl_buffer bearer = SL_BUFFER_INIT;
     if (client->token != NULL) {
         sl_buffer_printf(&bearer, "Bearer %s", client->token);
@@ -128,7 +139,7 @@ static sl_error *ask(struct asking *asking, const struct client *client, const c
     bool short_of_memory = text == NULL || (client->token != NULL && authorization == NULL);
     sl_error *error = short_of_memory ? sl_error_no_memory() : loop_init(&asking->loop, "client");
     if (error == NULL) {
-        error = exchange(asking, client, method, text, authorization);
+        error = exchange(asking, client, text, authorization);
         loop_close(&asking->loop);
     }
     sl_buffer_free(&bearer);
@@ -136,17 +147,25 @@ static sl_error *ask(struct asking *asking, const struct client *client, const c
     return error;
 }
 
+sl_error *client_send(const struct client *client, const struct client_request *request,
+                      sl_buffer *answer) {
+    struct asking asking = {.request = request, .body = answer};
+    return ask(&asking, client);
+}
+
 sl_error *client_ask(const struct client *client, const char *method, const char *path,
                      sl_buffer *body) {
-    struct asking asking = {.body = body};
-    return ask(&asking, client, method, path);
+    const struct client_request request = {.method = method, .path = path};
+    return client_send(client, &request, body);
 }
 
 sl_error *client_follow(const struct client *client, const char *path,
                         bool (*line)(void *arg, const char *text), void *arg) {
     sl_buffer body = SL_BUFFER_INIT;
-    struct asking asking = {.body = &body, .line = line, .line_arg = arg};
-    sl_error *error = ask(&asking, client, "GET", path);
+    const struct client_request request = {
+        .method = "GET", .path = path, .accept = "text/event-stream"};
+    struct asking asking = {.request = &request, .body = &body, .line = line, .line_arg = arg};
+    sl_error *error = ask(&asking, client);
     sl_buffer_free(&body);
     if (asking.enough) {
         sl_error_free(error);

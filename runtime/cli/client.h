@@ -24,6 +24,19 @@ struct client {
 /* What the options say. */
 struct client client_of(const struct cli_args *args);
 
+/* Texts are borrowed. */
+struct client_request {
+    const char *method;
+    const char *path;
+    const char *accept; /* NULL: JSON */
+    const char *body;   /* JSON; NULL: none. With one the answer may take its time. */
+    size_t body_bytes;
+};
+
+/* The body of an answer of status 2xx goes to *answer; errors as client_ask's. */
+sl_error *client_send(const struct client *client, const struct client_request *request,
+                      sl_buffer *answer);
+
 /*
  * Sends METHOD to `path` ("/v1/status"). The body of an answer of status 2xx goes to *body (freed
  * by the caller in any case). Errors: RETRIABLE (nobody answers there), FATAL (any other answer;

@@ -109,3 +109,9 @@ uint32_t cli_lanes(const struct topology *topology) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return cores > 0 && cores <= UINT32_MAX ? (uint32_t)cores : 1;
 }
+
+sl_error *cli_print(const sl_buffer *out) {
+    return fwrite(out->data, 1, out->bytes, stdout) == out->bytes && fflush(stdout) == 0
+               ? NULL
+               : sl_error_new(SL_ERROR_FATAL, "the standard output cannot be written");
+}

@@ -39,6 +39,9 @@ void cli_write_faults(struct json_out *out, const struct topology_faults *faults
  * CLI_FAILED. */
 int cli_fail(sl_error *error);
 
+/* Writes it to the standard output. */
+sl_error *cli_print(const sl_buffer *out);
+
 /* Lanes that a run would have. */
 uint32_t cli_lanes(const struct topology *topology);
 
@@ -48,7 +51,13 @@ extern const struct cli_command cli_inspect_command;
 extern const struct cli_command cli_status_command;
 extern const struct cli_command cli_top_command;
 extern const struct cli_command cli_tap_command;
+extern const struct cli_command cli_pause_command;
+extern const struct cli_command cli_resume_command;
+extern const struct cli_command cli_stop_command;
 extern const struct cli_command cli_restart_command;
+extern const struct cli_command cli_plan_command;
+extern const struct cli_command cli_apply_command;
+extern const struct cli_command cli_offsets_command;
 extern const struct cli_command cli_admin_user_command;
 extern const struct cli_command cli_version_command;
 

@@ -1,4 +1,4 @@
-"""The command line as a client of a running sluice: status, top, restart."""
+"""The command line as a client of a running sluice: status, top, orders, plan, apply, offsets."""
 
 import json
 import os
@@ -60,9 +60,72 @@ def test_restart(running):
     wait_for(lambda: restarts(running, "good") > before, 30, "the restart's end")
 
 
-def test_what_cannot_be_done_is_said(running):
+def test_orders(running):
+    def state():
+        return running.json("/connectors/good/status")["connector"]["state"]
+
+    for order, then in (("pause", "PAUSED"), ("stop", "STOPPED"), ("resume", "RUNNING")):
+        done = client(running, order, "good")
+        assert done.exit_code == 0 and done.output == "", done.log
+        wait_for(lambda: state() == then, 30, then)
+    done = client(running, "resume", "good", "--json")
+    assert done.exit_code == 0 and done.summary["connector"]["state"] == "RUNNING", done.log
+
+
+def test_offsets(running):
+    done = client(running, "offsets", "bronze", "--json")
+    assert done.exit_code == 0, done.log
+    there = running.json("/connectors/bronze/offsets")["offsets"]
+    assert [o["partition"] for o in done.summary["offsets"]] == [o["partition"] for o in there]
+    done = client(running, "offsets", "bronze")
+    titles, *rows = done.output.splitlines()
+    assert titles.split() == ["TOPIC", "PARTITION", "NEXT", "OFFSET"] and len(rows) == len(there)
+    assert all(int(row.split()[-1]) > 0 for row in rows)
+
+
+def changed(running, tmp_path):
+    """The topology that runs, with a slower bronze, in a file."""
+    document = running.json("/v1/topology")
+    document["sinks"]["bronze"]["commit.interval"] = "3s"
+    path = tmp_path / "next.json"
+    path.write_text(json.dumps(document, indent=2))
+    return path
+
+
+def test_plan(running, tmp_path):
+    path = changed(running, tmp_path)
+    done = client(running, "plan", path)
+    assert done.exit_code == 0, done.log
+    assert "bronze" in done.output and "commit.interval" in done.output
+    assert "4 nodes are kept" in done.output
+    done = client(running, "plan", path, "--json")
+    actions = {n["name"]: n["action"] for n in done.summary["plan"]["nodes"]}
+    assert actions.pop("bronze") == "changed" and set(actions.values()) == {"kept"}
+    assert done.summary["applied"] is False
+    assert "commit.interval" not in running.json("/v1/topology")["sinks"]["bronze"]
+
+
+def test_plan_against_a_file(running, tmp_path):
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(running.json("/v1/topology")))
+    path = changed(running, tmp_path)
+    done = sluice.run_command("plan", path, "--from", old, "--json", limit_s=30)
+    assert done.exit_code == 0, done.log
+    assert [n["name"] for n in done.summary["nodes"] if n["action"] != "kept"] == ["bronze"]
+    done = sluice.run_command("plan", path, "--from", old, limit_s=30)
+    assert "4 nodes are kept" in done.output
+    path.write_text("{}")
+    done = sluice.run_command("plan", path, "--from", old, limit_s=30)
+    assert done.exit_code == 2 and "$.pipeline" in done.log
+
+
+def test_what_cannot_be_done_is_said(running, tmp_path):
     done = client(running, "restart", "a b?")
     assert done.exit_code == 1 and "Connector a b? not found (404)" in done.log
+    path = tmp_path / "bad.json"
+    path.write_text('{"pipeline": "admin-test",\n "sinks": []}')
+    done = client(running, "apply", path)
+    assert done.exit_code == 1 and "line 2, column 11: $.sinks: found an array" in done.log
     done = sluice.run_command("status", "--admin", "http://127.0.0.1:1", limit_s=30)
     assert done.exit_code == 1 and "127.0.0.1:1" in done.log
     done = sluice.run_command("status", "--admin", "no url", limit_s=30)

@@ -14,6 +14,8 @@ const history = new History();
 const graph = new Graph(byId("graph"), select);
 let topology = null;
 let selected = null;
+let configOf = null; // the node that was selected when the topology was asked for
+let mayOrder = false;
 let shown = null;
 let lostSince = null;
 
@@ -41,6 +43,10 @@ function verdict(now) {
   }
   if (now.unready.length > 0) {
     return ["wait", `Not running yet: ${list(now.unready.map((n) => `${n.name} (${n.state})`))}.`];
+  }
+  if (now.held.length > 0) {
+    const names = now.held.map((node) => `${node.name} (${node.state})`);
+    return ["wait", `By order: ${list(names)}. Everything else flows.`];
   }
   if (now.nodes.every((node) => node.state === "drained")) {
     return ["good", "All input has ended and is committed."];
@@ -198,32 +204,48 @@ function showDetail(now) {
     const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
     host.replaceChildren(
       element("h2", { id: "detail-title" }, `${node.name} (${node.plugin})`),
-      restartButton(node.name),
+      orderButtons(node.name),
       ...moving,
       part("Its config", Object.entries(config).map(([name, value]) => [name, text(value)])),
     );
   }
-  host.querySelector("#restart").hidden = node.state !== "failed";
+  for (const button of host.querySelectorAll("#orders button")) {
+    button.hidden = !mayOrder || !ORDERS[button.dataset.order].when.includes(node.state);
+  }
 }
 
-/* For a failed node only: the others have nothing to be restarted for. */
-function restartButton(name) {
-  const button = element("button", { id: "restart", type: "button" }, `Restart ${name}`);
+/* What can be ordered, and of a node in which state. */
+const ORDERS = {
+  pause: { method: "PUT", done: "paused", when: ["running", "waiting", "failed"] },
+  stop: { method: "PUT", done: "stopped", when: ["running", "waiting", "failed", "paused"] },
+  resume: { method: "PUT", done: "resumed", when: ["paused", "stopped"] },
+  restart: { method: "POST", done: "restarted", when: ["running", "waiting", "failed"] },
+};
+
+function orderButton(name, order) {
+  const text = `${order[0].toUpperCase()}${order.slice(1)} ${name}`;
+  const button = element("button", { type: "button", "data-order": order }, text);
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      await ask(`connectors/${encodeURIComponent(name)}/restart`, "POST");
+      await ask(`connectors/${encodeURIComponent(name)}/${order}`, ORDERS[order].method);
       await refresh();
     } catch (error) {
-      showVerdict(["bad", `${name} was not restarted: ${error.message}`]);
+      showVerdict(["bad", `${name} was not ${ORDERS[order].done}: ${error.message}`]);
     }
     button.disabled = false;
   });
   return button;
 }
 
+function orderButtons(name) {
+  const buttons = Object.keys(ORDERS).map((order) => orderButton(name, order));
+  return element("div", { id: "orders" }, ...buttons);
+}
+
 function select(name) {
   selected = selected === name ? null : name;
+  byId("detail").dataset.node = "";
   show();
 }
 
@@ -255,7 +277,8 @@ async function ask(path, method = "GET") {
     const told = await answer.json().catch(() => ({}));
     throw new Error(told.message ?? `${path} answered ${answer.status}`);
   }
-  return answer.status === 204 ? null : answer.json();
+  const text = await answer.text();
+  return text === "" ? null : JSON.parse(text);
 }
 
 async function refresh() {
@@ -263,8 +286,12 @@ async function refresh() {
     const status = await ask("v1/status");
     const same = history.add(status);
     const isNew = !same || shown === null || topology === null;
-    if (isNew) {
+    if (isNew || configOf !== selected) {
+      configOf = selected;
       topology = await ask("v1/topology?effective=true");
+    }
+    if (isNew) {
+      mayOrder = ["operator", "admin"].includes((await ask("v1/user")).role);
       setText(byId("pipeline"), topology.pipeline);
       document.title = `${topology.pipeline} · sluice`;
     }

@@ -162,6 +162,7 @@ export function view(history) {
     cpu: rate(now, before, cpu) / 1e6,
     failed: nodes.filter((node) => node.state === "failed"),
     unready: nodes.filter((node) => ["starting", "waiting", "restarting"].includes(node.state)),
+    held: nodes.filter((node) => ["paused", "stopped"].includes(node.state)),
     culprits: culprits(nodes),
   };
 }

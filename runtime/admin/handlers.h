@@ -62,6 +62,7 @@ void answer_openapi(struct exchange *exchange);
 
 /* status.c: /v1 */
 void answer_v1_status(struct exchange *exchange);
+void answer_user(struct exchange *exchange);
 
 /* topology.c */
 void answer_topology(struct exchange *exchange);

@@ -42,6 +42,7 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "PUT", "connector-plugins/*/config/validate", answer_validate},
     {ACCESS_VIEWER, "GET", "v1/openapi.json", answer_openapi},
     {ACCESS_VIEWER, "GET", "v1/status", answer_v1_status},
+    {ACCESS_VIEWER, "GET", "v1/user", answer_user},
     {ACCESS_VIEWER, "GET", "v1/topology", answer_topology},
     {ACCESS_ADMIN, "PUT", "v1/topology", answer_put_topology},
     {ACCESS_ADMIN, "PATCH", "v1/topology", answer_patch_topology},

@@ -14,3 +14,14 @@ void answer_v1_status(struct exchange *exchange) {
     snapshot_free(&snapshot);
     exchange_json(exchange, 200, &out);
 }
+
+/* Who asks, and what he may do; where nobody is asked who he is, everything. */
+void answer_user(struct exchange *exchange) {
+    const struct access_user *user = exchange->user;
+    struct json_out out = exchange_writer(exchange);
+    json_out_object(&out);
+    json_out_member(&out, "name", user != NULL ? user->name : NULL);
+    json_out_member(&out, "role", access_role_name(user != NULL ? user->role : ACCESS_ADMIN));
+    json_out_end_object(&out);
+    exchange_json(exchange, 200, &out);
+}

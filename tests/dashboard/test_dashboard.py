@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_admin_access import entry
 from tests.support import sluice
 from tests.support.servers import ROOT, wait_for
 
@@ -315,3 +316,52 @@ def test_a_failed_node_says_why_and_can_be_restarted(tmp_path, new_page):
         away.rename(table)
         page.get_by_role("button", name="Restart broken").click()
         expect(page.locator("#verdict")).to_contain_text("Everything flows", timeout=LIMIT_MS)
+
+
+def shop(folder, **more):
+    return {
+        "pipeline": "orders",
+        "admin": {"listen": "127.0.0.1:0", **more},
+        "commit.interval": "100ms",
+        "sources": {"shop": {"plugin": "generator", "config": {"rate": 1000}}},
+        "sinks": {
+            name: {"plugin": "bronze-sink", "inputs": ["shop"], "config": {"table": str(folder / name)}}
+            for name in ("one", "two")
+        },
+    }
+
+
+def buttons(page):
+    return [b.inner_text() for b in page.locator("#orders button").all() if b.is_visible()]
+
+
+def test_a_node_is_paused_stopped_and_resumed(tmp_path, new_page):
+    with sluice.Process("run", write(tmp_path, shop(tmp_path))) as process:
+        page, _ = new_page(f"http://127.0.0.1:{started(process)}/")
+        page.locator('[data-node="two"]').click()
+        expect(page.get_by_role("button", name="Pause two")).to_be_visible(timeout=LIMIT_MS)
+        assert buttons(page) == ["Pause two", "Stop two", "Restart two"]
+        page.get_by_role("button", name="Pause two").click()
+        expect(page.locator("#verdict")).to_contain_text("By order: two (paused)", timeout=LIMIT_MS)
+        expect(page.locator('#graph [data-node="two"]')).to_contain_text("PAUSED")
+        assert buttons(page) == ["Stop two", "Resume two"]
+        picture(page, "paused")
+        page.get_by_role("button", name="Stop two").click()
+        expect(page.locator("#verdict")).to_contain_text("By order: two (stopped)", timeout=LIMIT_MS)
+        page.get_by_role("button", name="Resume two").click()
+        expect(page.locator("#verdict")).to_contain_text("Everything flows", timeout=LIMIT_MS)
+
+
+def test_a_viewer_has_no_buttons(tmp_path, browser):
+    user, token = entry("looker", "viewer", "--token")
+    (tmp_path / "users.json").write_text(json.dumps({"users": [user]}))
+    document = shop(tmp_path, users=str(tmp_path / "users.json"))
+    with sluice.Process("run", write(tmp_path, document)) as process:
+        headers = {"Authorization": f"Bearer {token}"}
+        with browser.new_context(extra_http_headers=headers) as context:
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{started(process)}/")
+            page.locator('[data-node="two"]').click()
+            expect(page.locator("#detail-title")).to_contain_text("two", timeout=LIMIT_MS)
+            expect(page.locator("#detail")).to_contain_text("running")
+            assert buttons(page) == []

@@ -1,5 +1,5 @@
-"""A sink that is added to a pipeline which has run: where it begins (`start`), on a real broker, killed
-before it is through. What the others have stays as it is."""
+"""A sink that is added to a pipeline which has run: where it begins (`start`), on a real broker,
+killed before it is through. What the others have stays as it is."""
 
 import json
 import signal

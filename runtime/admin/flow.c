@@ -22,14 +22,19 @@ static bool flows(const struct stream *stream, const struct host_node *node) {
 }
 
 /* A source's topic; what a transform emits by itself is called as an input is: NODE.OUTPUT. */
-static void write_topic(struct json_out *out, const struct stream *stream) {
+static void name_topic(sl_buffer *name, const struct stream *stream) {
     const struct topology_node *owner = stream->owner->spec;
     if (owner->kind == TOPOLOGY_SOURCE) {
-        json_out_string(out, stream->topic);
-        return;
+        (void)sl_buffer_append_text(name, stream->topic);
+    } else {
+        sl_buffer_printf(name, "%s%s%s", owner->name, stream->topic[0] != 0 ? "." : "",
+                         stream->topic);
     }
+}
+
+static void write_topic(struct json_out *out, const struct stream *stream) {
     sl_buffer name = SL_BUFFER_INIT;
-    sl_buffer_printf(&name, "%s%s%s", owner->name, stream->topic[0] != 0 ? "." : "", stream->topic);
+    name_topic(&name, stream);
     json_out_string(out, sl_buffer_text(&name));
     sl_buffer_free(&name);
 }
@@ -90,13 +95,12 @@ static int64_t durable_offset(const struct stream *stream, const struct host_nod
     return smallest == INT64_MAX ? SL_OFFSET_NONE : smallest;
 }
 
-static void write_offset(struct json_out *out, const struct stream *stream, int64_t offset) {
+void offsets_write(struct json_out *out, const char *topic, int64_t partition, int64_t offset) {
     json_out_object(out);
     json_out_key(out, "partition");
     json_out_object(out);
-    json_out_key(out, "kafka_topic");
-    write_topic(out, stream);
-    json_out_member_integer(out, "kafka_partition", stream->pub.partition);
+    json_out_member(out, "kafka_topic", topic);
+    json_out_member_integer(out, "kafka_partition", partition);
     json_out_end_object(out);
     json_out_key(out, "offset");
     json_out_object(out);
@@ -105,9 +109,16 @@ static void write_offset(struct json_out *out, const struct stream *stream, int6
     json_out_end_object(out);
 }
 
+static void write_offset(struct json_out *out, const struct stream *stream, int64_t offset) {
+    sl_buffer topic = SL_BUFFER_INIT;
+    name_topic(&topic, stream);
+    offsets_write(out, sl_buffer_text(&topic), stream->pub.partition, offset);
+    sl_buffer_free(&topic);
+}
+
 void answer_offsets(struct exchange *exchange) {
-    const struct host_node *node = exchange_node(exchange);
-    if (node == NULL) {
+    struct host_node *node = exchange_node(exchange);
+    if (node == NULL || offsets_answer_stopped(exchange, node)) {
         return;
     }
     struct json_out out = exchange_writer(exchange);

@@ -30,6 +30,14 @@ void answer_task_status(struct exchange *exchange);
 /* flow.c */
 void answer_topics(struct exchange *exchange);
 void answer_offsets(struct exchange *exchange);
+/* One of Connect's offsets. */
+void offsets_write(struct json_out *out, const char *topic, int64_t partition, int64_t offset);
+
+/* offsets.c: of nodes that are stopped */
+void answer_alter_offsets(struct exchange *exchange);
+void answer_reset_offsets(struct exchange *exchange);
+/* False: the node is not stopped, or keeps its positions itself. */
+bool offsets_answer_stopped(struct exchange *exchange, struct host_node *node);
 
 /* lifecycle.c */
 void answer_restart(struct exchange *exchange);

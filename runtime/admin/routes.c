@@ -29,6 +29,8 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "GET", "connectors/*/tasks/*/status", answer_task_status},
     {ACCESS_VIEWER, "GET", "connectors/*/topics", answer_topics},
     {ACCESS_VIEWER, "GET", "connectors/*/offsets", answer_offsets},
+    {ACCESS_ADMIN, "PATCH", "connectors/*/offsets", answer_alter_offsets},
+    {ACCESS_ADMIN, "DELETE", "connectors/*/offsets", answer_reset_offsets},
     {ACCESS_OPERATOR, "POST", "connectors/*/restart", answer_restart},
     {ACCESS_OPERATOR, "POST", "connectors/*/tasks/*/restart", answer_task_restart},
     {ACCESS_OPERATOR, "PUT", "connectors/*/pause", answer_pause},

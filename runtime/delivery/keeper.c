@@ -221,7 +221,8 @@ static void run_store(uv_work_t *work) {
     bool whole = next != NULL;
     for (size_t i = 0; whole && i < call->n; i++) {
         cJSON_DeleteItemFromObjectCaseSensitive(next, call->keep[i].key);
-        whole = cJSON_AddNumberToObject(next, call->keep[i].key, (double)call->keep[i].to) != NULL;
+        whole = call->keep[i].to == SL_OFFSET_NONE ||
+                cJSON_AddNumberToObject(next, call->keep[i].key, (double)call->keep[i].to) != NULL;
     }
     call->error = whole ? NULL : sl_error_no_memory();
     if (whole && keeper->store != NULL) {
@@ -233,6 +234,14 @@ static void run_store(uv_work_t *work) {
 void keeper_store(struct keeper *keeper, const sl_position *positions, size_t n,
                   sl_request *request) {
     queue(keeper, NULL, positions, n, request);
+}
+
+void keeper_each(const struct keeper *keeper,
+                 void (*take)(void *arg, const char *key, int64_t offset), void *arg) {
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, keeper->positions) {
+        take(arg, item->string, (int64_t)item->valuedouble);
+    }
 }
 
 void keeper_free(struct keeper *keeper) {

@@ -15,10 +15,14 @@ struct keeper;
 sl_error *keeper_new(struct host_node *node, sl_store *store, struct keeper **out);
 /* Sets positions[i].from of each. Ends `request` with the result. Control loop. */
 void keeper_recover(struct keeper *keeper, sl_position *positions, size_t n, sl_request *request);
-/* Makes positions[i].to durable, if nobody else has stored since. Errors: CONFLICT, RETRIABLE.
- * Control loop, one call at a time. */
+/* Makes positions[i].to durable, if nobody else has stored since; SL_OFFSET_NONE forgets one.
+ * Errors: CONFLICT, RETRIABLE. Control loop, one call at a time. */
 void keeper_store(struct keeper *keeper, const sl_position *positions, size_t n,
                   sl_request *request);
+/* Each position that is kept, once a keeper_recover (of none, too) has succeeded, and as long as
+ * nothing else was asked of the keeper; `key` is borrowed. Control loop. */
+void keeper_each(const struct keeper *keeper,
+                 void (*take)(void *arg, const char *key, int64_t offset), void *arg);
 void keeper_free(struct keeper *keeper);
 
 #endif /* DELIVERY_KEEPER_H */

@@ -17,8 +17,8 @@ from tests.support import sluice
 from tests.support.servers import ROOT, wait_for
 
 ROUTE = re.compile(r'^    \{ACCESS_(\w+), "([A-Z]+)", "([^"]*)", \w+\},$', re.M)
-# Whether a document is good is more than a schema says.
-CHANGES = ["POST /connectors"] + [
+# Whether a document is good, and a node's positions can be altered, is more than a schema says.
+CHANGES = ["POST /connectors", "PATCH /connectors/{node}/offsets", "DELETE /connectors/{node}/offsets"] + [
     f"{method} {path}" for method in ("PUT", "PATCH") for path in ("/connectors/{node}/config", "/v1/topology")
 ]
 WHOLE = '[[operations]]\ninclude-name = "%s"\nchecks.positive_data_acceptance.enabled = false\n'

@@ -201,7 +201,7 @@ static sl_error *open_dedup(sl_node *node, uint32_t flags) {
             SL_ERROR_CONFIG,
             "deduplicate needs a state store: give the topology a \"state\" folder");
     }
-    return segments_new(store, config->keep_us, &node->segments);
+    return segments_new(store, node->services, node->self, config->keep_us, &node->segments);
 }
 
 /* ---- operations ---- */
@@ -333,11 +333,22 @@ void silver_piece_free(struct silver_piece *piece) {
     free(piece);
 }
 
+/* At most one merge a commit, by turns, so that none takes long. */
+static void merge_one(sl_node *node, const sl_commit *commit, bool good) {
+    size_t n = commit->n_positions;
+    bool merged = !good || node->segments == NULL;
+    for (size_t i = 0; i < n && !merged; i++) {
+        merged = segments_merge(node->segments, commit->positions[(node->turn + i) % n].stream);
+    }
+    node->turn++;
+}
+
 static void node_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     sl_error *error = NULL;
     for (size_t i = 0; i < commit->n_positions && error == NULL && node->segments != NULL; i++) {
         error = commit_position(node, &commit->positions[i], commit);
     }
+    merge_one(node, commit, error == NULL);
     for (size_t i = 0; i < commit->n_pieces && error == NULL; i++) {
         silver_piece_free(commit->pieces[i]);
     }

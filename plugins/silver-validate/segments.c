@@ -1,8 +1,8 @@
 /*
- * Segments. An object `<stream>/<from + 1>.seg`: a header of 64 bytes, then blocks, each
- * {entries: u32, bytes: u32, log}. Little-endian. The number is padded, so that names sort.
+ * Segments (names: segments_chain.h): a header of 64 bytes, then blocks, each
+ * {entries: u32, bytes: u32, log}. Little-endian. Numbers are padded, so that names sort.
  */
-#include "segments.h"
+#include "segments_chain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,52 +10,22 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "base/slots.h"
-
 #define MAGIC "SLDEDUP1" /* the last character is the format's version */
-#define NAME_BYTES 24    /* 20 digits and ".seg" */
-#define MAX_REMOVED 64   /* in one commit */
+#define DIGITS 20
+#define NAME_BYTES (DIGITS + 4)                /* ".seg" */
+#define MERGED_NAME_BYTES (2 * DIGITS + 1 + 4) /* "-" between the numbers */
+/* After so long without a commit somebody else may have merged what would have been in our way. */
+#define FRESH_US (SEGMENTS_MERGE_AGE_US / 2)
 
-struct header {
-    char magic[8];
-    int64_t from;
-    int64_t to;
-    int64_t first_clock_us; /* before its first entry */
-    int64_t last_clock_us;  /* after its last one */
-    uint64_t entries;
-    uint64_t payload_bytes;
-    uint64_t checksum; /* XXH3-64 of the payload */
-};
-_Static_assert(sizeof(struct header) == 64, "the header is a format");
-
-struct segment {
-    int64_t from;
-    int64_t last_clock_us; /* INT64_MAX: not read yet */
-};
-
-/* What is known of one stream's chain; segments ascend. */
-struct chain {
-    char *folder;
-    struct segment *items;
-    size_t n;
-    size_t capacity;
-    int64_t position;
-    int64_t acknowledged; /* no resume will be below */
-    int64_t last_clock_us;
-};
-
-struct segments {
-    sl_store *store;
-    int64_t keep_us;
-    sl_slots chains; /* by stream index */
-};
-
-sl_error *segments_new(sl_store *store, int64_t keep_us, struct segments **out) {
+sl_error *segments_new(sl_store *store, const sl_services *services, sl_object *self,
+                       int64_t keep_us, struct segments **out) {
     struct segments *segments = calloc(1, sizeof(*segments));
     if (segments == NULL) {
         return sl_error_no_memory();
     }
     segments->store = store;
+    segments->services = services;
+    segments->self = self;
     segments->keep_us = keep_us;
     *out = segments;
     return NULL;
@@ -64,7 +34,8 @@ sl_error *segments_new(sl_store *store, int64_t keep_us, struct segments **out) 
 static void chain_free(struct chain *chain) {
     if (chain != NULL) {
         free(chain->folder);
-        free(chain->items);
+        free(chain->live.items);
+        free(chain->dead.items);
         free(chain);
     }
 }
@@ -105,25 +76,29 @@ static char *folder_name(const char *key) {
     return out;
 }
 
-static sl_error *segment_path(const struct chain *chain, int64_t from, sl_buffer *out,
-                              const char **path) {
+sl_error *segment_path(const struct chain *chain, const struct segment *segment, sl_buffer *out,
+                       const char **path) {
     sl_buffer_clear(out);
-    sl_buffer_printf(out, "%s%020" PRId64 ".seg", chain->folder, from + 1);
+    sl_buffer_printf(out, "%s%0*" PRId64, chain->folder, DIGITS, segment->from + 1);
+    if (segment->to != SL_OFFSET_NONE) {
+        sl_buffer_printf(out, "-%0*" PRId64, DIGITS, segment->to);
+    }
+    sl_buffer_append_text(out, ".seg");
     *path = sl_buffer_text(out);
     return *path == NULL ? sl_error_no_memory() : NULL;
 }
 
-static bool push_segment(struct chain *chain, struct segment segment) {
-    if (chain->n == chain->capacity) {
-        size_t capacity = chain->capacity == 0 ? 64 : chain->capacity * 2;
-        struct segment *grown = realloc(chain->items, capacity * sizeof(*grown));
+bool segment_list_push(struct segment_list *list, struct segment segment) {
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        struct segment *grown = realloc(list->items, capacity * sizeof(*grown));
         if (grown == NULL) {
             return false;
         }
-        chain->items = grown;
-        chain->capacity = capacity;
+        list->items = grown;
+        list->capacity = capacity;
     }
-    chain->items[chain->n++] = segment;
+    list->items[list->n++] = segment;
     return true;
 }
 
@@ -131,83 +106,154 @@ static bool push_segment(struct chain *chain, struct segment segment) {
 
 struct listing {
     struct chain *chain;
+    int64_t now_us;
     bool no_memory;
 };
+
+/* Twenty digits. */
+static bool read_number(const char *digits, int64_t *out) {
+    size_t zeros = strspn(digits, "0");
+    zeros = zeros >= DIGITS ? DIGITS - 1 : zeros;
+    return strspn(digits, "0123456789") >= DIGITS &&
+           sl_parse_i64(digits + zeros, DIGITS - zeros, out);
+}
+
+static bool read_name(const char *name, struct segment *out) {
+    size_t bytes = strlen(name);
+    bool merged = bytes == MERGED_NAME_BYTES && name[DIGITS] == '-';
+    int64_t number = 0;
+    out->to = SL_OFFSET_NONE;
+    if ((!merged && bytes != NAME_BYTES) || strcmp(name + bytes - 4, ".seg") != 0 ||
+        !read_number(name, &number) || (merged && !read_number(name + DIGITS + 1, &out->to))) {
+        return false;
+    }
+    out->from = number - 1;
+    return true;
+}
+
+/* Names come in order: merged ones before what begins at the same place, the shorter first. */
+static bool take_segment(struct chain *chain, struct segment segment) {
+    struct segment_list *live = &chain->live;
+    struct segment *last = live->n == 0 ? NULL : &live->items[live->n - 1];
+    if (last == NULL || segment.from >= last->to) {
+        return segment_list_push(live, segment);
+    }
+    struct segment shorter = segment;
+    if (segment.from == last->from && segment.to > last->to) {
+        shorter = *last;
+        *last = segment;
+    }
+    return segment_list_push(&chain->dead, shorter);
+}
 
 static int visit(const sl_store_entry *entry, void *arg) {
     struct listing *listing = arg;
     const char *slash = strrchr(entry->path, '/');
-    const char *name = slash == NULL ? entry->path : slash + 1;
-    int64_t number;
-    if (strlen(name) != NAME_BYTES || strcmp(name + 20, ".seg") != 0) {
-        return 0;
+    struct segment segment = {.last_clock_us = INT64_MAX, .since_us = listing->now_us};
+    if (read_name(slash == NULL ? entry->path : slash + 1, &segment)) {
+        segment.bytes = entry->bytes < 0 ? INT32_MAX : entry->bytes;
+        listing->no_memory = !take_segment(listing->chain, segment);
     }
-    while (*name == '0' && name[1] != '.') {
-        name++;
-    }
-    if (!sl_parse_i64(name, strcspn(name, "."), &number)) {
-        return 0;
-    }
-    listing->no_memory = !push_segment(listing->chain, (struct segment){number - 1, INT64_MAX});
     return listing->no_memory;
 }
 
+static sl_error *list_chain(struct segments *segments, struct chain *chain) {
+    int64_t now_us = segments->services->now_us(segments->self);
+    struct listing listing = {chain, now_us, false};
+    sl_store *store = segments->store;
+    sl_error *error = store->ops->list(store, chain->folder, NULL, 0, visit, &listing);
+    chain->fresh_us = now_us;
+    return error == NULL && listing.no_memory ? sl_error_no_memory() : error;
+}
+
 /* The version of what is a segment, but not of ours; 0: it is none. */
-static int other_version(const struct header *header) {
+static int other_version(const struct segment_header *header) {
     char version = header->magic[7];
     bool segment = memcmp(header->magic, MAGIC, 7) == 0 && version >= '0' && version <= '9';
     return segment && version != MAGIC[7] ? version : 0;
 }
 
-static sl_error *unsupported(const struct chain *chain, int64_t from, int version) {
+static sl_error *unsupported(const char *path, int version) {
     return sl_error_new(SL_ERROR_UNSUPPORTED,
-                        "deduplication segment %s%020" PRId64 ".seg has format version %c, this "
-                        "silver-validate reads version %c",
-                        chain->folder, from + 1, version, MAGIC[7]);
+                        "deduplication segment %s has format version %c, this silver-validate "
+                        "reads version %c",
+                        path, version, MAGIC[7]);
 }
 
-static sl_error *corrupt(const struct chain *chain, int64_t from, const char *what) {
-    return sl_error_new(SL_ERROR_CORRUPT, "deduplication segment %s%020" PRId64 ".seg: %s",
-                        chain->folder, from + 1, what);
-}
-
-/* Reads a segment, or only its header. `out` is to be released by the caller. */
-static sl_error *read_segment(struct segments *segments, const struct chain *chain, int64_t from,
-                              bool whole, struct header *header, sl_store_bytes *out) {
+sl_error *segment_corrupt(const struct chain *chain, const struct segment *segment,
+                          const char *what) {
     sl_buffer path = SL_BUFFER_INIT;
-    const char *text;
-    sl_error *error = segment_path(chain, from, &path, &text);
+    const char *text = "";
+    sl_error *error = segment_path(chain, segment, &path, &text);
+    error = error != NULL
+                ? error
+                : sl_error_new(SL_ERROR_CORRUPT, "deduplication segment %s: %s", text, what);
+    sl_buffer_free(&path);
+    return error;
+}
+
+/* What is wrong with a segment, or NULL. */
+static const char *find_fault(const struct segment *segment, const struct segment_header *header,
+                              const sl_store_bytes *bytes, bool whole) {
+    size_t payload = bytes->bytes - sizeof(*header);
+    if (memcmp(header->magic, MAGIC, 8) != 0) {
+        return "it is no deduplication segment";
+    }
+    if (header->from != segment->from || header->to < header->from || header->last_clock_us < 0 ||
+        (segment->to != SL_OFFSET_NONE && header->to != segment->to)) {
+        return "its header does not belong to its name";
+    }
+    bool intact =
+        !whole || (payload == header->payload_bytes &&
+                   XXH3_64bits(bytes->data + sizeof(*header), payload) == header->checksum);
+    return intact ? NULL : "its checksum does not match";
+}
+
+sl_error *segment_read(struct segments *segments, const struct chain *chain,
+                       const struct segment *segment, bool whole, struct segment_header *header,
+                       sl_store_bytes *out) {
+    sl_buffer path = SL_BUFFER_INIT;
+    const char *text = NULL;
+    sl_error *error = segment_path(chain, segment, &path, &text);
     if (error == NULL) {
         int64_t length = whole ? -1 : (int64_t)sizeof(*header);
         error = segments->store->ops->get(segments->store, text, 0, length, out);
     }
-    sl_buffer_free(&path);
-    if (error != NULL) {
-        return error;
-    }
-    const char *wrong = NULL;
-    int version = 0;
-    if (out->bytes < sizeof(*header)) {
-        wrong = "shorter than its header";
-    } else {
-        memcpy(header, out->data, sizeof(*header));
-        size_t payload = out->bytes - sizeof(*header);
-        version = other_version(header);
-        if (memcmp(header->magic, MAGIC, 8) != 0) {
-            wrong = "it is no deduplication segment";
-        } else if (header->from != from || header->to < from || header->last_clock_us < 0) {
-            wrong = "its header does not belong to its name";
-        } else if (whole &&
-                   (payload != header->payload_bytes ||
-                    XXH3_64bits(out->data + sizeof(*header), payload) != header->checksum)) {
-            wrong = "its checksum does not match";
+    if (error == NULL) {
+        const char *fault = "shorter than its header";
+        int version = 0;
+        if (out->bytes >= sizeof(*header)) {
+            memcpy(header, out->data, sizeof(*header));
+            version = other_version(header);
+            fault = find_fault(segment, header, out, whole);
+        }
+        if (fault != NULL) {
+            out->release(out);
+            error =
+                version != 0 ? unsupported(text, version) : segment_corrupt(chain, segment, fault);
         }
     }
-    if (wrong != NULL) {
-        out->release(out);
-        return version != 0 ? unsupported(chain, from, version) : corrupt(chain, from, wrong);
+    sl_buffer_free(&path);
+    return error;
+}
+
+/* Where the last segment ends. */
+static sl_error *read_position(struct segments *segments, struct chain *chain) {
+    struct segment_header header;
+    sl_store_bytes bytes = {0};
+    chain->position = SL_OFFSET_NONE;
+    chain->acknowledged = SL_OFFSET_NONE;
+    if (chain->live.n == 0) {
+        return NULL;
     }
-    return NULL;
+    sl_error *error = segment_read(segments, chain, &chain->live.items[chain->live.n - 1], false,
+                                   &header, &bytes);
+    if (error == NULL) {
+        bytes.release(&bytes);
+        chain->position = header.to;
+        chain->last_clock_us = header.last_clock_us;
+    }
+    return error;
 }
 
 sl_error *segments_recover(struct segments *segments, const sl_stream *stream, const char *key,
@@ -217,25 +263,8 @@ sl_error *segments_recover(struct segments *segments, const sl_stream *stream, c
         free(chain);
         return sl_error_no_memory();
     }
-    struct listing listing = {chain, false};
-    sl_store *store = segments->store;
-    sl_error *error = store->ops->list(store, chain->folder, NULL, 0, visit, &listing);
-    if (error == NULL && listing.no_memory) {
-        error = sl_error_no_memory();
-    }
-    chain->position = SL_OFFSET_NONE;
-    chain->acknowledged = SL_OFFSET_NONE;
-    if (error == NULL && chain->n > 0) {
-        struct header header;
-        sl_store_bytes bytes = {0};
-        error =
-            read_segment(segments, chain, chain->items[chain->n - 1].from, false, &header, &bytes);
-        if (error == NULL) {
-            bytes.release(&bytes);
-            chain->position = header.to;
-            chain->last_clock_us = header.last_clock_us;
-        }
-    }
+    sl_error *error = list_chain(segments, chain);
+    error = error != NULL ? error : read_position(segments, chain);
     segments_forget(segments, stream);
     if (error == NULL && !sl_slots_set(&segments->chains, stream->index, chain)) {
         error = sl_error_no_memory();
@@ -248,17 +277,18 @@ sl_error *segments_recover(struct segments *segments, const sl_stream *stream, c
     return NULL;
 }
 
-static sl_error *replay_payload(const struct chain *chain, int64_t from, const uint8_t *p,
-                                const uint8_t *end, int64_t offset, struct dedup_stream *state) {
+static sl_error *replay_payload(const struct chain *chain, const struct segment *segment,
+                                const uint8_t *p, const uint8_t *end, int64_t offset,
+                                struct dedup_stream *state) {
     while (p < end) {
         uint32_t sizes[2];
         if ((size_t)(end - p) < sizeof(sizes)) {
-            return corrupt(chain, from, "it ends inside a block");
+            return segment_corrupt(chain, segment, "it ends inside a block");
         }
         memcpy(sizes, p, sizeof(sizes));
         p += sizeof(sizes);
         if (sizes[1] > (size_t)(end - p)) {
-            return corrupt(chain, from, "a block is longer than the segment");
+            return segment_corrupt(chain, segment, "a block is longer than the segment");
         }
         sl_error *error = dedup_replay(state, p, sizes[1], offset);
         if (error != NULL) {
@@ -270,15 +300,16 @@ static sl_error *replay_payload(const struct chain *chain, int64_t from, const u
 }
 
 static sl_error *read_header(struct segments *segments, struct chain *chain, size_t i,
-                             struct header *header) {
+                             struct segment_header *header) {
     sl_store_bytes bytes = {0};
-    sl_error *error = read_segment(segments, chain, chain->items[i].from, false, header, &bytes);
+    struct segment *segment = &chain->live.items[i];
+    sl_error *error = segment_read(segments, chain, segment, false, header, &bytes);
     if (error == NULL) {
         bytes.release(&bytes);
-        chain->items[i].last_clock_us = header->last_clock_us;
+        segment->last_clock_us = header->last_clock_us;
     }
-    if (error == NULL && i + 1 < chain->n && header->to != chain->items[i + 1].from) {
-        error = corrupt(chain, header->from, "the next segment does not start at its end");
+    if (error == NULL && i + 1 < chain->live.n && header->to != segment[1].from) {
+        error = segment_corrupt(chain, segment, "the next segment does not start at its end");
     }
     return error;
 }
@@ -288,7 +319,7 @@ static sl_error *too_old(const struct chain *chain, int64_t offset) {
                         "deduplication cannot go on at offset %" PRId64
                         ": the state that is kept begins at offset %" PRId64
                         "; raise `deduplicate.keep`, or start again with a new state",
-                        offset, chain->items[0].from);
+                        offset, chain->live.items[0].from);
 }
 
 /*
@@ -297,15 +328,16 @@ static sl_error *too_old(const struct chain *chain, int64_t offset) {
  */
 static sl_error *find_range(struct segments *segments, struct chain *chain, int64_t offset,
                             int64_t within_us, size_t *first, size_t *end) {
-    struct header header;
-    size_t i = chain->n;
-    while (i > 0 && chain->items[i - 1].from >= offset) {
+    struct segment_header header;
+    size_t i = chain->live.n;
+    while (i > 0 && chain->live.items[i - 1].from >= offset) {
         i--;
     }
     *first = *end = i;
     if (i == 0) {
-        return chain->n == 0 || chain->items[0].from == SL_OFFSET_NONE ? NULL
-                                                                       : too_old(chain, offset);
+        return chain->live.n == 0 || chain->live.items[0].from == SL_OFFSET_NONE
+                   ? NULL
+                   : too_old(chain, offset);
     }
     sl_error *error = read_header(segments, chain, i - 1, &header);
     /* the clock at the offset is not below this */
@@ -339,10 +371,10 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
     sl_error *error =
         chain == NULL ? NULL : find_range(segments, chain, offset, shared->within_us, &first, &end);
     for (size_t i = first; i < end && error == NULL; i++) {
-        struct header header;
+        struct segment_header header;
         sl_store_bytes bytes = {0};
-        int64_t from = chain->items[i].from;
-        error = read_segment(segments, chain, from, true, &header, &bytes);
+        const struct segment *segment = &chain->live.items[i];
+        error = segment_read(segments, chain, segment, true, &header, &bytes);
         if (error != NULL) {
             break;
         }
@@ -350,11 +382,11 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
             first_clock_us = header.first_clock_us;
             dedup_tick(state, first_clock_us);
         }
-        error = replay_payload(chain, from, bytes.data + sizeof(header), bytes.data + bytes.bytes,
-                               offset, state);
+        error = replay_payload(chain, segment, bytes.data + sizeof(header),
+                               bytes.data + bytes.bytes, offset, state);
         bytes.release(&bytes);
     }
-    if (error == NULL && end > 0 && first == 0 && chain->items[0].from != SL_OFFSET_NONE &&
+    if (error == NULL && end > 0 && first == 0 && chain->live.items[0].from != SL_OFFSET_NONE &&
         first_clock_us >= state->clock_us - shared->within_us) {
         error = too_old(chain, offset);
     }
@@ -370,7 +402,7 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
 
 /* ---- writing ---- */
 
-static bool append_payload(sl_buffer *out, struct header *header,
+static bool append_payload(sl_buffer *out, struct segment_header *header,
                            const struct dedup_log *const *logs, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct dedup_log *log = logs[i];
@@ -385,45 +417,79 @@ static bool append_payload(sl_buffer *out, struct header *header,
     return !out->failed;
 }
 
-static sl_error *put_segment(struct segments *segments, struct chain *chain, int64_t from,
-                             int64_t to, const struct dedup_log *const *logs, size_t n,
-                             int64_t *last_clock_us) {
-    struct header header = {.magic = MAGIC,
-                            .from = from,
-                            .to = to,
-                            .first_clock_us = chain->last_clock_us,
-                            .last_clock_us = chain->last_clock_us};
-    sl_buffer bytes = SL_BUFFER_INIT, path = SL_BUFFER_INIT;
-    const char *text;
-    sl_error *error = segment_path(chain, from, &path, &text);
-    sl_buffer_append(&bytes, &header, sizeof(header));
-    if (error == NULL && !append_payload(&bytes, &header, logs, n)) {
-        error = sl_error_no_memory();
-    }
+sl_error *segment_put(struct segments *segments, const struct chain *chain,
+                      const struct segment *segment, struct segment_header *header,
+                      sl_buffer *bytes) {
+    sl_buffer path = SL_BUFFER_INIT;
+    const char *text = NULL;
+    sl_error *error = segment_path(chain, segment, &path, &text);
     if (error == NULL) {
-        header.payload_bytes = bytes.bytes - sizeof(header);
-        header.checksum = XXH3_64bits(bytes.data + sizeof(header), header.payload_bytes);
-        memcpy(bytes.data, &header, sizeof(header));
-        *last_clock_us = header.last_clock_us;
-        error = segments->store->ops->put(segments->store, text, bytes.data, bytes.bytes,
+        memcpy(header->magic, MAGIC, sizeof(header->magic));
+        header->payload_bytes = bytes->bytes - sizeof(*header);
+        header->checksum = XXH3_64bits(bytes->data + sizeof(*header), header->payload_bytes);
+        memcpy(bytes->data, header, sizeof(*header));
+        error = segments->store->ops->put(segments->store, text, bytes->data, bytes->bytes,
                                           SL_STORE_IF_ABSENT);
     }
     if (sl_error_is(error, SL_ERROR_EXISTS)) { /* ours, when an answer got lost */
         sl_store_bytes there = {0};
         sl_error *unread = segments->store->ops->get(segments->store, text, 0, -1, &there);
-        if (unread != NULL) {
-            sl_error_free(error);
-            error = unread;
-        } else if (there.bytes == bytes.bytes && memcmp(there.data, bytes.data, there.bytes) == 0) {
-            sl_error_free(error);
-            error = NULL;
-            there.release(&there);
-        } else {
+        bool same = unread == NULL && there.bytes == bytes->bytes &&
+                    memcmp(there.data, bytes->data, there.bytes) == 0;
+        if (unread == NULL) {
             there.release(&there);
         }
+        if (unread != NULL || same) {
+            sl_error_free(error);
+            error = unread;
+        }
     }
-    sl_buffer_free(&bytes);
     sl_buffer_free(&path);
+    return error;
+}
+
+static sl_error *put_logs(struct segments *segments, const struct chain *chain, int64_t to,
+                          const struct dedup_log *const *logs, size_t n, struct segment *segment) {
+    struct segment_header header = {.from = segment->from,
+                                    .to = to,
+                                    .first_clock_us = chain->last_clock_us,
+                                    .last_clock_us = chain->last_clock_us};
+    sl_buffer bytes = SL_BUFFER_INIT;
+    sl_buffer_append(&bytes, &header, sizeof(header));
+    sl_error *error = append_payload(&bytes, &header, logs, n)
+                          ? segment_put(segments, chain, segment, &header, &bytes)
+                          : sl_error_no_memory();
+    segment->last_clock_us = header.last_clock_us;
+    segment->bytes = (int64_t)bytes.bytes;
+    sl_buffer_free(&bytes);
+    return error;
+}
+
+static sl_error *overtaken(const sl_stream *stream, int64_t from) {
+    return sl_error_new(SL_ERROR_CONFLICT,
+                        "another writer has committed deduplication of %s/%d from %" PRId64,
+                        stream->topic, (int)stream->partition, from);
+}
+
+/* We have put the segment at `from`. Unless we knew the chain's end a moment ago, its name proves
+ * nothing: the one that was in our way may have been merged. */
+static sl_error *check_end(struct segments *segments, const sl_stream *stream, struct chain *chain,
+                           int64_t from) {
+    int64_t now_us = segments->services->now_us(segments->self);
+    if (now_us >= chain->fresh_us && now_us - chain->fresh_us < FRESH_US) {
+        chain->fresh_us = now_us;
+        return NULL;
+    }
+    struct chain now = {.folder = chain->folder};
+    sl_error *error = list_chain(segments, &now);
+    if (error == NULL && (now.live.n == 0 || now.live.items[now.live.n - 1].from != from)) {
+        error = overtaken(stream, from);
+    }
+    if (error == NULL) {
+        chain->fresh_us = now.fresh_us;
+    }
+    free(now.live.items);
+    free(now.dead.items);
     return error;
 }
 
@@ -439,70 +505,18 @@ sl_error *segments_commit(struct segments *segments, const sl_stream *stream, in
                             stream->topic, (int)stream->partition,
                             chain == NULL ? SL_OFFSET_NONE : chain->position, from);
     }
-    int64_t last_clock_us = chain->last_clock_us;
-    sl_error *error = put_segment(segments, chain, from, to, logs, n, &last_clock_us);
+    struct segment segment = {
+        .from = from, .to = SL_OFFSET_NONE, .since_us = segments->services->now_us(segments->self)};
+    sl_error *error = put_logs(segments, chain, to, logs, n, &segment);
     if (sl_error_is(error, SL_ERROR_EXISTS)) {
         sl_error_free(error);
-        return sl_error_new(SL_ERROR_CONFLICT,
-                            "another writer has committed deduplication of %s/%d from %" PRId64,
-                            stream->topic, (int)stream->partition, from);
+        return overtaken(stream, from);
     }
+    error = error != NULL ? error : check_end(segments, stream, chain, from);
     if (error != NULL) {
         return error;
     }
     chain->position = to;
-    chain->last_clock_us = last_clock_us;
-    return push_segment(chain, (struct segment){from, last_clock_us}) ? NULL : sl_error_no_memory();
-}
-
-/* The clock at the end of a segment; INT64_MAX, "not to be deleted", when it cannot be read. */
-static int64_t last_clock(struct segments *segments, struct chain *chain, size_t i) {
-    struct header header;
-    if (chain->items[i].last_clock_us == INT64_MAX) {
-        sl_error_free(read_header(segments, chain, i, &header)); /* asked again the next time */
-    }
-    return chain->items[i].last_clock_us;
-}
-
-/* The clock at the acknowledged offset, or a little less: at the end of the last segment below. */
-static int64_t acknowledged_clock(struct segments *segments, struct chain *chain) {
-    size_t below = 0;
-    while (below + 1 < chain->n && chain->items[below + 1].from <= chain->acknowledged) {
-        below++;
-    }
-    return below == 0 ? INT64_MIN : last_clock(segments, chain, below - 1);
-}
-
-void segments_collect(struct segments *segments, const sl_stream *stream, int64_t within_us) {
-    struct chain *chain = sl_slots_get(&segments->chains, stream->index);
-    size_t dead = 0;
-    if (chain == NULL) {
-        return;
-    }
-    int64_t needed_us = chain->last_clock_us - within_us - segments->keep_us;
-    int64_t acknowledged_us = acknowledged_clock(segments, chain);
-    if (acknowledged_us == INT64_MIN || acknowledged_us == INT64_MAX) {
-        return;
-    }
-    if (acknowledged_us - within_us < needed_us) {
-        needed_us = acknowledged_us - within_us;
-    }
-    /* the last one stays: it holds the position */
-    while (dead + 1 < chain->n && dead < MAX_REMOVED &&
-           last_clock(segments, chain, dead) < needed_us) {
-        sl_buffer path = SL_BUFFER_INIT;
-        const char *text;
-        sl_error *error = segment_path(chain, chain->items[dead].from, &path, &text);
-        if (error == NULL) {
-            error = segments->store->ops->remove(segments->store, text);
-        }
-        sl_buffer_free(&path);
-        if (error != NULL) { /* it stays until the next time */
-            sl_error_free(error);
-            break;
-        }
-        dead++;
-    }
-    memmove(chain->items, chain->items + dead, (chain->n - dead) * sizeof(*chain->items));
-    chain->n -= dead;
+    chain->last_clock_us = segment.last_clock_us;
+    return segment_list_push(&chain->live, segment) ? NULL : sl_error_no_memory();
 }

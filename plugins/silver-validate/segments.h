@@ -1,7 +1,8 @@
 /*
  * Deduplication's state in the state store: for each stream a chain of segments, one a commit, each
  * put if absent under the position that it starts from, which is also the fence against a second
- * writer. A stream's position is the end of its last segment.
+ * writer. A stream's position is the end of its last segment. Small ones are merged when they have
+ * got old. On the node's thread; all but acknowledge and forget block.
  */
 #ifndef SILVER_SEGMENTS_H
 #define SILVER_SEGMENTS_H
@@ -9,13 +10,18 @@
 #include "dedup.h"
 
 #include "sluice/batch.h"
+#include "sluice/services.h"
 #include "sluice/store.h"
+
+#define SEGMENTS_MERGE_AGE_US INT64_C(300000000)
 
 struct segments;
 
-/* `store` is borrowed. Segments are deleted once no reader can need them any more
- * (segments_acknowledge) and the clock is `keep_us` past all use of theirs. */
-sl_error *segments_new(sl_store *store, int64_t keep_us, struct segments **out);
+/* All is borrowed; of the services the clock and the log are used. Segments are deleted once no
+ * reader can need them any more (segments_acknowledge) and the clock is `keep_us` past all use of
+ * theirs. */
+sl_error *segments_new(sl_store *store, const sl_services *services, sl_object *self,
+                       int64_t keep_us, struct segments **out);
 void segments_free(struct segments *segments);
 
 /* The stored position of a stream, SL_OFFSET_NONE when there is none. `key` is its durable name. */
@@ -35,7 +41,11 @@ sl_error *segments_commit(struct segments *segments, const sl_stream *stream, in
 /* No resume of the stream will be below `position` any more. */
 void segments_acknowledge(struct segments *segments, const sl_stream *stream, int64_t position);
 
-/* Deletes segments that no resume can need any more. */
+/* Merges one group of old small segments of the stream, if there is one; whether it tried. What
+ * goes wrong is logged, and tried again later. */
+bool segments_merge(struct segments *segments, const sl_stream *stream);
+
+/* Deletes segments that no resume can need any more, and what has been merged. */
 void segments_collect(struct segments *segments, const sl_stream *stream, int64_t within_us);
 
 /* Forgets what is known of a stream in memory. */

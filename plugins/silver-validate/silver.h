@@ -59,6 +59,7 @@ struct sl_node {
     size_t n_keys;
     struct dedup_shared dedup; /* the tables' memory, counted over all lanes */
     struct segments *segments; /* NULL without deduplication */
+    size_t turn;               /* whose segments are merged next */
 };
 
 /* What a flush hands over: the log of each stream since the last one. */

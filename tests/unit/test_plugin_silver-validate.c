@@ -16,7 +16,7 @@
 
 #define PLUGIN SL_BUILD_DIR "/plugins/silver-validate.so"
 #define SECOND INT64_C(1000000)
-enum { STREAMS = 3, RECORDS = 600 };
+enum { STREAMS = 3, RECORDS = 600, MANY = 3000 };
 
 static uint64_t random_state;
 
@@ -86,10 +86,12 @@ typedef struct host {
     int64_t durable[STREAMS];   /* what recover says */
     int64_t flushed[STREAMS];   /* processed when the last flush was */
     int64_t processed[STREAMS]; /* next offset */
-    enum outcome seen[STREAMS][RECORDS];
+    enum outcome seen[STREAMS][MANY];
     sl_buffer text; /* emitted rows as JSON lines, when asked for */
     bool keep_text;
     bool intolerant; /* errors.tolerance: none */
+    int64_t now_us;
+    int warnings;
     int64_t covered;
     int64_t dropped;
 } host;
@@ -177,8 +179,13 @@ static void service_metric_value(sl_metric *metric, int64_t value) {
 
 static void service_log(sl_object *self, sl_log_level level, const char *format, ...) {
     (void)self;
-    (void)level;
     (void)format;
+    the_host->warnings += level == SL_LOG_WARN;
+}
+
+static int64_t service_now(sl_object *self) {
+    (void)self;
+    return the_host->now_us;
 }
 
 /* Runs an operation that ends by its request at once. */
@@ -204,7 +211,8 @@ static host *host_new(void) {
                                 .metric = service_metric,
                                 .metric_add = service_metric_value,
                                 .metric_set = service_metric_value,
-                                .log = service_log};
+                                .log = service_log,
+                                .now_us = service_now};
     for (uint32_t i = 0; i < STREAMS; i++) {
         h->streams[i] = (sl_stream){.struct_bytes = sizeof(sl_stream),
                                     .index = i,
@@ -459,6 +467,13 @@ static void run_random(uint64_t seed) {
                 sl_store_memory_fail(h->store, SL_STORE_OP_PUT, ".seg", 1 + below(2), fault,
                                      SL_ERROR_RETRIABLE);
             }
+            if (below(8) == 0) { /* a merge or a deletion that fails half way */
+                sl_store_op op = below(2) ? SL_STORE_OP_PUT : SL_STORE_OP_REMOVE;
+                sl_store_memory_fail(
+                    h->store, op, op == SL_STORE_OP_PUT ? "-" : ".seg", 1 + below(3),
+                    below(2) ? SL_STORE_FAULT_AFTER : SL_STORE_FAULT_BEFORE, SL_ERROR_RETRIABLE);
+            }
+            h->now_us += below(3) == 0 ? below(600) * SECOND : SECOND;
             host_commit(h, false);
         }
         if (below(25) == 0) { /* a crash: what was not committed is gone; sinks may lag behind us */
@@ -488,6 +503,153 @@ START_TEST(replays_answer_the_same) {
     for (uint64_t seed = 0; seed < 40; seed++) {
         run_random(seed * 1000 + 7);
     }
+}
+END_TEST
+
+/* ---- merging ---- */
+
+static int count_entry(const sl_store_entry *entry, void *arg) {
+    (void)entry;
+    ++*(size_t *)arg;
+    return 0;
+}
+
+static size_t count_segments(host *h) {
+    size_t n = 0;
+    ok(h->store->ops->list(h->store, "", NULL, 1, count_entry, &n));
+    return n;
+}
+
+/* A host with one stream in use, whose records come one a second, each committed by itself. */
+static host *host_with_small_segments(const struct options *options, record *records) {
+    host *h = host_new();
+    for (int64_t k = 0; k < MANY; k++) {
+        bool again = k >= 100 && k % 7 == 0; /* the key of 100 s before */
+        snprintf(records[k].value, sizeof(records[k].value), "{\"id\":\"key-%lld\",\"v\":1}",
+                 (long long)(again ? k - 100 : k));
+        records[k].time_us = (1000 + k) * SECOND;
+        records[k].null = false;
+        records[k].expected = again && (k - 100) % 7 != 0 ? DUPLICATE : ROW;
+    }
+    ok(host_open(h, options));
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        h->durable[i] = SL_OFFSET_NONE;
+        host_attach(h, i, 0);
+    }
+    return h;
+}
+
+static void commit_each(host *h, const record *records, int64_t n) {
+    for (int64_t i = 0; i < n && h->processed[0] < MANY; i++) {
+        process(h, 0, records, 1);
+        h->now_us += SECOND;
+        host_commit(h, false);
+    }
+}
+
+static void host_restart(host *h, const struct options *options, int64_t lag) {
+    host_close(h);
+    ok(host_open(h, options));
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        int64_t position = h->durable[i] < 0 ? 0 : h->durable[i];
+        host_attach(h, i, position < lag ? 0 : position - lag);
+    }
+}
+
+static struct dedup_options small_dedup(void) {
+    return (struct dedup_options){
+        .key = {1, KEY}, .within_us = 150 * SECOND, .keep_us = 86400 * SECOND, .spill = "/tmp"};
+}
+
+START_TEST(small_segments_are_merged) {
+    static record records[MANY];
+    struct dedup_options dedup = small_dedup();
+    char *path = write_schema(ID_SCHEMA);
+    struct options options = make_options(path, &dedup);
+    host *h = host_with_small_segments(&options, records);
+    commit_each(h, records, MANY - 50);
+    /* those of the last five minutes, an unfinished block of each level */
+    ck_assert_uint_lt(count_segments(h), 300 + 64 + 16 + 16 + 2 * 64);
+    ck_assert_int_eq(h->warnings, 0);
+    host_restart(h, &options, MANY / 2);
+    process(h, 0, records, MANY / 2);
+    commit_each(h, records, 50);
+    host_free(h);
+    remove_schema(path);
+}
+END_TEST
+
+/* The process ends at the nth operation of its kind on a merge, which has taken effect or not. */
+static void kill_merge(sl_store_op op, const char *part, int64_t nth, sl_store_fault fault) {
+    static record records[MANY];
+    struct dedup_options dedup = small_dedup();
+    char *path = write_schema(ID_SCHEMA);
+    struct options options = make_options(path, &dedup);
+    host *h = host_with_small_segments(&options, records);
+    int64_t before = sl_store_memory_calls(h->store, SL_STORE_OP_REMOVE);
+    sl_store_memory_fail(h->store, op, part, nth, fault, SL_ERROR_FATAL);
+    while (h->processed[0] < MANY - 100 && h->warnings == 0) {
+        int64_t removed = sl_store_memory_calls(h->store, SL_STORE_OP_REMOVE) - before;
+        if (op == SL_STORE_OP_REMOVE && removed >= nth) {
+            break;
+        }
+        commit_each(h, records, 1);
+    }
+    ck_assert_int_lt(h->processed[0], MANY - 100); /* it was hit */
+    host_restart(h, &options, 200);
+    commit_each(h, records, 700);
+    ck_assert_uint_lt(count_segments(h), 300 + 64 + 16 + 16 + 2 * 64);
+    host_restart(h, &options, h->durable[0]);
+    process(h, 0, records, MANY);
+    host_free(h);
+    remove_schema(path);
+}
+
+START_TEST(a_merge_may_end_anywhere) {
+    for (int64_t nth = 1; nth <= 3; nth++) {
+        for (int after = 0; after < 2; after++) {
+            sl_store_fault fault = after ? SL_STORE_FAULT_AFTER : SL_STORE_FAULT_BEFORE;
+            kill_merge(SL_STORE_OP_GET, ".seg", 20 * nth, fault);
+            kill_merge(SL_STORE_OP_PUT, "-", nth, fault);
+            kill_merge(SL_STORE_OP_REMOVE, ".seg", 25 * nth, fault);
+        }
+    }
+}
+END_TEST
+
+/* A writer stands still; another one goes on and merges what would be in the first one's way. */
+START_TEST(a_writer_that_stood_still_is_fenced_by_merged_segments) {
+    static record records[MANY];
+    struct dedup_options dedup = small_dedup();
+    char *path = write_schema(ID_SCHEMA);
+    struct options options = make_options(path, &dedup);
+    host *h = host_with_small_segments(&options, records);
+    commit_each(h, records, 100);
+    process(h, 0, records, 1);
+    sl_node *node = h->node;
+    sl_task *task = h->task;
+    ok(host_open(h, &options));
+    host_attach(h, 0, 100);
+    commit_each(h, records, 600);
+    sl_node *other_node = h->node;
+    sl_task *other_task = h->task;
+    h->node = node;
+    h->task = task;
+    size_t there = count_segments(h);
+    sl_position position = {.stream = &h->streams[0], .key = "", .from = 100, .to = 101};
+    sl_commit commit = {.struct_bytes = sizeof(commit), .positions = &position, .n_positions = 1};
+    RUN(h->plugin->transform->node->commit(h->node, &commit, &request), request);
+    ck_assert(sl_error_is(request.error, SL_ERROR_CONFLICT));
+    sl_error_free(request.error);
+    ck_assert_uint_eq(count_segments(h), there + 1); /* its own, which nobody reads */
+    host_close(h);
+    h->node = other_node;
+    h->task = other_task;
+    commit_each(h, records, 10);
+    host_restart(h, &options, h->durable[0]);
+    process(h, 0, records, h->durable[0]);
+    host_free(h);
+    remove_schema(path);
 }
 END_TEST
 
@@ -620,6 +782,9 @@ int main(void) {
     tcase_set_timeout(cases, 120);
     tcase_add_test(cases, replays_answer_the_same);
     tcase_add_test(cases, a_second_writer_is_fenced);
+    tcase_add_test(cases, small_segments_are_merged);
+    tcase_add_test(cases, a_merge_may_end_anywhere);
+    tcase_add_test(cases, a_writer_that_stood_still_is_fenced_by_merged_segments);
     tcase_add_test(cases, rows_rejects_and_computed_columns);
     tcase_add_test(cases, bad_options_name_the_place);
     suite_add_tcase(suite, cases);

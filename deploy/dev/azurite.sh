@@ -11,17 +11,21 @@
 # key (published with the emulator, the same everywhere) and PID.
 #
 # A secure one speaks TLS, and takes bearer tokens besides the key: it checks their times, issuer and
-# audience, not their signature. Its certificate names 127.0.0.1, and is signed by DIR/secrets/ca.pem.
+# audience, not their signature. Its certificate names 127.0.0.1 and the hosts of Azure for which
+# servers here may stand, and is signed by DIR/secrets/ca.pem. There are the accounts acct and onelake,
+# too, with the same key; they are those that a host name begins with.
 . "$(dirname "$0")/common.sh"
 
 azurite_version="$(sed -n 's/.*"azurite": "\(.*\)".*/\1/p' "$dev_dir/azurite/package.json")"
 install_dir="$deps_dir/azurite-$azurite_version"
 account=devstoreaccount1
 account_key='Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=='
+secure_names="IP:127.0.0.1,DNS:*.blob.core.windows.net,DNS:*.blob.fabric.microsoft.com,\
+DNS:login.microsoftonline.com,DNS:api.powerbi.com"
 start_limit_s=60
 stop_limit_s=15
 
-usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0"; }
 
 fetch_package() {
   [ -e "$install_dir/.complete" ] && return 0
@@ -59,7 +63,7 @@ make_secrets() { # DIR
     cd "$new"
     umask 077
     make_authority ca
-    make_certificate server 127.0.0.1 "subjectAltName=IP:127.0.0.1"
+    make_certificate server 127.0.0.1 "subjectAltName=$secure_names"
   ) >"$1/secrets.log" 2>&1 || {
     show_log "$1/secrets.log"
     die "the certificates could not be made"
@@ -68,14 +72,15 @@ make_secrets() { # DIR
 }
 
 start_once() { # DIR SECURE
-  local dir="$1" port pid scheme=http options=()
+  local dir="$1" port pid scheme=http options=() accounts=("$account")
   if [ "$2" = 1 ]; then
     scheme=https
+    accounts+=(acct onelake)
     options=(--oauth basic --cert "$dir/secrets/server.pem" --key "$dir/secrets/server.key")
   fi
   port="$(cat "$dir/ports" 2>/dev/null || free_ports 1)"
   : >"$dir/azurite.log"
-  (exec node "$install_dir/node_modules/azurite/dist/src/blob/main.js" --silent \
+  (AZURITE_ACCOUNTS="$(printf "%s:$account_key;" "${accounts[@]}")" exec node "$install_dir/node_modules/azurite/dist/src/blob/main.js" --silent \
     --blobHost 127.0.0.1 --blobPort "$port" --location "$dir/data" --skipApiVersionCheck \
     --disableTelemetry "${options[@]}") >"$dir/azurite.log" 2>&1 </dev/null &
   pid=$!

@@ -39,7 +39,7 @@ class Ledger:
 
     def __init__(self, medallion):
         self._medallion = medallion
-        self._entries = {}  # (path, its inode and size) to what it changes
+        self._entries = {}  # by the keys of `log`: what an entry changes
         self._last = {}
 
     def books(self):
@@ -64,17 +64,22 @@ class Ledger:
         self._last = books
         return "\n".join(told) or None
 
-    def _entry(self, path):
-        status = path.stat()
-        key = (path, status.st_ino, status.st_size)
+    def log(self, name):
+        """(key, function that reads it) of each entry of a table's log, in their order. A key
+        stands for one content."""
+        for path in sorted((self._medallion.table(name) / "_delta_log").glob("*[0-9].json")):
+            status = path.stat()
+            yield (path, status.st_ino, status.st_size), path.read_text
+
+    def _entry(self, key, read):
         if key not in self._entries:
-            self._entries[key] = _changes(path.read_text())
+            self._entries[key] = _changes(read())
         return self._entries[key]
 
     def _book(self, name):
         counts, files = {}, {}
-        for path in sorted((self._medallion.table(name) / "_delta_log").glob("*[0-9].json")):
-            moved, added, removed = self._entry(path)
+        for key, read in self.log(name):
+            moved, added, removed = self._entry(key, read)
             counts.update(moved)
             for file in removed:
                 files.pop(file, None)

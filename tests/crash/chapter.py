@@ -75,6 +75,10 @@ class RationedProducer(Producer):
     def next_round(self):
         self._allowed += self._ration
 
+    def go_on(self, seconds):
+        """A longer round has so much more."""
+        self._allowed += round(self._ration * seconds / self.round_s)
+
     def _paced(self):
         for number, record in enumerate(self._feed):
             while number >= self._allowed and not self._hurry.is_set():
@@ -98,7 +102,7 @@ class Chapter:
         self.producer = None
         broker.create_topic(self.topic, PARTITIONS, **events.TOPIC_CONFIG)
         self.whole = self.medallion()
-        self.ledger = Ledger(self.whole)
+        self.ledger = self.new_ledger()
 
     def medallion(self, name=None):
         """The whole topology in the chapter's folder, committing often. `name` sets its pipeline
@@ -111,6 +115,9 @@ class Chapter:
             document["state"] = f"file://{medallion.state}/{name}"
             medallion.path = medallion.folder / f"{name}.json"
         return medallion
+
+    def new_ledger(self):
+        return Ledger(self.whole)
 
     def run(self, kills, tally, deadline, seconds_per_kill):
         """Kills up to `kills` processes, and verifies. What the end's line says, or Broken."""
@@ -220,7 +227,8 @@ class Chapter:
                 raise Broken(f"the run to the end of {path.name} failed: {done.failed_because()}")
             self.check_accounts(tally, done)
         try:
-            found, told = lake.wrong(self.whole, self.broker.end_offsets(self.topic))
+            delivered = self.broker.end_offsets(self.topic)
+            found, told = lake.wrong(self.whole, delivered, self.new_ledger())
         except Exception as error:  # a reader that cannot read the table
             raise Broken(f"a table cannot be read: {error}") from error
         if found:

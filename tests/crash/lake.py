@@ -47,7 +47,7 @@ def _counted(answer, tables):
     return check.accounts(answer, silver, rejected, len(answer.duplicates))
 
 
-def wrong(medallion, delivered):
+def wrong(medallion, delivered, ledger):
     """({table: what is wrong}, a line that says what there is) once all has been processed."""
     tables = {name: readers.read(medallion.table(name)) for name in TABLES}
     answer = expect_for_topology(tables["bronze"], medallion.document, medallion.folder)
@@ -58,7 +58,7 @@ def wrong(medallion, delivered):
         "gold": check.gold(answer, "per_country", tables["gold"]),
         "late": check.late(answer, "per_country", tables["late"]),
         "counts": _counted(answer, tables),
-        "accounts": wrong_in_the_end(Ledger(medallion).books(), delivered, answer),
+        "accounts": wrong_in_the_end(ledger.books(), delivered, answer),
     }
     if (medallion.folder / "lake" / "plain").exists():
         found["archive"] = _archived(medallion.folder, delivered)

@@ -11,12 +11,14 @@ import base64
 import hashlib
 import hmac
 import json
-import secrets
 import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from secrets import token_bytes, token_urlsafe
 from urllib.parse import parse_qs, urlsplit
+
+from tests.doubles import tls
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NO_SUCH_CLIENT = "AADSTS700016: Application was not found in the directory."
@@ -94,23 +96,27 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Entra:
-    """`url` is both the authority and the metadata service. Tokens last `lifetime_s`."""
+    """`url` is both the authority and the metadata service. Tokens last `lifetime_s`. With `secrets`
+    it speaks TLS (tests/doubles/tls.py)."""
 
     tenant = "72f988bf-0000-0000-0000-2d7cd011db47"
     client = "11111111-2222-3333-4444-555555555555"
     secret = "the~secret+of/the=client"
     assertion = "eyJ.the.federated-token"
 
-    def __init__(self, lifetime_s=3600):
+    def __init__(self, lifetime_s=3600, secrets=None):
         self.lifetime_s = lifetime_s
         self.requests = Counter()
         self._issued = {}
-        self._key = secrets.token_bytes(32)
+        self._key = token_bytes(32)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.entra = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if secrets is not None:
+            tls.serve_by(self._server, secrets)
+        scheme = "http" if secrets is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
 
     def issue(self, scope):
         now = int(time.time())
@@ -123,7 +129,7 @@ class Entra:
                 "exp": now + self.lifetime_s,
                 "appid": self.client,
                 "tid": self.tenant,
-                "uti": secrets.token_urlsafe(16),
+                "uti": token_urlsafe(16),
             }
         )
         with self._lock:

@@ -21,6 +21,8 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.doubles import tls
+
 FAULTS = ("busy", "throttled", "reset", "acted", "slow")
 PIECES = 8
 PAUSE_S = 0.01
@@ -103,12 +105,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes([byte]))
             self.wfile.flush()
             if self._wait_until_gone(LORIS_PAUSE_S):
-                return
+                return self.server.count("given up")
 
     def _serve(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if not self.server.authorized(self.headers.get("Authorization", "")):
-            self.server.count_refused()
+            self.server.count("refused")
             code = [("x-ms-error-code", "InvalidAuthenticationInfo")]
             return self._refuse(401, "Unauthorized", code)
         fault = self.server.draw(self.command, self.path)
@@ -116,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(503, "Server Busy", [("x-ms-error-code", "ServerBusy")])
         if fault == "throttled":
             return self._refuse(429, "Too Many Requests", [("Retry-After", "0")])
+        if callable(fault):
+            fault(lambda: self._forward(body))
+            return self._cut()
         if fault == "reset":
             return self._cut()
         if fault == "changed" and body:
@@ -124,7 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "acted":
             return self._cut()
         if fault == "mute":
-            self._wait_until_gone(MUTE_S)
+            if self._wait_until_gone(MUTE_S):
+                self.server.count("given up")
             return self._cut()
         if fault == "loris":
             return self._dribble(answer)
@@ -143,12 +149,13 @@ class _Server(ThreadingHTTPServer):
 
 class FaultProxy:
     """`url` stands for the server at `upstream` ("http://127.0.0.1:1234"); `share` of the requests
-    meet a fault; `counts` says how often each was drawn, None for none.
+    meet a fault; `counts` says how often each was drawn, None for none, and how often a client has
+    "given up" a mute server or a slow loris.
 
     An upstream of https needs `secrets`, the folder with the server's certificate and its authority's
     (tests/support/servers.py: Azurite): the proxy speaks TLS by the same. `authorized`: tells whether
     a value of the header Authorization is good; if not, the answer is 401, as Azure gives it, and
-    `refused` counts it."""
+    it is counted as "refused"."""
 
     def __init__(
         self, upstream, share=0.05, seed=0, faults=FAULTS, secrets=None, authorized=lambda value: True
@@ -159,25 +166,20 @@ class FaultProxy:
         self._trusted = None
         if secrets is not None:
             self._trusted = ssl.create_default_context(cafile=secrets / "ca.pem")
-            server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            server.load_cert_chain(secrets / "server.pem", secrets / "server.key")
-            self._server.socket = server.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+            tls.serve_by(self._server, secrets)
         self._server.connect = self._connect
         self._server.draw = self._draw
         self._server.authorized = authorized
-        self._server.count_refused = self._count_refused
+        self._server.count = self._count
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._share, self._faults = share, faults
         self.counts = Counter()
-        self.refused = 0
         self.url = f"{parts.scheme}://127.0.0.1:{self._server.server_port}"
 
-    def _count_refused(self):
+    def _count(self, event):
         with self._lock:
-            self.refused += 1
+            self.counts[event] += 1
 
     def _connect(self):
         if self._trusted is None:
@@ -185,7 +187,8 @@ class FaultProxy:
         return http.client.HTTPSConnection(*self._upstream, timeout=60, context=self._trusted)
 
     def _draw(self, command, path):
-        """The fault that a request meets; None: none."""
+        """The fault that a request meets; None: none. A function gets the forwarding as a function,
+        to call it when it likes; then the connection is cut."""
         with self._lock:
             met = self._random.random() < self._share
             fault = self._random.choice(self._faults) if met else None

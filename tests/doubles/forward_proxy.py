@@ -1,6 +1,7 @@
 """A forward proxy (RFC 9110, 7.6; RFC 9112, 3.2.2), as stands before many networks: CONNECT makes a
 tunnel, a request with an absolute URL is passed on. `tunnels` and `requests` count the targets, and
-`logins` is what came as Proxy-Authorization.
+`logins` is what came as Proxy-Authorization. With `routes` ("api.powerbi.com:443" to "127.0.0.1:4711")
+it stands for the internet: a topology reaches the doubles by the real names, and nothing else.
 """
 
 import http.client
@@ -29,8 +30,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self):
         self._count(self.server.tunnels, self.path)
-        host, _, port = self.path.rpartition(":")
         self.close_connection = True
+        routes = self.server.routes
+        target = self.path if routes is None else routes.get(self.path)
+        if target is None:
+            self.send_error(502, "no such host here")
+            return
+        host, _, port = target.rpartition(":")
         with socket.create_connection((host, int(port)), 60) as upstream:
             self.send_response_only(200, "Connection established")
             self.end_headers()
@@ -82,8 +88,9 @@ class _Server(ThreadingHTTPServer):
 class ForwardProxy:
     """`address` is "127.0.0.1:PORT"; what is counted is said above."""
 
-    def __init__(self):
+    def __init__(self, routes=None):
         self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.routes = routes
         self._server.lock = threading.Lock()
         self.tunnels = self._server.tunnels = Counter()
         self.requests = self._server.requests = Counter()

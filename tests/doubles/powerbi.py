@@ -21,6 +21,8 @@ from collections import Counter, deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.doubles import tls
+
 SCOPE = "https://analysis.windows.net/powerbi/api/.default"
 MINUTE_S, HOUR_S = 60, 3600
 TYPES = {
@@ -194,9 +196,18 @@ class PowerBI:
     """`url` is the endpoint; `rows(dataset, table)` what a table holds; `counts` what happened.
 
     `provoke`: the share of POSTs that meet trouble of `troubles`, drawn by a seeded generator;
-    "lost" stores the rows and cuts the connection before the answer."""
+    "lost" stores the rows and cuts the connection before the answer. With `secrets` it speaks TLS
+    (tests/doubles/tls.py)."""
 
-    def __init__(self, entra=None, workspace=None, provoke=0.0, troubles=("throttled", "busy"), seed=0):
+    def __init__(
+        self,
+        entra=None,
+        workspace=None,
+        provoke=0.0,
+        troubles=("throttled", "busy"),
+        seed=0,
+        secrets=None,
+    ):
         self.entra, self.workspace = entra, workspace
         self.datasets = {}
         self.counts = Counter()
@@ -206,7 +217,10 @@ class PowerBI:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.double = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if secrets is not None:
+            tls.serve_by(self._server, secrets)
+        scheme = "http" if secrets is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
 
     def draw(self):
         with self.lock:

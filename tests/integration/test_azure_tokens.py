@@ -256,9 +256,9 @@ def test_a_withdrawn_token_is_replaced_once(
         process.wait_for(lambda: entra.requests["token"] == 2, LIMIT_S, "the first tokens")
         feed.start()
         for number in range(1, times + 1):
-            later = checking.refused + 1
+            later = checking.counts["refused"] + 1
             entra.forget()
-            process.wait_for(lambda: checking.refused >= later, LIMIT_S, "a 401")
+            process.wait_for(lambda: checking.counts["refused"] >= later, LIMIT_S, "a 401")
             process.wait_for(
                 lambda: entra.requests["token"] >= number + 2, LIMIT_S, "the next token"
             )
@@ -294,7 +294,7 @@ def test_a_service_that_takes_no_token_is_asked_twice(lake, checking, entra, tmp
     assert run.exit_code == 1
     assert "answers 401 InvalidAuthenticationInfo" in run.log
     assert "check that this machine has a managed identity, and its roles" in run.log
-    assert (checking.refused, entra.requests["identity"]) == (2, 2)
+    assert (checking.counts["refused"], entra.requests["identity"]) == (2, 2)
 
 
 def test_the_certificate_has_to_be_trusted(lake, entra, tmp_path):

@@ -222,8 +222,10 @@ class Azurite:
         trusted = ssl.create_default_context(cafile=self.ca)
         return http.client.HTTPSConnection(address, timeout=30, context=trusted)
 
-    def create_container(self, name):
-        """Create Container, with a SharedKey signature; one that exists is left as it is."""
+    def create_container(self, name, account=None):
+        """Create Container, with a SharedKey signature; one that exists is left as it is. `account`:
+        another than `self.account`."""
+        account = account or self.account
         headers = {
             "x-ms-date": email.utils.format_datetime(
                 datetime.datetime.now(datetime.timezone.utc), usegmt=True
@@ -232,14 +234,14 @@ class Azurite:
         }
         canonical_headers = "".join(f"{k}:{v}\n" for k, v in sorted(headers.items()))
         # The emulator's account stands in the path, and so twice in the canonical resource.
-        resource = f"/{self.account}/{self.account}/{name}\nrestype:container"
+        resource = f"/{account}/{account}/{name}\nrestype:container"
         to_sign = "PUT\n" + "\n" * 11 + canonical_headers + resource
         digest = hmac.new(base64.b64decode(self.key), to_sign.encode(), hashlib.sha256).digest()
         signature = base64.b64encode(digest).decode()
-        headers["Authorization"] = f"SharedKey {self.account}:{signature}"
+        headers["Authorization"] = f"SharedKey {account}:{signature}"
         connection = self._connection()
         try:
-            path = f"/{self.account}/{name}?restype=container"
+            path = f"/{account}/{name}?restype=container"
             connection.request("PUT", path, headers={**headers, "Content-Length": "0"})
             answer = connection.getresponse()
             body = answer.read().decode("utf-8", "replace")

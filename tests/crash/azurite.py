@@ -40,7 +40,7 @@ KEY = "SLUICE_CRASH_ACCOUNT_KEY"
 SILENT = ("mute", "loris")
 FAULT_SHARE = 0.06
 SILENT_SHARE = 0.01  # of the faults
-PACE_S = 2.0  # of feed for a kill
+PACE_S = 6.0  # in which a ration of the feed comes
 FEED_STEP_S = 0.1
 READING_SHARE = 0.75  # of the processes have read something before they are ended
 READING_LIMIT_S = 30
@@ -218,7 +218,7 @@ class OnAzurite(Chapter):
         """Ends it; how, in a few words, the first of which is the way."""
         is_reading = self.rng.random() < READING_SHARE
         if is_reading:
-            self._feed(process, READING_LIMIT_S, self.shim.consumed)
+            self._wait(process, READING_LIMIT_S, self.shim.consumed)
         at = None
         if self.rng.random() >= RANDOM_SHARE:
             at = self.choose(self.proxy, tally, lambda p: not is_reading or "PUT" in p.name)
@@ -245,19 +245,27 @@ class OnAzurite(Chapter):
         fault, given_up = self.patient.pop(), self.proxy.counts["given up"]
         self.proxy.want(fault)
         self._feed(process, PATIENCE_LIMIT_S, lambda: self.proxy.counts["given up"] > given_up)
-        after = self.ledger.commits() + 6
-        self._feed(process, PATIENCE_LIMIT_S, lambda: self.ledger.commits() >= after)
-        if process.ended() or self.ledger.commits() < after:
+        after = self.ledger.commits() + 4
+        is_over = lambda: self.ledger.commits() >= after or not self.producer.is_alive()
+        self._feed(process, PATIENCE_LIMIT_S, is_over)
+        if process.ended() or not is_over():
             raise Broken(f"no commits behind {fault}: {process.text(1)[-2000:]}")
         self.kill(process)
         return f"patient behind {fault}"
 
-    def _feed(self, process, seconds, is_enough=lambda: False):
-        """Time passes, in which there is always something to read."""
+    def _wait(self, process, seconds, is_enough):
         end = time.monotonic() + seconds
         while time.monotonic() < end and not process.ended() and not is_enough():
             self.pass_time(process, min(FEED_STEP_S, end - time.monotonic()))
+
+    def _feed(self, process, seconds, is_enough=lambda: False):
+        """Time passes, in which there is always something to read."""
+
+        def step():
             self.producer.go_on(FEED_STEP_S)
+            return is_enough()
+
+        self._wait(process, seconds, step)
 
     def leave(self):
         """Writes that are still on their way arrive before the end is judged."""
@@ -325,7 +333,7 @@ def main():
     parser.add_argument("--chapter", type=int, default=12, help="kills of a chapter")
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1_000_000))
     parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--events", type=int, default=40_000, help="of a chapter")
+    parser.add_argument("--events", type=int, default=80_000, help="of a chapter")
     parser.add_argument("--patient", type=int, default=0, help="patient rounds of a chapter")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sluice-crash-azurite-"))

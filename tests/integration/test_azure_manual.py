@@ -103,21 +103,18 @@ def outside(lake):
         yield Outside(lake, stack)
 
 
-def fill(broker):
-    broker.create_topic(TOPIC, 2, **events.TOPIC_CONFIG)
-    assert broker.produce(TOPIC, events.records(events.Feed(records=EVENTS))) == EVENTS
-
-
 @pytest.fixture(scope="module")
 def filled(broker):
-    fill(broker)
+    broker.create_topic(TOPIC, 2, **events.TOPIC_CONFIG)
+    assert broker.produce(TOPIC, events.records(events.Feed(records=EVENTS))) == EVENTS
     yield broker
     broker.delete_topic(TOPIC)
 
 
-def run(name, outside, folder, kafka):
+def run(name, outside, folder, kafka, change=lambda document: None):
     document = json.loads(json.dumps(EXAMPLES[name]))
-    document["kafka"].update(kafka)
+    document["kafka"]["bootstrap.servers"] = kafka.bootstrap
+    change(document)
     document["sources"]["events"]["config"]["start"] = "earliest"
     document["http.ca"] = str(outside.lake.ca)
     if "://" not in document["state"]:
@@ -131,7 +128,7 @@ def run(name, outside, folder, kafka):
 
 @pytest.mark.parametrize("name", BRONZE)
 def test_each_way_to_storage(filled, outside, tmp_path, monkeypatch, name):
-    done = run(name, outside, tmp_path, {"bootstrap.servers": filled.bootstrap})
+    done = run(name, outside, tmp_path, filled)
     assert done.rows_in("bronze") == EVENTS
     table = EXAMPLES[name]["sinks"]["bronze"]["config"]["table"]
     place = "lake/" + table.partition(".net/")[2]
@@ -147,7 +144,7 @@ def assert_counts(rows, done):
 
 
 def test_a_push_dataset(filled, outside, tmp_path):
-    done = run("retail-live", outside, tmp_path, {"bootstrap.servers": filled.bootstrap})
+    done = run("retail-live", outside, tmp_path, filled)
     newest = {}
     for row in outside.powerbi.rows("Retail live", "per country"):
         newest[row["country"], row["window_start"]] = row
@@ -157,25 +154,27 @@ def test_a_push_dataset(filled, outside, tmp_path):
 
 
 def test_direct_lake(filled, outside, tmp_path, monkeypatch):
-    done = run("retail-direct-lake", outside, tmp_path, {"bootstrap.servers": filled.bootstrap})
+    done = run("retail-direct-lake", outside, tmp_path, filled)
     place = "retail/Lake.Lakehouse/Tables/per_country"
     assert_counts(outside.read("onelake", place, monkeypatch), done)
 
 
-def test_an_eventstream(own_broker, outside, tmp_path):
+def test_an_eventstream(filled, own_broker, outside, tmp_path):
     """TLS and PLAIN are as in the page; user and password are the broker's."""
     from confluent_kafka import Consumer, TopicPartition
 
-    fill(own_broker)
     own_broker.create_topic("es_example", 1)
-    kafka = {
-        "bootstrap.servers": own_broker.sasl,
-        "ssl.ca.location": str(own_broker.secrets / "ca.pem"),
-        "sasl.username": "sluice",
-        "sasl.password": (own_broker.secrets / "password").read_text(),
-    }
+
+    def change(document):
+        document["sinks"]["eventstream"]["config"]["cluster"] |= {
+            "bootstrap.servers": own_broker.sasl,
+            "ssl.ca.location": str(own_broker.secrets / "ca.pem"),
+            "sasl.username": "sluice",
+            "sasl.password": (own_broker.secrets / "password").read_text(),
+        }
+
     try:
-        done = run("retail-eventstream", outside, tmp_path, kafka)
+        done = run("retail-eventstream", outside, tmp_path, filled, change)
         consumer = Consumer({"bootstrap.servers": own_broker.bootstrap, "group.id": "test"})
         consumer.assign([TopicPartition("es_example", 0, 0)])
         expected = done.rows_out("silver")
@@ -189,5 +188,4 @@ def test_an_eventstream(own_broker, outside, tmp_path):
         ids = {json.loads(message.value())["event_id"] for message in messages}
         assert 0 < len(ids) <= expected
     finally:
-        own_broker.delete_topic(TOPIC)
         own_broker.delete_topic("es_example")

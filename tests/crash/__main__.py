@@ -13,7 +13,8 @@ of positions (`positions`), and the tests must find that out: the exit code is 0
 
 SLUICE_CRASH_KILLS (90), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
 SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (200000 of each chapter),
-SLUICE_CRASH_PACE (1.2 seconds of feed for a kill)
+SLUICE_CRASH_PACE (1.2 seconds of feed for a kill), SLUICE_CRASH_POINTS (a folder that keeps the
+counts of the points, for a later run to go on with)
 """
 
 import argparse
@@ -102,7 +103,9 @@ def run(folder, lie):
         return False
     seed = _number("SEED", random.randrange(1, 1_000_000))
     print(f"SLUICE_CRASH_SEED={seed}, in {folder}", flush=True)
-    shims = {name: Shim(library, folder / f"points-{name}") for name in ("one", *HOSTS, GOLD)}
+    counts = Path(_number("POINTS", folder, str))
+    counts.mkdir(exist_ok=True)
+    shims = {name: Shim(library, counts / f"points-{name}") for name in ("one", *HOSTS, GOLD)}
     tally = Tally()
     with Kafka(folder / "broker", group_min_session_timeout_ms=1000) as broker:
         try:

@@ -58,9 +58,10 @@ class Tally:
         self.misses[key] = self.misses.get(key, 0) + (not reached)
 
     def odds(self, chapter, name, side):
-        """How likely the point is reached in such a chapter, as far as is known."""
+        """How likely the point is reached in such a chapter, as far as is known; never little, so
+        that what is rare gets its turns once the others have had theirs."""
         key = (type(chapter).__name__, name, side)
-        return 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1)
+        return max(0.25, 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1))
 
 
 class RationedProducer(Producer):
@@ -187,7 +188,10 @@ class Chapter:
 
         self.rng.shuffle(sides)
         point, side = max(sides, key=gain)
-        n = self.rng.randint(1, max(1, min(20, point.reached // (4 * tally.kills + 4))))
+        lives = sum(p.hits(s) for p in points.values() for s in SIDES) + 1
+        often = point.reached // (4 * lives)
+        # what is taken away is taken away late, and all at once
+        n = 1 if point.name.startswith("unlink") else self.rng.randint(1, max(1, min(20, often)))
         return point.name, side, n
 
     def keep_log(self, done):

@@ -24,7 +24,7 @@ READING_LIMIT_S = 10
 READING_SHARE = 0.7  # of the victims have read something
 POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
 RANDOM_S = 1.5
-RANDOM_SHARE = 0.25
+RANDOM_SHARE = 0.1
 STOP_SHARE = 0.2  # of the points before a name is given
 # Of all rounds, those with something else before the kill.
 EVENTS = (("leave", 0.06), ("stop", 0.06), ("broker", 0.02))
@@ -133,8 +133,8 @@ class Hosts(Chapter):
         chosen = self.choose(slot.shim, tally, _of_a_running)
         if chosen is None:
             return None
-        name, side, _ = chosen
-        n = self.rng.randint(1, 3)
+        name, side, n = chosen
+        n = min(n, self.rng.randint(1, 3))
         if side == "before" and name.split()[0] in NAMING and self.rng.random() < STOP_SHARE:
             return name, side, n, "stop"
         power = slot.name == GOLD and self.rng.random() < 0.4

@@ -13,9 +13,10 @@ from tests.support.medallion import SCHEMA
 from tests.support.servers import wait_for
 
 POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
+RARE_LIMIT_S = 8  # snapshots come every hundred commits
 STOP_LIMIT_S = 30
 CLEAN_LIMIT_S = 60
-RANDOM_SHARE = 0.15
+RANDOM_SHARE = 0.06  # points that are not reached add to them
 CLEAN_SHARE = 0.06  # of the rounds: before the kill, a process ends as it should
 # What a process does with these it does when it is told to stop.
 AT_THE_END = ("seen-mark", "seen-mark-temporary", "unlink run-mark")
@@ -126,7 +127,7 @@ class OneProcess(Chapter):
             elif action == "stop":
                 reached = self._overtake(process)
             else:
-                reached = self._reached(process, at_the_end=name.endswith(AT_THE_END))
+                reached = self._reached(process, name)
             ended_well = process.ended() and process.wait().exit_code == 0
             if not process.ended():
                 self.kill(process)
@@ -160,12 +161,13 @@ class OneProcess(Chapter):
             return "stop"
         return "power" if self.rng.random() < 0.4 else "kill"
 
-    def _reached(self, process, at_the_end):
-        """`at_the_end`: the process is told to stop, and passes the point when it does."""
-        started = time.monotonic()
-        told = not at_the_end
-        while not process.ended() and time.monotonic() < started + POINT_LIMIT_S:
-            self.pass_time(process, min(self.producer.round_s, POINT_LIMIT_S))
+    def _reached(self, process, name):
+        """Waits for the point. Where it is one of the end, the process is told to stop."""
+        limit_s = RARE_LIMIT_S if "chain-base" in name else POINT_LIMIT_S
+        end = time.monotonic() + limit_s
+        told = not name.endswith(AT_THE_END)
+        while not process.ended() and time.monotonic() < end:
+            self.pass_time(process, min(self.producer.round_s, limit_s))
             self.producer.next_round()
             if not told and not process.ended():
                 process.signal(signal.SIGTERM)

@@ -160,7 +160,9 @@ static size_t remove_first(struct segments *segments, const struct chain *chain,
         }
     }
     sl_buffer_free(&path);
-    memmove(list->items, list->items + done, (list->n - done) * sizeof(*list->items));
+    if (done > 0) {
+        memmove(list->items, list->items + done, (list->n - done) * sizeof(*list->items));
+    }
     list->n -= done;
     return done;
 }

@@ -22,7 +22,7 @@ SYS_libs        = $(foreach l,$(LIBS),$(SYS_$(l)))
 SYS_plugin_kafka := -lrdkafka
 SYS_plugin_powerbi-sink := -lcjson -lxxhash
 # mimalloc replaces malloc where Debian has it; sanitizer builds keep their own allocator.
-MIMALLOC        := $(if $(SANITIZE),,$(shell pkg-config --libs mimalloc 2>/dev/null || { [ -e /usr/lib/x86_64-linux-gnu/libmimalloc.so ] && echo -lmimalloc; }))
+MIMALLOC        := $(if $(SANITIZE),,$(shell pkg-config --libs mimalloc 2>/dev/null || { ls /usr/lib/*/libmimalloc.so >/dev/null 2>&1 && echo -lmimalloc; }))
 # ThreadSanitizer does not know C11 threads, which librdkafka starts; tests/support/c11_threads.c.
 TSAN_OBJECTS    := $(if $(findstring thread,$(SANITIZE)),$(BUILD)/obj/tests/support/c11_threads.c.o)
 SYS_runtime     := -luv -lmicrohttpd -lcjson -ldl

@@ -14,18 +14,14 @@ static const uint8_t *decode_list(sl_json_decoder *decoder, const uint8_t *p, co
 #define UNKNOWN UINT32_MAX
 
 static inline bool is_token(const uint8_t *p, const slj_field *field) {
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i want = _mm_loadu_si128((const __m128i *)(const void *)field->token);
-    unsigned equal = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(low, want));
+    unsigned equal = slj_equal16(slj_load16(p), slj_load16(field->token));
     if ((equal & field->token_mask) != field->token_mask) {
         return false;
     }
     if (slj_likely(field->token_mask2 == 0)) {
         return true;
     }
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + 16));
-    want = _mm_loadu_si128((const __m128i *)(const void *)(field->token + 16));
-    equal = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(high, want));
+    equal = slj_equal16(slj_load16(p + 16), slj_load16(field->token + 16));
     return (equal & field->token_mask2) == field->token_mask2;
 }
 

@@ -132,7 +132,7 @@ static const uint8_t *scan_escape(slj_reader *reader, const uint8_t *p) {
 const uint8_t *slj_scan_string(slj_reader *reader, const uint8_t *p, unsigned *flags) {
     unsigned seen = 0;
     for (;;) {
-        unsigned hit = slj_special(_mm_loadu_si128((const __m128i *)(const void *)p));
+        unsigned hit = slj_special16(slj_load16(p));
         if (hit == 0) {
             p += 16;
             continue;

@@ -9,9 +9,9 @@
 #ifndef SLJ_READER_H
 #define SLJ_READER_H
 
-#include <emmintrin.h>
 #include <string.h>
 
+#include "json/block16.h"
 #include "json/json.h"
 
 #define SLJ_PADDING 64
@@ -88,15 +88,6 @@ static inline uint64_t slj_load8(const uint8_t *p) {
     uint64_t v;
     memcpy(&v, p, sizeof v);
     return v;
-}
-
-/* One bit for each of 16 bytes: quote, backslash, control character, or not ASCII. Flipping bit 1
- * puts the quote (0x22) beside the control characters and moves nothing else there, so that one
- * signed comparison catches all but the backslash. */
-static inline unsigned slj_special(__m128i v) {
-    __m128i hit = _mm_cmplt_epi8(_mm_xor_si128(v, _mm_set1_epi8(2)), _mm_set1_epi8(0x21));
-    hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-    return (unsigned)_mm_movemask_epi8(hit);
 }
 
 /* ---- numbers ---- */

@@ -47,18 +47,18 @@ SLJ_INLINE const uint8_t *slj_decode_string(sl_json_decoder *decoder, const uint
     size_t begin = out->data_bytes;
     int32_t *offsets = out->offsets;
     uint8_t *to = out->data + begin;
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)text);
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(text + 16));
-    _mm_storeu_si128((__m128i *)(void *)to, low);
-    _mm_storeu_si128((__m128i *)(void *)(to + 16), high);
-    unsigned hit = slj_special(low) | slj_special(high) << 16;
+    slj_block16 low = slj_load16(text);
+    slj_block16 high = slj_load16(text + 16);
+    slj_store16(to, low);
+    slj_store16(to + 16, high);
+    unsigned hit = slj_special16(low) | slj_special16(high) << 16;
     size_t bytes;
     if (slj_likely(hit != 0)) {
         bytes = (size_t)__builtin_ctz(hit);
     } else {
         bytes = 32;
         for (;;) {
-            hit = slj_special(_mm_loadu_si128((const __m128i *)(const void *)(text + bytes)));
+            hit = slj_special16(slj_load16(text + bytes));
             if (hit != 0) {
                 break;
             }

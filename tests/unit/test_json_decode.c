@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "json/block16.h"
 #include "json/json.h"
 
 /* One schema with its decoder, and what the last record became. */
@@ -76,6 +77,33 @@ static void refused(bench *b, const char *text, const char *reason) {
 }
 
 #define OBJECT(properties) "{\"type\":\"object\",\"properties\":{" properties "}}"
+
+/* In whichever form they are built: against what the header says of each byte. */
+START_TEST(blocks_of_16_bytes) {
+    uint8_t text[16 + 15];
+    uint64_t state = 1;
+    for (int round = 0; round < 20000; round++) {
+        uint8_t other[16];
+        for (size_t i = 0; i < sizeof(text); i++) {
+            state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
+            text[i] = round < 256 ? (uint8_t)(i % 2 == 0 ? round : 'a') : (uint8_t)(state >> 56);
+        }
+        const uint8_t *p = text + round % 16;
+        unsigned special = 0;
+        unsigned equal = 0;
+        for (unsigned i = 0; i < 16; i++) {
+            other[i] = (state >> i & 1) != 0 ? p[i] : (uint8_t)(p[i] ^ (1u << (state >> 20 & 7)));
+            bool plain = p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\';
+            special |= (plain ? 0u : 1u) << i;
+            equal |= (p[i] == other[i] ? 1u : 0u) << i;
+        }
+        ck_assert_uint_eq(slj_special16(slj_load16(p)), special);
+        ck_assert_uint_eq(slj_equal16(slj_load16(p), slj_load16(other)), equal);
+        slj_store16(other, slj_load16(p));
+        ck_assert_mem_eq(other, p, 16);
+    }
+}
+END_TEST
 
 START_TEST(values_of_every_kind) {
     bench *b = bench_new(
@@ -413,6 +441,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("json_decode");
     TCase *cases = tcase_create("decode");
+    tcase_add_test(cases, blocks_of_16_bytes);
     tcase_add_test(cases, values_of_every_kind);
     tcase_add_test(cases, integers_and_numbers);
     tcase_add_test(cases, doubles_are_correctly_rounded);

@@ -178,6 +178,9 @@ struct own_stream {
     size_t n_items;
     size_t capacity;
     size_t bytes;
+    /* a reader that fell behind and comes to the end with the next entry of all open windows */
+    const sl_stream *follower;
+    int64_t follower_at;
 };
 
 /* A commit that is encoded and not yet durable; kept for the next try after a retriable error. */
@@ -286,7 +289,10 @@ sl_error *outbox_emit(sl_node *node, struct prepared *prepared);
 bool outbox_lacks(const sl_node *node, uint32_t output);
 /* Sends them; no windows may be open whose rows were sent as updates. */
 sl_error *outbox_catch_up(sl_node *node);
-sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset);
+/* Sends from `offset` on; keeps what lies from `needed` on (SL_OFFSET_NONE: the same) for readers
+ * that begin apart. */
+sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset,
+                        int64_t needed);
 /* Sends what was sent from `offset` on to a reader that fell behind, about max_bytes. */
 sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes);
 void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position);
@@ -309,6 +315,8 @@ sl_error *group_recover(sl_node *node, sl_position *positions, size_t n);
 sl_error *group_commit(sl_node *node, const sl_commit *commit);
 /* Once a second: takes over or hands over the merging, lets idle streams follow, merges. */
 void group_tick(sl_node *node);
+/* A commit of the host that merges. RETRIABLE: it does not merge any more. */
+sl_error *group_merge(sl_node *node);
 /* What the chain's last entry says of the streams. */
 sl_error *group_apply(sl_node *node, const struct entry *last);
 /* Merges the next objects of all delta logs into the state, as part of a commit. */

@@ -443,17 +443,23 @@ int64_t group_watermark(sl_node *node) {
     return least == INT64_MAX ? SL_TIME_NONE : least;
 }
 
-static void merge(sl_node *node) {
+sl_error *group_merge(sl_node *node) {
     if (node->merging != MERGES) {
-        return;
+        return sl_error_new(SL_ERROR_RETRIABLE, "another host of the group merges");
     }
     if (node->slept) {
         node_unload(node);
     }
     sl_error *error = node_load(node);
-    if (error == NULL && (error = outbox_check(node)) == NULL) {
-        error = commit_alone(node);
+    return error != NULL ? error : commit_alone(node);
+}
+
+static void merge(sl_node *node) {
+    if (node->merging != MERGES) {
+        return;
     }
+    sl_error *error = outbox_check(node);
+    error = error != NULL ? error : group_merge(node);
     if (sl_error_is(error, SL_ERROR_RETRIABLE) || sl_error_is(error, SL_ERROR_CONFLICT)) {
         bool lost = sl_error_is(error, SL_ERROR_CONFLICT);
         node->services->log(node->self, lost ? SL_LOG_DEBUG : SL_LOG_WARN,

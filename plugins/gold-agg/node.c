@@ -468,11 +468,10 @@ static sl_error *resume_input(sl_node *node, const sl_stream *stream, void **han
 
 static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                         void **handle, sl_request *request) {
-    (void)position;
     sl_error *error;
     if (strcmp(stream->source, node->name) == 0) {
         uint32_t output = strcmp(stream->topic, "late") == 0 ? OUTPUT_LATE : OUTPUT_RESULTS;
-        error = outbox_resume(node, output, stream, offset);
+        error = outbox_resume(node, output, stream, offset, position);
     } else {
         error = resume_input(node, stream, handle);
     }

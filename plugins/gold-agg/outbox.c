@@ -1,9 +1,9 @@
 /*
  * Results on their way out: emitted once their entry is durable, and again from the chain when a
- * reader resumes below the end, or another host has written to it. Rows of closed windows and late
- * rows are stored in the entries. Updates are not: a reader that missed some gets all open windows
- * anew, in an entry that is durable before it is told to pass over what it missed. So a reader that
- * is at the end has them all.
+ * reader resumes below the end, has fallen behind alone, or another host has written to it. Rows of
+ * closed windows and late rows are stored in the entries. Updates are not: a reader that missed
+ * some gets all open windows anew, in an entry that is durable before it is told to pass over the
+ * last that it missed. So a reader that is at the end has them all.
  */
 #include "gold.h"
 
@@ -26,13 +26,11 @@ static sl_error *emit_on(sl_node *node, uint32_t output, const sl_stream *stream
     return node->services->emit(node->self, output, &emission);
 }
 
-static sl_error *emit(sl_node *node, uint32_t output, uint32_t flags, int64_t first, int64_t next,
-                      int64_t max_event_us, struct ArrowArray *columns) {
-    return emit_on(node, output, node->outputs[output].stream, flags, first, next, max_event_us,
-                   columns);
-}
-
+/* Once, though it may be asked for what is there already. */
 static sl_error *remember(struct own_stream *own, const struct entry *entry, uint32_t output) {
+    if (own->n_items > 0 && own->items[own->n_items - 1].number >= entry->number) {
+        return NULL;
+    }
     if (own->n_items == own->capacity) {
         size_t capacity = own->capacity == 0 ? 64 : own->capacity * 2;
         struct outbox_item *grown = realloc(own->items, capacity * sizeof(*grown));
@@ -48,27 +46,35 @@ static sl_error *remember(struct own_stream *own, const struct entry *entry, uin
     return NULL;
 }
 
-static sl_error *emit_results(sl_node *node, struct prepared *prepared) {
-    const struct entry *entry = &prepared->entry;
+/* What an entry says in rows; emitting takes them. */
+struct results {
+    struct ArrowArray finals;
+    struct ArrowArray updates;
+    int64_t updates_max_event_us;
+};
+
+static sl_error *emit_results(sl_node *node, const sl_stream *stream, const struct entry *entry,
+                              struct results *results) {
     int64_t first = entry->first[OUTPUT_RESULTS];
     int64_t middle = first + entry->finals;
     int64_t next = entry->next[OUTPUT_RESULTS];
     sl_error *error = NULL;
     if (middle > first) {
-        error =
-            emit(node, OUTPUT_RESULTS, 0, first, middle, entry->max_event_us, &prepared->finals);
+        error = emit_on(node, OUTPUT_RESULTS, stream, 0, first, middle, entry->max_event_us,
+                        &results->finals);
     }
     if (error == NULL && next > middle) {
-        error = emit(node, OUTPUT_RESULTS, SL_BATCH_UPDATES, middle, next,
-                     prepared->updates_max_event_us, &prepared->updates);
+        error = emit_on(node, OUTPUT_RESULTS, stream, SL_BATCH_UPDATES, middle, next,
+                        results->updates_max_event_us, &results->updates);
     }
     return error;
 }
 
 static sl_error *emit_late(sl_node *node, struct prepared *prepared) {
     const struct entry *entry = &prepared->entry;
-    return emit(node, OUTPUT_LATE, 0, entry->first[OUTPUT_LATE], entry->next[OUTPUT_LATE],
-                SL_TIME_NONE, &prepared->late);
+    return emit_on(node, OUTPUT_LATE, node->outputs[OUTPUT_LATE].stream, 0,
+                   entry->first[OUTPUT_LATE], entry->next[OUTPUT_LATE], SL_TIME_NONE,
+                   &prepared->late);
 }
 
 /* ---- resuming ---- */
@@ -118,21 +124,29 @@ static sl_error *find_entry(sl_node *node, uint32_t output, int64_t offset, int6
     }
 }
 
+/* What was collected before `begins` is the loss of a reader that has had results, and nothing to
+ * one that begins. */
+static sl_error *cover_collected(sl_node *node, uint32_t output, const sl_stream *stream,
+                                 int64_t offset, int64_t begins) {
+    if (offset > 0) {
+        return sl_error_new(SL_ERROR_FATAL,
+                            "a reader needs results %lld to %lld, but the state keeps them from "
+                            "%lld on; raise \"keep\", and make the reader's table anew",
+                            (long long)offset, (long long)begins - 1, (long long)begins);
+    }
+    node->services->log(node->self, SL_LOG_WARN,
+                        "a new reader gets results from %lld on; older ones are no longer kept",
+                        (long long)begins);
+    return emit_on(node, output, stream, 0, offset, begins, SL_TIME_NONE, NULL);
+}
+
 /* What the entries up to `last` hold from `offset` on. */
 static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset, int64_t last) {
     int64_t number;
     int64_t begins;
     sl_error *error = find_entry(node, output, offset, &number, &begins);
     if (error == NULL && begins > offset) {
-        if (offset > 0) {
-            return sl_error_new(SL_ERROR_FATAL,
-                                "a reader needs results %lld to %lld, but the state keeps them "
-                                "from %lld on; raise \"keep\", and make the reader's table anew",
-                                (long long)offset, (long long)begins - 1, (long long)begins);
-        }
-        node->services->log(node->self, SL_LOG_WARN,
-                            "a new reader gets results from %lld on; older ones are no longer kept",
-                            (long long)begins);
+        error = cover_collected(node, output, node->outputs[output].stream, offset, begins);
     }
     for (; number <= last && error == NULL; number++) {
         struct entry entry;
@@ -154,6 +168,90 @@ bool outbox_lacks(const sl_node *node, uint32_t output) {
     return own->stream != NULL && own->emitted < node->next[output];
 }
 
+/* What sending an entry costs, whatever it holds. */
+enum { ENTRY_BYTES = 1024 };
+
+static size_t first_item(const struct own_stream *own, int64_t offset) {
+    size_t i = 0;
+    while (i < own->n_items && own->items[i].next <= offset) {
+        i++;
+    }
+    return i;
+}
+
+/* Those of the remembered entries that hold results from `offset` on and end at `limit` or below,
+ * until max_bytes are sent. */
+static sl_error *emit_items(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset,
+                            int64_t limit, size_t max_bytes) {
+    const struct own_stream *own = &node->outputs[output];
+    sl_error *error = NULL;
+    size_t bytes = 0;
+    for (size_t i = first_item(own, offset);
+         i < own->n_items && own->items[i].next <= limit && error == NULL && bytes < max_bytes;
+         i++) {
+        struct entry entry;
+        error = entry_get(node->store, CHAIN_FOLDER, own->items[i].number, &entry);
+        if (error != NULL) {
+            return error;
+        }
+        bytes += entry.rows_bytes[output] + ENTRY_BYTES;
+        if (entry.first[output] > offset) {
+            error = cover_collected(node, output, stream, offset, entry.first[output]);
+        }
+        error = error != NULL ? error : emit_entry(node, output, stream, &entry);
+        offset = entry.next[output];
+        entry_free(&entry);
+    }
+    return error;
+}
+
+static void release_results(struct results *results) {
+    if (results->finals.release != NULL) {
+        results->finals.release(&results->finals);
+    }
+    if (results->updates.release != NULL) {
+        results->updates.release(&results->updates);
+    }
+}
+
+static sl_error *copy_rows(const struct ArrowSchema *schema, const struct ArrowArray *rows,
+                           struct ArrowArray *out) {
+    return rows->release == NULL ? NULL : sl_array_copy(schema, rows, 0, rows->length, out);
+}
+
+/* A reader that fell behind and an entry with all open windows: it gets everything before, and then
+ * these as the others do. */
+static sl_error *emit_to_follower(sl_node *node, const struct entry *entry,
+                                  struct results *results) {
+    struct own_stream *own = &node->outputs[OUTPUT_RESULTS];
+    const sl_stream *follower = own->follower;
+    own->follower = NULL;
+    sl_error *error = emit_items(node, OUTPUT_RESULTS, follower, own->follower_at,
+                                 entry->first[OUTPUT_RESULTS], SIZE_MAX);
+    return error != NULL ? error : emit_results(node, follower, entry, results);
+}
+
+static sl_error *emit_prepared_results(sl_node *node, struct prepared *prepared) {
+    const struct entry *entry = &prepared->entry;
+    const struct ArrowSchema *schema = sl_window_plan_results(node->plan);
+    struct own_stream *own = &node->outputs[OUTPUT_RESULTS];
+    bool follows = own->follower != NULL && prepared->refreshes;
+    struct results results = {prepared->finals, prepared->updates, prepared->updates_max_event_us};
+    struct results copy = {.updates_max_event_us = results.updates_max_event_us};
+    sl_error *error = NULL;
+    if (follows) {
+        error = copy_rows(schema, &results.finals, &copy.finals);
+        error = error != NULL ? error : copy_rows(schema, &results.updates, &copy.updates);
+    }
+    prepared->finals.release = prepared->updates.release = NULL;
+    error = error != NULL ? error : emit_results(node, own->stream, entry, &results);
+    error = error != NULL ? error : remember(own, entry, OUTPUT_RESULTS);
+    error = error != NULL || !follows ? error : emit_to_follower(node, entry, &copy);
+    release_results(&results);
+    release_results(&copy);
+    return error;
+}
+
 sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
     const struct entry *entry = &prepared->entry;
     sl_error *error = NULL;
@@ -167,8 +265,9 @@ sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
             error = emit_again(node, i, own->emitted, entry->number - 1);
         }
         if (error == NULL && entry->next[i] > entry->first[i]) {
-            error = i == OUTPUT_LATE ? emit_late(node, prepared) : emit_results(node, prepared);
-            error = error != NULL ? error : remember(own, entry, i);
+            error = i == OUTPUT_RESULTS ? emit_prepared_results(node, prepared)
+                                        : emit_late(node, prepared);
+            error = error != NULL || i == OUTPUT_RESULTS ? error : remember(own, entry, i);
         }
         own->emitted = entry->next[i];
     }
@@ -186,8 +285,28 @@ sl_error *outbox_catch_up(sl_node *node) {
     return error;
 }
 
-sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset) {
+/* What is not sent, but kept for readers that begin apart. */
+static sl_error *remember_from(sl_node *node, uint32_t output, int64_t needed, int64_t offset) {
+    int64_t number = 0;
+    int64_t begins = offset;
+    sl_error *error = needed < offset ? find_entry(node, output, needed, &number, &begins) : NULL;
+    for (; begins < offset && error == NULL; number++) {
+        struct entry entry;
+        error = entry_get(node->store, CHAIN_FOLDER, number, &entry);
+        if (error == NULL) {
+            begins = entry.next[output];
+            bool holds = begins > needed && begins > entry.first[output];
+            error = holds ? remember(&node->outputs[output], &entry, output) : NULL;
+            entry_free(&entry);
+        }
+    }
+    return error;
+}
+
+sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset,
+                        int64_t needed) {
     struct own_stream *own = &node->outputs[output];
+    needed = needed == SL_OFFSET_NONE || needed > offset ? offset : needed;
     sl_error *error = node_load(node);
     if (error != NULL) {
         return error;
@@ -212,48 +331,63 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
     own->stream = stream;
     own->n_items = 0;
     own->bytes = 0;
-    own->acknowledged = offset; /* the smallest position of its readers */
+    own->acknowledged = needed;
     own->emitted = offset;
-    return outbox_lacks(node, output) && !node_in_group(node) ? commit_alone(node) : NULL;
+    own->follower = NULL;
+    error = remember_from(node, output, needed, offset);
+    return error == NULL && outbox_lacks(node, output) && !node_in_group(node) ? commit_alone(node)
+                                                                               : error;
 }
 
 /* ---- for a reader that fell behind ---- */
 
-/* What sending an entry costs, whatever it holds. */
-enum { ENTRY_BYTES = 1024 };
-
-/* Those of the remembered entries that hold results from `offset` on, until max_bytes are sent. */
-static sl_error *emit_items(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset,
-                            size_t max_bytes, bool *at_end) {
-    const struct own_stream *own = &node->outputs[output];
+/* Whether max_bytes from `offset` on are all there is. */
+static bool reaches_end(const struct own_stream *own, int64_t offset, size_t max_bytes) {
     size_t bytes = 0;
-    size_t i = 0;
-    while (i < own->n_items && own->items[i].next <= offset) {
-        i++;
+    size_t i = first_item(own, offset);
+    while (i < own->n_items && bytes < max_bytes) {
+        bytes += own->items[i++].bytes + ENTRY_BYTES;
     }
+    return i == own->n_items;
+}
+
+/* An entry with all open windows, which goes to the follower as well. Without open windows there is
+ * none to make. */
+static sl_error *refresh(sl_node *node) {
     sl_error *error = NULL;
-    for (; i < own->n_items && error == NULL && bytes < max_bytes; i++) {
-        struct entry entry;
-        error = entry_get(node->store, CHAIN_FOLDER, own->items[i].number, &entry);
-        if (error == NULL) {
-            bytes += entry.rows_bytes[output] + ENTRY_BYTES;
-            error = emit_entry(node, output, stream, &entry);
-            entry_free(&entry);
-        }
+    node->refresh = true;
+    for (int i = 0; i < 2 && node->refresh && error == NULL;
+         i++) { /* one may be prepared already */
+        error = node_in_group(node) ? group_merge(node) : commit_alone(node);
     }
-    *at_end = i == own->n_items;
+    if (error == NULL && node->refresh) {
+        error = sl_error_new(SL_ERROR_RETRIABLE, "a commit of the node has to come first");
+    }
+    if (sl_error_is(error, SL_ERROR_CONFLICT)) { /* its next commit finds out as well */
+        sl_error_free(error);
+        error = sl_error_new(SL_ERROR_RETRIABLE, "another host goes on with the state");
+    }
     return error;
 }
 
 sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, size_t max_bytes) {
     uint32_t output = strcmp(stream->topic, "late") == 0 ? OUTPUT_LATE : OUTPUT_RESULTS;
-    bool at_end = false;
+    struct own_stream *own = &node->outputs[output];
     sl_error *error = node_load(node);
-    error = error != NULL ? error : emit_items(node, output, stream, offset, max_bytes, &at_end);
-    if (error == NULL && at_end && output == OUTPUT_RESULTS && commit_sends_updates(node)) {
-        node->refresh = true; /* updates were passed over */
-        error = node_in_group(node) ? NULL : commit_alone(node);
+    if (error != NULL || offset >= own->emitted) {
+        return error;
     }
+    if (output == OUTPUT_LATE || !commit_sends_updates(node) ||
+        !reaches_end(own, offset, max_bytes)) {
+        return emit_items(node, output, stream, offset, INT64_MAX, max_bytes);
+    }
+    own->follower = stream;
+    own->follower_at = offset;
+    error = refresh(node);
+    if (error == NULL && own->follower != NULL) { /* nothing was open */
+        error = emit_items(node, output, stream, offset, INT64_MAX, SIZE_MAX);
+    }
+    own->follower = NULL;
     return error;
 }
 

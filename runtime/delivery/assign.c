@@ -307,6 +307,18 @@ static void step_resume_readers(struct assignment *a) {
     assignment_go_on(a);
 }
 
+/* What the owner of results has to keep, also for readers that begin apart. */
+static int64_t smallest_needed(const struct stream *stream) {
+    int64_t smallest = stream->offset;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        const struct reader *reader = &stream->readers[r];
+        if (!atomic_load(&reader->node->failed) && reader->position < smallest) {
+            smallest = reader->position;
+        }
+    }
+    return smallest;
+}
+
 static void resume_owner(struct assignment *a) {
     bool own = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0;
     for (size_t s = 0; s < a->n_streams && a->owner->ops->resume != NULL; s++) {
@@ -316,7 +328,7 @@ static void resume_owner(struct assignment *a) {
         struct call *call = call_new(a, CALL_RESUME, a->owner);
         if (call != NULL) {
             call->stream = a->streams[s];
-            call->offset = SL_OFFSET_NONE;
+            call->offset = own ? smallest_needed(a->streams[s]) : SL_OFFSET_NONE;
             call_start(call);
         }
     }

@@ -176,6 +176,10 @@ static void deadline_passes(uv_timer_t *timer) {
     }
 }
 
+void assignment_wait_longer(struct assignment *a, int64_t us) {
+    uv_timer_start(&a->host->deadline, deadline_passes, (uint64_t)us / 1000 + 1, 0);
+}
+
 static bool waits_for_detachable(const struct assignment *a) {
     for (size_t s = 0; s < a->n_streams; s++) {
         if (a->streams[s]->n_branches > 0) {
@@ -257,7 +261,7 @@ void assignment_queue(struct assignment *a) {
     } else if (a->revoked != NULL && a->host->started) {
         struct assignment *first = a->host->assignments;
         host_hurry(a->host); /* what is under way may wait for its next try */
-        if (first->again && !uv_is_active((uv_handle_t *)&a->host->deadline)) {
+        if (first->again) {
             assignment_start_deadline(first);
         }
     }

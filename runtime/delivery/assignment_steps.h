@@ -82,6 +82,8 @@ const struct assignment *assignment_revocation_behind(const struct assignment *a
 const struct assignment *assignment_pressing(const struct assignment *a);
 /* From now on it waits for its nodes until revoke.timeout has passed since it was asked for. */
 void assignment_start_deadline(struct assignment *a);
+/* It looks once more, after so long, at the nodes that it waits for. */
+void assignment_wait_longer(struct assignment *a, int64_t us);
 /* Begins the next step, or fails, once nothing is outstanding. */
 void assignment_go_on(struct assignment *a);
 /* The last step: frees it, and lets the next one begin. */

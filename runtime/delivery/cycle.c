@@ -517,6 +517,7 @@ static void committed(struct cycle *cycle) {
     cycle->rows = false;
     cycle->retry = (struct retry){0};
     cycle->conflicts = 0;
+    cycle->abandoned = 0;
     cycle->commits++;
     cycle->last_commit_us = sl_monotonic_us();
     record_latencies(cycle);
@@ -672,6 +673,7 @@ bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter) {
     cycle->again = cycle->again && cycle->waiters != NULL;
     cycle->recover = cycle->recover || !cycle->discard;
     cycle->discard = true;
+    cycle->abandoned++;
     if (cycle->state == CYCLE_FLUSH_AGAIN) {
         uv_timer_stop(&cycle->timer);
         drop_pieces(cycle);

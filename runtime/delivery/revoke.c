@@ -254,15 +254,33 @@ static bool is_detachable(const struct host_node *node) {
     return true;
 }
 
+/* Two nodes that may fall behind alone could drop each other's rows for ever, each by its recovery:
+ * who was not waited for and has committed nothing since is waited for twice as long. */
+static int64_t patience_us(const struct host_node *node) {
+    enum { DOUBLED_MAX = 12 };
+    uint32_t times = node->cycle.abandoned;
+    int64_t once = node->host->topology->revoke_timeout_us;
+    return (once > 1000 ? once : 1000) << (times < DOUBLED_MAX ? times : DOUBLED_MAX);
+}
+
 /* A node that could not be recovered afterwards is waited for: the run ends. So are, unless a
  * revocation presses, those that must not fall behind. */
 void assignment_commit_no_longer(struct assignment *a) {
     struct host *host = a->host;
     bool pressing = assignment_pressing(a) != NULL;
+    int64_t waited = sl_monotonic_us() - a->asked_us;
+    int64_t longer = INT64_MAX;
     for (size_t n = 0; a->waiters != NULL && n < host->n_nodes; n++) {
         struct host_node *node = host->nodes[n];
-        if (!can_recover(node) || (!pressing && !is_detachable(node)) ||
-            !cycle_abandon(&node->cycle, &a->waiters[n])) {
+        if (!can_recover(node) || (!pressing && !is_detachable(node))) {
+            continue;
+        }
+        int64_t left = pressing ? 0 : patience_us(node) - waited;
+        if (left > 0) {
+            longer = left < longer ? left : longer;
+            continue;
+        }
+        if (!cycle_abandon(&node->cycle, &a->waiters[n])) {
             continue;
         }
         host_log(
@@ -270,6 +288,9 @@ void assignment_commit_no_longer(struct assignment *a) {
             "revoke.timeout has passed: what is not committed of the partitions that are taken "
             "away is dropped, and read again by whoever has them next");
         a->outstanding--;
+    }
+    if (longer != INT64_MAX) {
+        assignment_wait_longer(a, longer);
     }
     assignment_go_on(a);
 }

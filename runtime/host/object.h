@@ -199,6 +199,7 @@ struct cycle {
     bool recover; /* they are to be, once nothing is under way */
     bool held;    /* streams are being detached: what is flushed now could not be covered later */
     uint32_t conflicts;
+    uint32_t abandoned; /* so often in a row, without a commit in between */
     sl_error *flush_error;
     unsigned flushing; /* lanes outstanding */
     bool rows;         /* rows have been flushed since the last commit */

@@ -85,19 +85,22 @@ static bool costs_nothing(const struct branch *branch) {
     return branch->main->source == NULL && edge_is_full(branch->edge, branch->task);
 }
 
+/* Only what follows what the edge has. Results that an owner had on their way when it failed may
+ * come when the branch counts as gone, and lie beyond: they come again after the restart. */
 static bool is_for_main(struct branch *branch, const sl_batch *batch) {
-    bool had =
-        batch->next_offset <= branch->delivered_to && batch->next_offset > batch->first_offset;
-    bool straddles =
-        batch->first_offset < branch->delivered_to && batch->next_offset > branch->delivered_to;
-    if (!branch->apart && !had && (straddles || costs_nothing(branch))) {
+    int64_t at = branch->delivered_to;
+    bool had = batch->next_offset <= at && batch->next_offset > batch->first_offset;
+    bool straddles = batch->first_offset < at && batch->next_offset > at;
+    bool misses = batch->first_offset > at;
+    if (!branch->apart && !had && !has_failed(branch) &&
+        (straddles || misses || costs_nothing(branch))) {
         branch_leave(branch);
     }
     if (branch->apart) {
         branch->passed_to =
             batch->next_offset > branch->passed_to ? batch->next_offset : branch->passed_to;
     }
-    return !branch->apart && !had;
+    return !branch->apart && !had && !misses && !straddles;
 }
 
 /* Of an earlier start of the feed nothing is taken: it may come twice, or too late. */

@@ -233,6 +233,27 @@ static struct batch *withhold(struct lane_task *task, struct lane_edge *edge, st
     return empty;
 }
 
+/* Every offset below the batch has come to this input, or none of what follows may be committed:
+ * what is missing would never be asked for again. The node fails, and goes on from what is stored
+ * once it is restarted. True when it had to. */
+static bool fail_on_gap(struct lane_task *task, const struct reader *reader,
+                        const sl_batch *batch) {
+    if (reader == NULL || batch->first_offset <= reader->covered) {
+        return false;
+    }
+    task_fail(task, sl_error_new(
+                        SL_ERROR_FATAL,
+                        "offsets %lld to %lld of %s %s partition %d have not come to input %s, "
+                        "and %lld has: a fault of sluice, or of a plugin between the two, that "
+                        "left out what it covers. Nothing of it is committed; a restart of the "
+                        "node reads it again",
+                        (long long)reader->covered, (long long)batch->first_offset - 1,
+                        batch->stream->source, batch->stream->topic, (int)batch->stream->partition,
+                        task->object.node->spec->inputs[reader->input].name,
+                        (long long)batch->first_offset));
+    return true;
+}
+
 static void drop_inputs(struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         edge_clear(&task->inputs[i]);
@@ -256,8 +277,12 @@ void task_step(struct lane_task *task) {
     }
     struct stream *stream = stream_of(batch->pub.stream);
     struct reader *reader = stream->reader_by_edge[edge->index];
-    if (!stream->attached) {
-        /* Of an assignment that has ended: whoever has the stream now reads it again. */
+    if (!stream->attached || batch->pub.epoch != stream->pub.epoch) {
+        /* Of an assignment that has ended: whoever has the stream now reads it again. So does a
+         * feed that was started anew meanwhile. */
+        batch_release(&batch->pub);
+        batch = NULL;
+    } else if (fail_on_gap(task, reader, &batch->pub)) {
         batch_release(&batch->pub);
         batch = NULL;
     } else if (reader != NULL && (node->flags & SL_ROLE_REPLAYS) == 0 &&

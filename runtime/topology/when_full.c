@@ -8,8 +8,6 @@
 #include "topology/guarantee.h"
 #include "topology/loader.h"
 
-#include <stdlib.h>
-
 /* The path of an input, or of its "when_full" when the input says it itself. */
 static const char *input_path(struct loader *loader, const struct draft *draft, size_t input) {
     size_t index = 0;
@@ -145,21 +143,6 @@ static void check_detach(struct loader *loader, struct draft *draft, size_t inpu
     }
 }
 
-/* Tests of random topologies with detached branches have lost rows, and it is not known why: nobody
- * gets it without having asked for it. */
-static bool is_offered(void) {
-    const char *experimental = getenv("SLUICE_EXPERIMENTAL");
-    return experimental != NULL && strcmp(experimental, "detach") == 0;
-}
-
-static void refuse_detach(struct loader *loader, struct draft *draft, size_t input) {
-    topology_fault_add(loader->faults, input_place(draft, input), input_path(loader, draft, input),
-                       "\"detach\" is not offered in this version: its tests have lost rows; "
-                       "allowed is \"block\" (SLUICE_EXPERIMENTAL=detach in the environment "
-                       "allows it for trials)");
-    draft->edges[input].when_full = TOPOLOGY_BLOCK;
-}
-
 void loader_check_edges(struct loader *loader) {
     for (size_t i = 0; i < loader->n_drafts; i++) {
         struct draft *draft = &loader->drafts[i];
@@ -167,8 +150,6 @@ void loader_check_edges(struct loader *loader) {
             enum topology_when_full when_full = draft->edges[k].when_full;
             if (when_full == TOPOLOGY_DROP_NEWEST || when_full == TOPOLOGY_DROP_OLDEST) {
                 check_drop(loader, draft, k);
-            } else if (when_full == TOPOLOGY_DETACH && !is_offered()) {
-                refuse_detach(loader, draft, k);
             } else if (when_full == TOPOLOGY_DETACH) {
                 check_detach(loader, draft, k);
             }

@@ -90,12 +90,6 @@ class Stage:
             assert len(np.unique(keys)) == len(keys), f"{name} has rows twice"
 
 
-trials = pytest.mark.skipif(
-    os.environ.get("SLUICE_EXPERIMENTAL") != "detach",
-    reason="detach is not offered; SLUICE_EXPERIMENTAL=detach tries it",
-)
-
-
 def input_of(run, name):
     return run.node(name)["inputs"][0]
 
@@ -107,7 +101,6 @@ def topic(broker, new_topic):
     return name
 
 
-@trials
 def test_detached_sinks_hold_nobody_up(broker, topic, tmp_path):
     stage = Stage(tmp_path, broker, topic, "detach")
     stage.close()
@@ -130,7 +123,6 @@ def test_detached_sinks_hold_nobody_up(broker, topic, tmp_path):
     assert again.rows_in("slow_silver") == again.rows_in("slow_gold") == 0
 
 
-@trials
 def test_a_killed_run_goes_on_for_detached_sinks(broker, topic, tmp_path):
     """Nobody wrote down that they were apart: they begin where they had come to."""
     stage = Stage(tmp_path, broker, topic, "detach")

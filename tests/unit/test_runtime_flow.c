@@ -810,8 +810,7 @@ static void random_input(size_t n_before) {
     size_t to = topology.n_nodes - 1;
     if (!has_input(to, from, output)) {
         add_input(from, output, below(2) == 0 ? 500 + below(5000) : 1 << 20);
-        /* as the loader: what is not offered is not tried unless asked for */
-        bool detach = below(2) == 0 && getenv("SLUICE_EXPERIMENTAL") != NULL;
+        bool detach = below(2) == 0;
         edges[to][nodes[to].n_inputs - 1].when_full = detach ? TOPOLOGY_DETACH : TOPOLOGY_BLOCK;
     }
 }

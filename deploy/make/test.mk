@@ -21,6 +21,7 @@ $(BUILD)/tests/unit/test_harness: $(BUILD)/obj/tests/unit/test_harness.c.o $(HAR
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $< $(HARNESS_PARTS) $(SYS_libs) -ldl $(CHECK_LIBS)
 $(BUILD)/tests/unit/test_plugin_gold-agg_group: $(BUILD)/plugins/gold-agg.so
+$(BUILD)/tests/unit/test_plugin_gold-agg_again: $(BUILD)/plugins/gold-agg.so
 $(BUILD)/obj/tests/%.c.o: CPPFLAGS += -Isdk -DSL_BUILD_DIR='"$(abspath $(BUILD))"'
 # -Wpedantic and Check's variadic macros do not go together
 $(BUILD)/obj/tests/%.c.o: CFLAGS := $(filter-out -Wpedantic -Wconversion,$(CFLAGS)) -Wno-gnu-zero-variadic-macro-arguments

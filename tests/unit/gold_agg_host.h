@@ -231,6 +231,10 @@ struct host {
     struct kept_batch *queue; /* emitted, not applied by the reader */
     size_t n_queue;
     struct reader *reader;
+    sl_stream feed;        /* the results once more, for `behind`, who is not with the others */
+    struct reader *behind; /* NULL: there is none */
+    struct kept_batch *fed_rows; /* to it */
+    size_t n_fed_rows;
     bool shares; /* store and reader, with other hosts of a group */
     bool has[STREAMS];
     bool owns;              /* the node has asked for its own streams ... */
@@ -262,7 +266,8 @@ static sl_error *service_emit(sl_object *self, uint32_t output, sl_emission *emi
         }
         return NULL;
     }
-    ck_assert(emission->stream == &host->own[output]);
+    bool again = emission->stream == &host->feed;
+    ck_assert(again ? output == 0 : emission->stream == &host->own[output]);
     ck_assert_int_lt(emission->first_offset, emission->next_offset);
     struct kept_batch batch = {output, emission->flags, emission->first_offset,
                                emission->next_offset, NULL};
@@ -279,8 +284,10 @@ static sl_error *service_emit(sl_object *self, uint32_t output, sl_emission *emi
     ck_assert_ptr_nonnull(sl_buffer_text(&text));
     size_t bytes;
     batch.text = (char *)sl_buffer_take(&text, &bytes);
-    host->queue = realloc(host->queue, (host->n_queue + 1) * sizeof(batch));
-    host->queue[host->n_queue++] = batch;
+    struct kept_batch **queue = again ? &host->fed_rows : &host->queue;
+    size_t *n = again ? &host->n_fed_rows : &host->n_queue;
+    *queue = realloc(*queue, (*n + 1) * sizeof(batch));
+    (*queue)[(*n)++] = batch;
     return NULL;
 }
 
@@ -334,7 +341,7 @@ static void service_timer_stop(sl_timer *timer) {
     free(timer);
 }
 /* Fires the timers of one period, each once; a timer may stop itself. */
-static void fire(struct host *host, uint64_t repeat_ms) {
+static inline void fire(struct host *host, uint64_t repeat_ms) {
     for (sl_timer *timer = host->timers, *next; timer != NULL; timer = next) {
         next = timer->next;
         if (timer->repeat_ms == repeat_ms) {
@@ -428,8 +435,9 @@ static sl_error *resume_all(struct host *host) {
     for (int o = 0; o < OUTPUTS; o++) {
         sl_request resumed = {0};
         void *handle = NULL;
-        node_ops(host)->resume(host->node, &host->own[o], host->reader->position[o], SL_OFFSET_NONE,
-                               &handle, &resumed);
+        int64_t at = host->reader->position[o];
+        int64_t needed = host->behind == NULL || o > 0 ? SL_OFFSET_NONE : host->behind->position[o];
+        node_ops(host)->resume(host->node, &host->own[o], at, needed, &handle, &resumed);
         sl_error *error = ended(&resumed);
         if (error != NULL) {
             return error;
@@ -494,6 +502,10 @@ static void crash(struct host *host) {
         free(host->queue[i].text);
     }
     host->n_queue = 0;
+    for (size_t i = 0; i < host->n_fed_rows; i++) {
+        free(host->fed_rows[i].text);
+    }
+    host->n_fed_rows = 0;
     for (int o = 0; o < OUTPUTS; o++) {
         host->schemas[o].release(&host->schemas[o]);
     }
@@ -525,7 +537,16 @@ static struct host *new_host(const struct window_options *window) {
                                    .source = "gold",
                                    .topic = o == 0 ? "" : "late"};
     }
+    host->feed = host->own[0];
+    host->feed.reader = 1;
     return host;
+}
+
+static void free_reader(struct reader *reader) {
+    free_lines(reader->finals, reader->n_finals);
+    free_lines(reader->open, reader->n_open);
+    free_lines(reader->late, reader->n_late);
+    free(reader);
 }
 
 static void free_host(struct host *host) {
@@ -533,11 +554,12 @@ static void free_host(struct host *host) {
         crash(host);
     }
     free(host->queue);
+    free(host->fed_rows);
+    if (host->behind != NULL) {
+        free_reader(host->behind);
+    }
     if (!host->shares) {
-        free_lines(host->reader->finals, host->reader->n_finals);
-        free_lines(host->reader->open, host->reader->n_open);
-        free_lines(host->reader->late, host->reader->n_late);
-        free(host->reader);
+        free_reader(host->reader);
         host->store->ops->close(host->store);
     }
     host->schema.release(&host->schema);
@@ -658,7 +680,7 @@ static sl_error *commit(struct host *host) {
     return error;
 }
 
-static void read_some(struct host *host, size_t n) {
+static inline void read_some(struct host *host, size_t n) {
     n = n > host->n_queue ? host->n_queue : n;
     if (n == 0) {
         return;

@@ -1075,7 +1075,10 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
         give_turn();
     }
     for (size_t n = 0; n < snapshot->n_nodes; n++) {
+        const char *failure = snapshot->nodes[n].failure;
         seen_in[snapshot->nodes[n].state]++;
+        ck_assert_msg(failure == NULL || strstr(failure, "have not come to input") == NULL, "%s",
+                      failure);
     }
     if (running != NULL && !last && orders > 0) {
         sl_error_free(host_restart_node(running, names[(size_t)orders-- % topology.n_nodes]));

@@ -258,7 +258,7 @@ struct host_node {
     struct lane_task *tasks; /* one per lane */
     struct route **routes;   /* by output */
     size_t *n_routes;
-    size_t first_output; /* its own among all outputs of the run */
+    size_t first_output;      /* its own among all outputs of the run */
     _Atomic uint32_t *tapped; /* by output: the taps that look at it (lane/tap.h) */
     sl_store *state_store;
     struct cycle cycle;

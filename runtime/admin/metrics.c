@@ -1,8 +1,12 @@
 /*
- * /metrics: Prometheus' text exposition format, version 0.0.4. A family is written whole, for all
- * nodes, since its HELP and TYPE may stand only once. Times are seconds, sizes bytes.
+ * /metrics: Prometheus' text exposition format, version 0.0.4, or OpenMetrics 1.0 for who prefers
+ * it. A family is written whole, for all nodes, since its HELP and TYPE may stand only once. Times
+ * are seconds, sizes bytes.
  */
+#include "admin/accept.h"
+#include "admin/credentials.h"
 #include "admin/handlers.h"
+#include "delivery/cycle.h"
 #include "host/snapshot_take.h"
 #include "report/snapshot_json.h"
 #include "topology/keys.h"
@@ -12,10 +16,20 @@
 struct page {
     sl_buffer *out;
     const struct host_snapshot *snapshot;
+    bool open_metrics;
 };
 
+/* OpenMetrics calls a counter's family without the end that its samples have. */
 static void family(const struct page *page, const char *name, const char *type, const char *help) {
-    sl_buffer_printf(page->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    static const char end[] = "_total";
+    size_t bytes = strlen(name);
+    const size_t end_bytes = sizeof(end) - 1;
+    if (page->open_metrics && strcmp(type, "counter") == 0 && bytes > end_bytes &&
+        strcmp(name + bytes - end_bytes, end) == 0) {
+        bytes -= end_bytes;
+    }
+    sl_buffer_printf(page->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)bytes, name, help,
+                     (int)bytes, name, type);
 }
 
 /* A label's value: backslash, quote and line feed are escaped. */
@@ -62,6 +76,41 @@ static void write_process(const struct page *page) {
     one(page, "sluice_memory_path_bytes", "gauge",
         "memory of batches and of what tasks hold, which memory.max bounds", s->path_bytes);
     one(page, "sluice_lanes", "gauge", "threads that move data", s->lanes);
+    if (s->disk_free_bytes >= 0) {
+        one(page, "sluice_state_disk_free_bytes", "gauge", "room on the disk of the state",
+            s->disk_free_bytes);
+        one(page, "sluice_state_disk_bytes", "gauge", "size of the disk of the state",
+            s->disk_bytes);
+    }
+    family(page, "sluice_loop_lag_seconds", "gauge",
+           "how late a loop was, a second ago at most, with what it had to do");
+    for (uint32_t i = 0; i <= s->lanes; i++) {
+        char loop[24];
+        (void)snprintf(loop, sizeof(loop), i == 0 ? "control" : "lane-%u", i - 1);
+        sl_buffer_append_text(page->out, "sluice_loop_lag_seconds");
+        label(page, "{", "loop", loop);
+        sl_buffer_append_text(page->out, "} ");
+        seconds(page, i == 0 ? s->control_lag_us : s->lane_lags_us[i - 1]);
+        sl_buffer_append_byte(page->out, '\n');
+    }
+}
+
+struct expiries {
+    const struct page *page;
+    bool any;
+};
+
+static void write_expiry(void *arg, const char *credential, int64_t expires_s) {
+    struct expiries *expiries = arg;
+    const struct page *page = expiries->page;
+    const char *name = "sluice_credential_expires_timestamp_seconds";
+    if (!expiries->any) {
+        family(page, name, "gauge", "when a credential ends that sluice cannot renew, Unix time");
+        expiries->any = true;
+    }
+    sl_buffer_append_text(page->out, name);
+    label(page, "{", "credential", credential);
+    sl_buffer_printf(page->out, "} %" PRId64 "\n", expires_s);
 }
 
 /* ---- nodes ---- */
@@ -101,6 +150,15 @@ static int64_t node_commits(const struct snapshot_node *node) {
 }
 static int64_t node_retries(const struct snapshot_node *node) {
     return node->commit_retries;
+}
+static int64_t node_process_retries(const struct snapshot_node *node) {
+    return node->process_retries;
+}
+static int64_t node_failures(const struct snapshot_node *node) {
+    return node->failures;
+}
+static int64_t node_restarts(const struct snapshot_node *node) {
+    return node->restarts;
 }
 
 static void write_states(const struct page *page) {
@@ -142,27 +200,112 @@ static void write_latencies(const struct page *page) {
     }
 }
 
-static void write_outputs(const struct page *page) {
-    family(page, "sluice_output_rows_total", "counter", "rows that left on an output");
+/* From the record's own timestamp to its durable commit. Bounds are whole octaves, which the
+ * cycle's buckets have, too. */
+static void write_histogram(const struct page *page, const struct snapshot_node *node) {
+    const char *const name = "sluice_durable_latency_seconds";
+    int64_t rows = 0;
+    size_t bucket = 0;
+    for (size_t i = 23; i < LATENCY_BUCKETS; i += 12) {
+        while (bucket <= i) {
+            rows += node->durable_rows[bucket++];
+        }
+        sl_buffer_printf(page->out, "%s_bucket", name);
+        label(page, "{", "node", node->name);
+        sl_buffer_printf(page->out, ",le=\"%g\"} %" PRId64 "\n",
+                         (double)cycle_latency_bound_us(i) / 1e6, rows);
+    }
+    while (bucket < LATENCY_BUCKETS) {
+        rows += node->durable_rows[bucket++];
+    }
+    sl_buffer_printf(page->out, "%s_bucket", name);
+    label(page, "{", "node", node->name);
+    sl_buffer_printf(page->out, ",le=\"+Inf\"} %" PRId64 "\n%s_sum", rows, name);
+    label(page, "{", "node", node->name);
+    sl_buffer_append_text(page->out, "} ");
+    seconds(page, node->durable_sum_us);
+    sl_buffer_printf(page->out, "\n%s_count", name);
+    label(page, "{", "node", node->name);
+    sl_buffer_printf(page->out, "} %" PRId64 "\n", rows);
+}
+
+static void write_histograms(const struct page *page) {
+    family(page, "sluice_durable_latency_seconds", "histogram",
+           "rows by the time from their record's own timestamp to their durable commit");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        if (node->latency_p50_us >= 0) {
+            write_histogram(page, node);
+        }
+    }
+}
+
+static void write_ages(const struct page *page) {
+    family(page, "sluice_source_record_age_seconds", "gauge",
+           "how old the records of the last batches were when they were read");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        if (node->age_us >= 0) {
+            node_labels(page, "sluice_source_record_age_seconds", node);
+            seconds(page, node->age_us);
+            sl_buffer_append_byte(page->out, '\n');
+        }
+    }
+}
+
+typedef int64_t (*output_value)(const struct snapshot_output *output);
+
+static void per_output(const struct page *page, const char *name, const char *help,
+                       output_value value) {
+    family(page, name, "counter", help);
     for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
         const struct snapshot_node *node = &page->snapshot->nodes[n];
         for (size_t i = 0; i < node->n_outputs; i++) {
-            sl_buffer_append_text(page->out, "sluice_output_rows_total");
+            sl_buffer_append_text(page->out, name);
             label(page, "{", "node", node->name);
             label(page, ",", "output", node->outputs[i].name);
-            sl_buffer_printf(page->out, "} %" PRId64 "\n", node->outputs[i].rows);
+            sl_buffer_printf(page->out, "} %" PRId64 "\n", value(&node->outputs[i]));
         }
     }
+}
+
+static int64_t output_rows(const struct snapshot_output *output) {
+    return output->rows;
+}
+static int64_t output_batches(const struct snapshot_output *output) {
+    return output->batches;
+}
+static int64_t output_bytes(const struct snapshot_output *output) {
+    return output->memory_bytes;
+}
+
+static void write_reasons(const struct page *page, const char *name,
+                          const struct snapshot_node *node, const struct snapshot_dropped *reasons,
+                          size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        sl_buffer_append_text(page->out, name);
+        label(page, "{", "node", node->name);
+        label(page, ",", "reason", reasons[i].reason);
+        sl_buffer_printf(page->out, "} %" PRId64 "\n", reasons[i].rows);
+    }
+}
+
+static void write_outputs(const struct page *page) {
+    per_output(page, "sluice_output_rows_total", "rows that left on an output", output_rows);
+    per_output(page, "sluice_output_batches_total", "batches in which they left", output_batches);
+    per_output(page, "sluice_output_bytes_total", "memory of their columns, uncompressed",
+               output_bytes);
     family(page, "sluice_dropped_rows_total", "counter",
            "rows that left on no output, by the plugin's reason");
     for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
         const struct snapshot_node *node = &page->snapshot->nodes[n];
-        for (size_t i = 0; i < node->n_dropped; i++) {
-            sl_buffer_append_text(page->out, "sluice_dropped_rows_total");
-            label(page, "{", "node", node->name);
-            label(page, ",", "reason", node->dropped[i].reason);
-            sl_buffer_printf(page->out, "} %" PRId64 "\n", node->dropped[i].rows);
-        }
+        write_reasons(page, "sluice_dropped_rows_total", node, node->dropped, node->n_dropped);
+    }
+    family(page, "sluice_rejected_rows_total", "counter",
+           "rows that were rejected, by the plugin's reason");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        write_reasons(page, "sluice_rejected_rows_total", node, node->rejected, node->n_rejected);
     }
 }
 
@@ -192,6 +335,12 @@ static void per_input(const struct page *page, const char *name, const char *typ
 
 static int64_t input_rows(const struct snapshot_input *input) {
     return input->rows;
+}
+static int64_t input_batches(const struct snapshot_input *input) {
+    return input->batches;
+}
+static int64_t input_taken_bytes(const struct snapshot_input *input) {
+    return input->bytes;
 }
 static int64_t input_replayed(const struct snapshot_input *input) {
     return input->replayed_rows;
@@ -231,6 +380,10 @@ static int64_t input_behind(const struct snapshot_input *input) {
 static void write_inputs(const struct page *page) {
     per_input(page, "sluice_input_rows_total", "counter", "rows taken from an input", input_rows,
               false);
+    per_input(page, "sluice_input_batches_total", "counter", "batches in which they came",
+              input_batches, false);
+    per_input(page, "sluice_input_bytes_total", "counter", "memory of their columns, uncompressed",
+              input_taken_bytes, false);
     per_input(page, "sluice_input_replayed_rows_total", "counter",
               "rows withheld because the node had them already", input_replayed, false);
     per_input(page, "sluice_input_dropped_rows_total", "counter", "rows dropped by when_full",
@@ -250,7 +403,7 @@ static void write_inputs(const struct page *page) {
     per_input(page, "sluice_input_detached", "gauge",
               "streams that the input has fallen behind of (when_full: detach)", input_detached,
               false);
-    per_input(page, "sluice_input_detached_total", "counter",
+    per_input(page, "sluice_input_detachments_total", "counter",
               "how often streams have left the input behind", input_detached_times, false);
     per_input(page, "sluice_input_behind_records", "gauge",
               "offsets between those streams and what the input got", input_behind, false);
@@ -301,8 +454,9 @@ static bool is_first(const struct host_snapshot *snapshot, size_t node, const ch
 
 static void write_plugin_family(const struct page *page, size_t first,
                                 const struct snapshot_metric *metric) {
-    sl_buffer_printf(page->out, "# HELP sluice_%s %s\n# TYPE sluice_%s %s\n", metric->name,
-                     metric->help, metric->name, metric->is_gauge ? "gauge" : "counter");
+    char name[256];
+    (void)snprintf(name, sizeof(name), "sluice_%s", metric->name);
+    family(page, name, metric->is_gauge ? "gauge" : "counter", metric->help);
     for (size_t n = first; n < page->snapshot->n_nodes; n++) {
         const struct snapshot_node *node = &page->snapshot->nodes[n];
         for (size_t i = 0; i < node->n_metrics; i++) {
@@ -326,28 +480,50 @@ static void write_plugin_metrics(const struct page *page) {
     }
 }
 
+static void write_nodes(const struct page *page) {
+    write_states(page);
+    per_node(page, "sluice_node_streams", "gauge", "streams that the node owns", node_streams,
+             false);
+    per_node(page, "sluice_node_cpu_seconds_total", "counter", "time inside the plugin's code",
+             node_cpu, true);
+    per_node(page, "sluice_node_commits_total", "counter", "commits", node_commits, false);
+    per_node(page, "sluice_node_commit_retries_total", "counter", "commits tried again",
+             node_retries, false);
+    per_node(page, "sluice_node_process_retries_total", "counter", "batches tried again",
+             node_process_retries, false);
+    per_node(page, "sluice_node_failures_total", "counter", "how often the node has failed",
+             node_failures, false);
+    per_node(page, "sluice_node_restarts_total", "counter", "restarts that have succeeded",
+             node_restarts, false);
+    write_latencies(page);
+    write_histograms(page);
+    write_ages(page);
+}
+
 void answer_metrics(struct exchange *exchange) {
+    static const char open_metrics[] = "application/openmetrics-text";
     struct host_snapshot snapshot;
     if (!snapshot_take(exchange->host, &snapshot)) {
         exchange_fail(exchange, 500, "memory is short");
         return;
     }
-    const struct page page = {&exchange->body, &snapshot};
+    const struct page page = {&exchange->body, &snapshot,
+                              accept_quality(exchange->accept, open_metrics) >
+                                  accept_quality(exchange->accept, "text/plain")};
+    struct expiries expiries = {.page = &page};
     write_process(&page);
-    write_states(&page);
-    per_node(&page, "sluice_node_streams", "gauge", "streams that the node owns", node_streams,
-             false);
-    per_node(&page, "sluice_node_cpu_seconds_total", "counter", "time inside the plugin's code",
-             node_cpu, true);
-    per_node(&page, "sluice_node_commits_total", "counter", "commits", node_commits, false);
-    per_node(&page, "sluice_node_commit_retries_total", "counter", "commits tried again",
-             node_retries, false);
-    write_latencies(&page);
+    credentials_list(exchange->host->settings, write_expiry, &expiries);
+    write_nodes(&page);
     write_outputs(&page);
     write_inputs(&page);
     write_http(&page);
     write_plugin_metrics(&page);
+    if (page.open_metrics) {
+        sl_buffer_append_text(&exchange->body, "# EOF\n");
+    }
     snapshot_free(&snapshot);
     exchange->status = 200;
-    exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    exchange->content_type = page.open_metrics
+                                 ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                 : "text/plain; version=0.0.4; charset=utf-8";
 }

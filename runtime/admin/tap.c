@@ -134,7 +134,7 @@ static bool open_tap(struct exchange *exchange, struct tap_wish *wish) {
 
 void answer_tap(struct exchange *exchange) {
     struct tap_wish wish = {0};
-    if (!exchange->host->topology->tap_enabled) {
+    if (!exchange->host->settings->tap_enabled) {
         exchange_fail(exchange, 403, "the topology does not allow to look at rows: tap.enabled");
         return;
     }

@@ -41,24 +41,42 @@ int64_t cycle_latency_bound_us(size_t bucket) {
     return octave + octave * (int64_t)(bucket % 12 + 1) / 12;
 }
 
-static void record_latency(struct cycle *cycle, int64_t us, int64_t rows) {
+static size_t bucket_of(int64_t us) {
     size_t bucket = 0;
     while (bucket + 1 < LATENCY_BUCKETS && cycle_latency_bound_us(bucket) < us) {
         bucket++;
     }
-    cycle->latency_histogram[bucket] += rows;
+    return bucket;
+}
+
+static void record_latency(struct cycle *cycle, int64_t us, const struct latency_sample *sample) {
+    cycle->latency_histogram[bucket_of(us)] += sample->rows;
     if (us > cycle->latency_max_us) {
         cycle->latency_max_us = us;
+    }
+    if (sample->age_us >= 0) {
+        cycle->durable_histogram[bucket_of(us + sample->age_us)] += sample->rows;
+        cycle->durable_sum_us += (us + sample->age_us) * sample->rows;
     }
 }
 
 static void record_latencies(struct cycle *cycle) {
     int64_t now = sl_monotonic_us();
     for (size_t i = 0; i < cycle->latencies.n; i++) {
-        record_latency(cycle, now - cycle->latencies.items[i].read_us,
-                       cycle->latencies.items[i].rows);
+        const struct latency_sample *sample = &cycle->latencies.items[i];
+        record_latency(cycle, now - sample->read_us, sample);
     }
     cycle->latencies.n = 0;
+}
+
+static void note_oldest(struct cycle *cycle) {
+    const struct latency_sample *oldest = NULL;
+    for (size_t i = 0; i < cycle->latencies.n; i++) {
+        const struct latency_sample *sample = &cycle->latencies.items[i];
+        oldest = oldest == NULL || sample->read_us < oldest->read_us ? sample : oldest;
+    }
+    atomic_store(&cycle->oldest_age_us, oldest != NULL ? oldest->age_us : -1);
+    atomic_store(&cycle->oldest_read_us, oldest != NULL ? oldest->read_us : 0);
 }
 
 static void take_samples(struct cycle *cycle, const struct latency_samples *from) {
@@ -521,6 +539,7 @@ static void committed(struct cycle *cycle) {
     cycle->commits++;
     cycle->last_commit_us = sl_monotonic_us();
     record_latencies(cycle);
+    atomic_store(&cycle->oldest_read_us, 0);
     cycle_end(cycle);
 }
 
@@ -595,6 +614,7 @@ static void cycle_commit(struct cycle *cycle) {
                                 .n_positions = cycle->n_positions,
                                 .pieces = cycle->pieces,
                                 .n_pieces = cycle->n_pieces};
+    note_oldest(cycle);
     send_commit(cycle);
 }
 

@@ -71,6 +71,7 @@ static struct batch *batch_alloc(const struct ArrowSchema *schema, const sl_stre
     batch->pub.epoch = stream->epoch;
     batch->pub.max_event_time_us = SL_EVENT_TIME_NONE;
     batch->read_us = read_us;
+    batch->age_us = -1;
     atomic_init(&batch->references, 1);
     return batch;
 }
@@ -164,6 +165,7 @@ static sl_error *batch_slice(const struct batch *batch, int64_t first_row, int64
         free(slice);
         return error;
     }
+    slice->age_us = batch->age_us;
     slice->pub.flags = flags;
     slice->pub.rows = rows;
     slice->records = rows; /* only a source's own batches are cut */
@@ -196,6 +198,7 @@ sl_error *batch_relabel(struct batch *batch, const sl_stream *stream, struct bat
     if (copy == NULL) {
         return sl_error_no_memory();
     }
+    copy->age_us = batch->age_us;
     copy->columns = batch->columns;
     copy->pub.flags = batch->pub.flags;
     copy->pub.rows = batch->pub.rows;

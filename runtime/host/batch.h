@@ -14,6 +14,7 @@ struct batch {
     atomic_uint references;
     struct ArrowArray columns;
     int64_t read_us;      /* when the oldest of its records was read, monotonic */
+    int64_t age_us;       /* how old that record was then by its own timestamp; -1: not known */
     bool is_marker;       /* the range of rows that an edge has dropped */
     struct batch *parent; /* owns the columns, and is charged for them */
     /* Of the source's records in its range: how many there were, and how many of them were dropped

@@ -150,7 +150,10 @@ static sl_error *init_task(struct host_node *node, uint32_t lane, struct host_no
     size_t n_outputs = topology_node_outputs(node->spec);
     task->rows_out = calloc(n_outputs + 1, sizeof(*task->rows_out));
     task->bytes_out = calloc(n_outputs + 1, sizeof(*task->bytes_out));
-    if (task->inputs == NULL || task->rows_out == NULL || task->bytes_out == NULL) {
+    atomic_init(&task->age_us, -1);
+    task->batches_out = calloc(n_outputs + 1, sizeof(*task->batches_out));
+    if (task->inputs == NULL || task->rows_out == NULL || task->bytes_out == NULL ||
+        task->batches_out == NULL) {
         return sl_error_no_memory();
     }
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
@@ -261,6 +264,7 @@ static void free_tasks(struct host_node *node) {
         free(task->inputs);
         free(task->rows_out);
         free(task->bytes_out);
+        free(task->batches_out);
         free(task->readers);
         free(task->flushed_to);
         free(task->taken.items);

@@ -82,6 +82,27 @@ sl_error *loop_post_new(struct loop *loop, void (*run)(void *arg), void *arg) {
     return NULL;
 }
 
+static void pinged(void *arg) {
+    struct loop *loop = arg;
+    int64_t now_us = sl_monotonic_us();
+    atomic_store(&loop->lag_us, now_us - atomic_load(&loop->pinged_us));
+    atomic_store(&loop->pinged_us, 0);
+}
+
+void loop_ping(struct loop *loop) {
+    int64_t none = 0;
+    if (atomic_compare_exchange_strong(&loop->pinged_us, &none, sl_monotonic_us())) {
+        loop_post(loop, &loop->ping, pinged, loop);
+    }
+}
+
+int64_t loop_lag_us(const struct loop *loop) {
+    int64_t since_us = atomic_load(&loop->pinged_us);
+    int64_t last_us = atomic_load(&loop->lag_us);
+    int64_t so_far_us = since_us != 0 ? sl_monotonic_us() - since_us : 0;
+    return so_far_us > last_us ? so_far_us : last_us;
+}
+
 static void stop_here(void *arg) {
     struct loop *loop = arg;
     uv_stop(&loop->uv);

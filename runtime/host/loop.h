@@ -5,6 +5,7 @@
 #ifndef HOST_LOOP_H
 #define HOST_LOOP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 
@@ -27,6 +28,9 @@ struct loop {
     uv_thread_t thread;
     bool threaded;
     const char *name;
+    struct loop_message ping;
+    _Atomic int64_t pinged_us; /* 0: no ping is under way */
+    _Atomic int64_t lag_us;    /* of the last ping */
 };
 
 /* On failure nothing is left. `name` is borrowed. */
@@ -40,6 +44,12 @@ void loop_run(struct loop *loop);
 void loop_post(struct loop *loop, struct loop_message *message, void (*run)(void *arg), void *arg);
 /* The same with a message of its own. Any thread. */
 sl_error *loop_post_new(struct loop *loop, void (*run)(void *arg), void *arg);
+
+/* Posts a message that measures how long the loop lets messages wait, unless one is under way. Any
+ * thread; not once the loop may have ended. */
+void loop_ping(struct loop *loop);
+/* What the last ping measured, or how long the one under way has taken so far. Any thread. */
+int64_t loop_lag_us(const struct loop *loop);
 
 /* Ends the loop after the messages posted before. Any thread. */
 void loop_stop(struct loop *loop);

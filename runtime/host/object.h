@@ -70,6 +70,13 @@ struct dropped_rows {
 };
 enum { DROPPED_REASONS_MAX = 16 };
 
+/* Rows that a task has rejected, by reason. */
+struct rejected_rows {
+    char reason[48]; /* as it stands once it is among the first n_rejected */
+    _Atomic int64_t rows;
+};
+enum { REJECTED_REASONS_MAX = 32 };
+
 /* One input of one task: the queue of an edge on one lane. Touched by the lane only, counters read
  * by the control loop. */
 struct lane_edge {
@@ -89,6 +96,8 @@ struct lane_edge {
     int64_t logged_rows;
     /* for show */
     _Atomic int64_t rows;
+    _Atomic int64_t batches; /* with rows, as are their bytes */
+    _Atomic int64_t bytes;
     _Atomic int64_t replayed_rows;
     _Atomic int64_t dropped_rows;
     _Atomic int64_t fill_bytes; /* queued + held */
@@ -101,6 +110,7 @@ struct lane_edge {
 /* Batches of one flush, for the latency from read to durable. */
 struct latency_sample {
     int64_t read_us;
+    int64_t age_us; /* of the batch */
     int64_t rows;
 };
 struct latency_samples {
@@ -140,9 +150,14 @@ struct lane_task {
     int64_t rows_since_flush;
     _Atomic int64_t *rows_out; /* by output */
     _Atomic int64_t *bytes_out;
+    _Atomic int64_t *batches_out;
+    _Atomic int64_t age_us;  /* of a source: of the oldest record of its last batch, when read */
+    _Atomic int64_t retries; /* of process */
     struct dropped_rows dropped[DROPPED_REASONS_MAX];
     struct rejects *rejects; /* NULL: none so far */
-    bool refused;            /* a record was not tolerated: process under way fails by it */
+    struct rejected_rows rejected[REJECTED_REASONS_MAX];
+    _Atomic size_t n_rejected;
+    bool refused; /* a record was not tolerated: process under way fails by it */
     /* the positions that its input moves */
     struct reader **readers;
     size_t n_readers;
@@ -222,6 +237,12 @@ struct cycle {
     struct latency_samples latencies; /* of the pieces in hand */
     int64_t latency_histogram[LATENCY_BUCKETS];
     int64_t latency_max_us;
+    int64_t durable_histogram[LATENCY_BUCKETS]; /* from the record's own timestamp on */
+    int64_t durable_sum_us;
+    /* Of the oldest record in the commit under way, for what the node emits by it, on its loop; 0:
+     * none is under way. */
+    _Atomic int64_t oldest_read_us;
+    _Atomic int64_t oldest_age_us;
     struct cycle_waiter *waiters; /* told when all that was taken is committed */
 };
 
@@ -284,6 +305,7 @@ struct host_node {
     struct loop_message start_message;
     struct retry start_retry;
     int64_t failed_us;
+    int64_t failures; /* since the run began */
     struct restart restart;
 };
 

@@ -110,6 +110,7 @@ static void note_failure(void *arg) {
     }
     node->failure = failure->error;
     node->state = HOST_NODE_FAILED;
+    node->failures++;
     node->failed_us = sl_monotonic_us();
     free(failure);
     host_log(host, SL_LOG_ERROR, node->spec->name, "FAILED: %s", sl_error_message(node->failure));
@@ -507,6 +508,7 @@ static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->shutdown, NULL);
     uv_close((uv_handle_t *)&host->deadline, NULL);
     uv_close((uv_handle_t *)&host->progress, NULL);
+    vitals_end(host);
     admin_close(host->admin);
 }
 
@@ -626,6 +628,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
         return error;
     }
     listen_to_signals(&host);
+    vitals_start(&host);
     restart_heed_targets(&host);
     error = admin_open(&host, &host.admin);
     if (error == NULL) {

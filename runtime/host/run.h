@@ -6,6 +6,7 @@
 #define HOST_RUN_H
 
 #include "host/object.h"
+#include "host/vitals.h"
 #include "lane/lane.h"
 
 /* A run ends before it has had more nodes than this, those that reloads replaced among them. */
@@ -19,9 +20,10 @@ struct host {
     struct lane *lanes;
     uint32_t n_lanes;
     struct graph *graph;
-    struct network *network;  /* the way out: stores and HTTP */
-    struct admin *admin;      /* the REST endpoint; NULL: none */
+    struct network *network; /* the way out: stores and HTTP */
+    struct admin *admin;     /* the REST endpoint; NULL: none */
     struct tap *taps;
+    struct vitals vitals;
     struct host_node **nodes; /* those of `topology`, in its order. Control loop */
     size_t n_nodes;
     struct host_node **all; /* that were ever made, HOST_NODES_MAX at most */

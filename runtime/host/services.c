@@ -74,11 +74,13 @@ static void push_on_lane(void *arg) {
 /* From the node of a stateful transform: its results go to the lane of its stream. */
 static sl_error *node_emit(struct host_node *node, uint32_t output, sl_emission *emission) {
     struct batch *batch;
-    sl_error *error =
-        batch_new(&node->opened->outputs[output], emission, sl_monotonic_us(), &batch);
+    int64_t read_us = atomic_load(&node->cycle.oldest_read_us);
+    sl_error *error = batch_new(&node->opened->outputs[output], emission,
+                                read_us != 0 ? read_us : sl_monotonic_us(), &batch);
     if (error != NULL) {
         return error;
     }
+    batch->age_us = read_us != 0 ? atomic_load(&node->cycle.oldest_age_us) : -1;
     struct node_emission *message = malloc(sizeof(*message));
     if (message == NULL) {
         batch_release(&batch->pub);
@@ -90,6 +92,8 @@ static sl_error *node_emit(struct host_node *node, uint32_t output, sl_emission 
                                   memory_order_relaxed);
         atomic_fetch_add_explicit(&node->tasks[0].bytes_out[output],
                                   (int64_t)batch->pub.memory_bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&node->tasks[0].batches_out[output], batch->pub.rows > 0,
+                                  memory_order_relaxed);
     }
     error = loop_post_new(&message->stream->lane->loop, push_on_lane, message);
     if (error != NULL) {

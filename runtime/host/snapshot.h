@@ -23,6 +23,7 @@ enum host_node_state {
 struct snapshot_output {
     const char *name; /* "" for the first */
     int64_t rows;
+    int64_t batches;
     int64_t memory_bytes; /* of the columns, uncompressed */
 };
 
@@ -42,6 +43,8 @@ struct snapshot_metric {
 struct snapshot_input {
     const char *name;
     int64_t rows;               /* taken */
+    int64_t batches;            /* in which they came */
+    int64_t bytes;              /* of their columns, uncompressed */
     int64_t replayed_rows;      /* withheld because the node had them already */
     int64_t dropped_rows;       /* by when_full */
     int64_t buffer_bytes;       /* waiting and held, all lanes */
@@ -70,6 +73,8 @@ struct snapshot_node {
     size_t n_outputs;
     const struct snapshot_dropped *dropped;
     size_t n_dropped;
+    const struct snapshot_dropped *rejected; /* rows, by the plugin's reason */
+    size_t n_rejected;
     const struct snapshot_metric *metrics;
     size_t n_metrics;
     int64_t streams;  /* that it owns and that are assigned */
@@ -81,6 +86,14 @@ struct snapshot_node {
     int64_t latency_p50_us;
     int64_t latency_p99_us;
     int64_t latency_max_us;
+    /* The same from the record's own timestamp on: rows by cycle_latency_bound_us, LATENCY_BUCKETS
+     * of them, and the sum of their times. Borrowed. */
+    const int64_t *durable_rows;
+    int64_t durable_sum_us;
+    int64_t process_retries;
+    int64_t failures;
+    int64_t age_us; /* of a source: how old the records of its last batches were when read; -1: not
+                       known */
     int64_t cpu_us; /* time spent inside the plugin's task operations, all lanes */
 };
 
@@ -122,6 +135,10 @@ struct host_snapshot {
     int64_t path_bytes; /* memory of batches on the data path and held by tasks; what memory.max
                            bounds */
     uint32_t lanes;
+    int64_t control_lag_us;      /* how late the control loop was with what it had to do */
+    const int64_t *lane_lags_us; /* by lane */
+    int64_t disk_free_bytes;     /* where the state is; -1: not known, or not on a local disk */
+    int64_t disk_bytes;
     int until_end;
     int draining;
     const struct snapshot_node *nodes; /* in the topology's order */

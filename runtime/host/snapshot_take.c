@@ -19,6 +19,8 @@ static int64_t relaxed(const _Atomic int64_t *counter) {
 /* One lane's part of an input. */
 static void add_edge(const struct lane_edge *edge, int64_t now, struct snapshot_input *input) {
     input->rows += relaxed(&edge->rows);
+    input->batches += relaxed(&edge->batches);
+    input->bytes += relaxed(&edge->bytes);
     input->replayed_rows += relaxed(&edge->replayed_rows);
     input->dropped_rows += relaxed(&edge->dropped_rows);
     input->buffer_bytes += relaxed(&edge->fill_bytes);
@@ -106,6 +108,7 @@ static bool take_outputs(const struct host_node *node, struct snapshot_node *out
         outputs[o].name = node->opened->output_names[o];
         for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
             outputs[o].rows += relaxed(&node->tasks[lane].rows_out[o]);
+            outputs[o].batches += relaxed(&node->tasks[lane].batches_out[o]);
             outputs[o].memory_bytes += relaxed(&node->tasks[lane].bytes_out[o]);
         }
     }
@@ -142,6 +145,32 @@ static bool take_dropped(const struct host_node *node, struct snapshot_node *out
     }
     out->dropped = dropped;
     out->n_dropped = n;
+    return true;
+}
+
+/* Reasons are copied by no one: a lane's place for one stays as it is. */
+static bool take_rejected(const struct host_node *node, struct snapshot_node *out) {
+    size_t room = (size_t)node->host->n_lanes * REJECTED_REASONS_MAX;
+    struct snapshot_dropped *rejected = calloc(room + 1, sizeof(*rejected));
+    if (rejected == NULL) {
+        return false;
+    }
+    size_t n = 0;
+    for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
+        const struct lane_task *task = &node->tasks[lane];
+        size_t n_here = atomic_load_explicit(&task->n_rejected, memory_order_acquire);
+        for (size_t i = 0; i < n_here; i++) {
+            size_t at = 0;
+            while (at < n && strcmp(rejected[at].reason, task->rejected[i].reason) != 0) {
+                at++;
+            }
+            rejected[at].reason = task->rejected[i].reason;
+            rejected[at].rows += relaxed(&task->rejected[i].rows);
+            n = at < n ? n : n + 1;
+        }
+    }
+    out->rejected = rejected;
+    out->n_rejected = n;
     return true;
 }
 
@@ -220,6 +249,8 @@ static void take_cycle(const struct host_node *node, struct snapshot_node *out) 
     out->latency_p50_us = total == 0 ? -1 : percentile(cycle, total, 500);
     out->latency_p99_us = total == 0 ? -1 : percentile(cycle, total, 990);
     out->latency_max_us = total == 0 ? -1 : cycle->latency_max_us;
+    out->durable_rows = cycle->durable_histogram;
+    out->durable_sum_us = cycle->durable_sum_us;
 }
 
 static bool take_node(const struct host_node *node, struct snapshot_node *out) {
@@ -230,13 +261,30 @@ static bool take_node(const struct host_node *node, struct snapshot_node *out) {
     out->failure = node->failure != NULL ? sl_error_message(node->failure) : NULL;
     out->streams = (int64_t)node->n_streams;
     out->restarts = node->restart.succeeded;
+    out->failures = node->failures;
+    out->age_us = -1;
     out->cpu_us = relaxed(&node->object.cpu_us);
     for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
         out->cpu_us += relaxed(&node->tasks[lane].object.cpu_us);
+        out->process_retries += relaxed(&node->tasks[lane].retries);
+        int64_t age_us = relaxed(&node->tasks[lane].age_us);
+        out->age_us = age_us > out->age_us ? age_us : out->age_us;
     }
     take_cycle(node, out);
     return take_inputs(node, out) && take_outputs(node, out) && take_dropped(node, out) &&
-           take_metrics(node, out);
+           take_rejected(node, out) && take_metrics(node, out);
+}
+
+static bool take_vitals(const struct host *host, struct host_snapshot *out) {
+    int64_t *lags_us = calloc(host->n_lanes + 1, sizeof(*lags_us));
+    for (uint32_t lane = 0; lags_us != NULL && lane < host->n_lanes; lane++) {
+        lags_us[lane] = loop_lag_us(&host->lanes[lane].loop);
+    }
+    out->control_lag_us = host->vitals.control_lag_us;
+    out->lane_lags_us = lags_us;
+    out->disk_free_bytes = host->vitals.has_disk ? host->vitals.disk_free_bytes : -1;
+    out->disk_bytes = host->vitals.has_disk ? host->vitals.disk_bytes : -1;
+    return lags_us != NULL;
 }
 
 static int64_t timeval_us(struct timeval time) {
@@ -282,7 +330,8 @@ bool snapshot_take(struct host *host, struct host_snapshot *out) {
     }
     out->nodes = nodes;
     out->n_nodes = host->n_nodes;
-    bool whole = snapshot_take_accounts(host, out) && take_http(host, out);
+    bool whole =
+        snapshot_take_accounts(host, out) && take_http(host, out) && take_vitals(host, out);
     for (size_t n = 0; n < host->n_nodes && whole; n++) {
         whole = take_node(host->nodes[n], &nodes[n]);
     }
@@ -301,10 +350,13 @@ void snapshot_free(struct host_snapshot *snapshot) {
         free((void *)(uintptr_t)nodes[n].inputs);
         free((void *)(uintptr_t)nodes[n].outputs);
         free((void *)(uintptr_t)nodes[n].dropped);
+        free((void *)(uintptr_t)nodes[n].rejected);
         free((void *)(uintptr_t)nodes[n].metrics);
     }
     free(nodes);
     free((void *)(uintptr_t)snapshot->http);
+    free((void *)(uintptr_t)snapshot->lane_lags_us);
+    snapshot->lane_lags_us = NULL;
     snapshot->nodes = NULL;
     snapshot->http = NULL;
     snapshot_free_accounts(snapshot);

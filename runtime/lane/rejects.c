@@ -147,6 +147,29 @@ static void log_reject(struct lane_task *task, const sl_batch *batch, int64_t ro
     }
 }
 
+/* ---- counting ---- */
+
+/* By reason; when there are too many reasons, the last place counts what is left. */
+static void count(struct lane_task *task, const sl_reject *why) {
+    size_t n = atomic_load_explicit(&task->n_rejected, memory_order_relaxed);
+    const char *reason = why->reason_bytes > 0 ? why->reason : "unknown";
+    size_t bytes = why->reason_bytes > 0 ? why->reason_bytes : strlen(reason);
+    const size_t most = sizeof(task->rejected[0].reason) - 1;
+    bytes = bytes < most ? bytes : most;
+    size_t i = 0;
+    while (i < n && i < REJECTED_REASONS_MAX - 1 &&
+           (strncmp(task->rejected[i].reason, reason, bytes) != 0 ||
+            task->rejected[i].reason[bytes] != 0)) {
+        i++;
+    }
+    if (i == n) {
+        bool last = i == REJECTED_REASONS_MAX - 1;
+        memcpy(task->rejected[i].reason, last ? "other" : reason, last ? sizeof("other") : bytes);
+        atomic_store_explicit(&task->n_rejected, n + 1, memory_order_release);
+    }
+    atomic_fetch_add_explicit(&task->rejected[i].rows, 1, memory_order_relaxed);
+}
+
 /* ---- doing it ---- */
 
 static sl_error *refuse(const sl_batch *batch, int64_t row, const sl_reject *why) {
@@ -176,6 +199,9 @@ sl_error *rejects_add(struct lane_task *task, const sl_batch *batch, int64_t row
     }
     struct rejects *rejects = task->rejects;
     log_reject(task, batch, row, why);
+    if (batch->stream->reader == 0) {
+        count(task, why);
+    }
     if (leave(task)) {
         return sl_rejects_append(&rejects->rows, batch, row, why) ? NULL : sl_error_no_memory();
     }

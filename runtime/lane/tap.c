@@ -171,7 +171,7 @@ sl_error *tap_open(struct host *host, const struct tap_wish *wish, struct tap **
         return sl_error_new(SL_ERROR_CONFLICT, "there are %d taps already", TAPS_MAX);
     }
     tap->node = strdup(wish->node);
-    if (tap->node == NULL || !copy_masked(tap, &host->topology->tap_mask)) {
+    if (tap->node == NULL || !copy_masked(tap, &host->settings->tap_mask)) {
         free_place(tap);
         return sl_error_no_memory();
     }

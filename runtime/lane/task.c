@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "columns/raw.h"
+
 bool task_is_empty(const struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         if (task->inputs[i].head != NULL) {
@@ -58,6 +60,7 @@ static void back_off(struct lane_task *task, struct lane_edge *edge, struct batc
         return;
     }
     task->backing_off = true;
+    atomic_fetch_add_explicit(&task->retries, 1, memory_order_relaxed);
     uint64_t pause_ms =
         retry_pause_ms(host, &task->retry, task->object.node->spec->name, "process", error);
     uv_timer_start(&task->retry_timer, retry_fires, pause_ms, 0);
@@ -74,7 +77,8 @@ static bool sample_latency(struct lane_task *task, const struct batch *batch) {
         taken->items = grown;
         taken->capacity = capacity;
     }
-    taken->items[taken->n++] = (struct latency_sample){batch->read_us, batch->pub.rows};
+    taken->items[taken->n++] =
+        (struct latency_sample){batch->read_us, batch->age_us, batch->pub.rows};
     return true;
 }
 
@@ -120,6 +124,9 @@ static void took(struct lane_task *task, struct lane_edge *edge, struct reader *
     const sl_batch *pub = &batch->pub;
     if (stream_of(pub->stream)->fed == NULL) {
         atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
+        atomic_fetch_add_explicit(&edge->batches, pub->rows > 0, memory_order_relaxed);
+        atomic_fetch_add_explicit(&edge->bytes, pub->rows > 0 ? (int64_t)pub->memory_bytes : 0,
+                                  memory_order_relaxed);
     }
     if (edge->taken_us == 0 && pub->rows > 0 && task->object.node->has_cycle) {
         edge->taken_us = batch->read_us;
@@ -309,6 +316,8 @@ static void count_out(struct lane_task *task, uint32_t output, const struct batc
     atomic_fetch_add_explicit(&task->rows_out[output], batch->pub.rows, memory_order_relaxed);
     atomic_fetch_add_explicit(&task->bytes_out[output], (int64_t)batch->pub.memory_bytes,
                               memory_order_relaxed);
+    atomic_fetch_add_explicit(&task->batches_out[output], batch->pub.rows > 0,
+                              memory_order_relaxed);
 }
 
 static void push_sent(struct lane_task *task, uint32_t output, struct batch *batch) {
@@ -345,6 +354,20 @@ sl_error *task_push_cut(struct lane_task *task, uint32_t output, struct batch *b
     return NULL;
 }
 
+/* How old the batch's first record is, by its own timestamp; others may be older where producers
+ * set timestamps. */
+static void note_age(struct lane_task *task, struct batch *batch) {
+    if (batch->pub.rows == 0 || !sl_raw_is(batch->pub.schema)) {
+        return;
+    }
+    const int64_t *timestamps = batch->columns.children[SL_RAW_TIMESTAMP]->buffers[1];
+    int64_t age_us = sl_now_us() - timestamps[0];
+    batch->age_us = age_us > 0 ? age_us : 0;
+    if (stream_of(batch->pub.stream)->fed == NULL) {
+        atomic_store_explicit(&task->age_us, batch->age_us, memory_order_relaxed);
+    }
+}
+
 sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emission) {
     struct host_node *node = task->object.node;
     struct stream *stream = stream_of(emission->stream);
@@ -354,6 +377,11 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
     sl_error *error = batch_new(&node->opened->outputs[output], emission, read_us, &batch);
     if (error != NULL) {
         return error;
+    }
+    if (source) {
+        note_age(task, batch);
+    } else if (task->current != NULL) {
+        batch->age_us = task->current->age_us;
     }
     count_out(task, output, batch);
     stream->emitted_to[node->first_output + output] = batch->pub.next_offset;

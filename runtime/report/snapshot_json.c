@@ -41,6 +41,8 @@ static void write_inputs(struct json_out *out, const struct snapshot_node *node)
         json_out_object(out);
         json_out_member(out, "name", node->inputs[i].name);
         json_out_member_integer(out, "rows", node->inputs[i].rows);
+        json_out_member_integer(out, "batches", node->inputs[i].batches);
+        json_out_member_integer(out, "bytes", node->inputs[i].bytes);
         json_out_member_integer(out, "replayed_rows", node->inputs[i].replayed_rows);
         json_out_member_integer(out, "dropped_rows", node->inputs[i].dropped_rows);
         write_buffer(out, &node->inputs[i]);
@@ -56,19 +58,26 @@ static void write_outputs(struct json_out *out, const struct snapshot_node *node
         json_out_object(out);
         json_out_member(out, "name", node->outputs[i].name);
         json_out_member_integer(out, "rows", node->outputs[i].rows);
+        json_out_member_integer(out, "batches", node->outputs[i].batches);
         json_out_member_integer(out, "memory_bytes", node->outputs[i].memory_bytes);
         json_out_end_object(out);
     }
     json_out_end_array(out);
 }
 
-static void write_counts(struct json_out *out, const struct snapshot_node *node) {
-    json_out_key(out, "dropped");
+static void write_reasons(struct json_out *out, const char *key,
+                          const struct snapshot_dropped *reasons, size_t n) {
+    json_out_key(out, key);
     json_out_object(out);
-    for (size_t i = 0; i < node->n_dropped; i++) {
-        json_out_member_integer(out, node->dropped[i].reason, node->dropped[i].rows);
+    for (size_t i = 0; i < n; i++) {
+        json_out_member_integer(out, reasons[i].reason, reasons[i].rows);
     }
     json_out_end_object(out);
+}
+
+static void write_counts(struct json_out *out, const struct snapshot_node *node) {
+    write_reasons(out, "dropped", node->dropped, node->n_dropped);
+    write_reasons(out, "rejected", node->rejected, node->n_rejected);
     json_out_key(out, "metrics");
     json_out_object(out);
     for (size_t i = 0; i < node->n_metrics; i++) {
@@ -103,6 +112,14 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_member_integer(out, "cpu_us", node->cpu_us);
     json_out_member_integer(out, "commits", node->commits);
     json_out_member_integer(out, "commit_retries", node->commit_retries);
+    json_out_member_integer(out, "process_retries", node->process_retries);
+    json_out_member_integer(out, "failures", node->failures);
+    json_out_key(out, "record_age_us");
+    if (node->age_us >= 0) {
+        json_out_integer(out, node->age_us);
+    } else {
+        json_out_string(out, NULL);
+    }
     write_latency(out, node);
     write_inputs(out, node);
     write_outputs(out, node);

@@ -1,7 +1,9 @@
 /* Asks the endpoint each second while the page is looked at, and shows what it says. */
 import { drawChart } from "./chart.js";
+import { forgetEvents, showEvents } from "./events.js";
 import * as form from "./format.js";
 import { Graph, noteOf } from "./graph.js";
+import { showLive } from "./live.js";
 import { History, series, view } from "./model.js";
 import { element, setAttribute, setText } from "./format.js";
 
@@ -77,6 +79,11 @@ function tilesOf(now) {
       "Read to durable, p99",
       now.slowest ? form.time(now.slowest.latency.p99_us) : "–",
       now.slowest ? `slowest sink: ${now.slowest.name}` : "nothing committed yet",
+    ],
+    [
+      "Lag",
+      now.ageUs === null ? "–" : form.time(now.ageUs),
+      now.ageUs === null ? "no record has a timestamp" : "age of records when they are read",
     ],
     [
       "Data quality",
@@ -298,9 +305,12 @@ async function refresh() {
     shown = view(history);
     if (isNew) {
       graph.draw(shown.nodes);
+      forgetEvents();
     }
     lostSince = null;
     show();
+    showLive(document.hidden ? null : shown.nodes, mayOrder);
+    await showEvents(ask);
   } catch (error) {
     lostSince ??= new Date();
     showVerdict(["bad", `No answer since ${lostSince.toLocaleTimeString()}: ${error.message}`]);
@@ -316,6 +326,8 @@ async function turn() {
   setTimeout(turn, history.hasRates ? EVERY_MS : FIRST_MS);
 }
 
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
+document.addEventListener("visibilitychange", () =>
+  document.hidden ? showLive(null) : refresh(),
+);
 window.addEventListener("resize", show);
 turn();

@@ -157,6 +157,7 @@ export function view(history) {
     commits: sum(nodes, (node) => node.commits),
     slowest: sinks.reduce((a, b) => (a && a.latency.p99_us >= b.latency.p99_us ? a : b), null),
     quality: quality(nodes),
+    ageUs: sources.reduce((a, { record_age_us: b }) => (b === null || a > b ? a : b), null),
     rssBytes: now.rss_bytes,
     peakRssBytes: now.peak_rss_bytes,
     cpu: rate(now, before, cpu) / 1e6,

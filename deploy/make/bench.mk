@@ -23,3 +23,7 @@ bench: ## CPU-seconds per million events on a real broker, truth checked (SLUICE
 	$(MAKE) --no-print-directory -s -j$$(nproc) bench-built
 	$(BUILD)/venv/bin/python -m tests.bench
 bench-built: all $(BUILD)/tests/bench/yardstick
+
+.PHONY: dashboard-cost
+dashboard-cost: all ## what the dashboard costs a run under full load, in one run with and without it
+	$(BUILD)/venv/bin/python -m tests.dashboard.cost

@@ -65,6 +65,9 @@ void answer_validate(struct exchange *exchange);
 /* tap.c */
 void answer_tap(struct exchange *exchange);
 
+/* events.c */
+void answer_events(struct exchange *exchange);
+
 /* openapi.c */
 void answer_openapi(struct exchange *exchange);
 

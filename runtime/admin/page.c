@@ -23,6 +23,8 @@
     X(dashboard_layout, "layout.js", "text/javascript; charset=utf-8")                             \
     X(dashboard_graph, "graph.js", "text/javascript; charset=utf-8")                               \
     X(dashboard_chart, "chart.js", "text/javascript; charset=utf-8")                               \
+    X(dashboard_live, "live.js", "text/javascript; charset=utf-8")                                 \
+    X(dashboard_events, "events.js", "text/javascript; charset=utf-8")                             \
     X(dashboard_format, "format.js", "text/javascript; charset=utf-8")
 
 #define EMBED_FILE(symbol, name, type) EMBED(symbol, "dashboard/" name)

@@ -52,6 +52,7 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "GET", "v1/topology/history/*", answer_version},
     {ACCESS_ADMIN, "POST", "v1/topology/history/*/rollback", answer_roll_back},
     {ACCESS_OPERATOR, "GET", "v1/nodes/*/tap", answer_tap},
+    {ACCESS_VIEWER, "GET", "v1/events", answer_events},
 };
 
 static bool path_fits(const char *path, const struct exchange *exchange) {

@@ -218,7 +218,8 @@ sl_error *host_build(struct host *host) {
     if (error == NULL) {
         error = network_new(topology, log_network, host, &host->network);
     }
-    if (error == NULL && (host->taps = taps_new(host)) == NULL) {
+    if (error == NULL &&
+        ((host->taps = taps_new(host)) == NULL || (host->events = events_new()) == NULL)) {
         error = sl_error_no_memory();
     }
     for (uint32_t i = 0; i < lanes && error == NULL; i++) {
@@ -329,6 +330,8 @@ void host_free(struct host *host) {
     }
     network_free(host->network);
     taps_free(host->taps);
+    events_free(host->events);
+    host->events = NULL;
     free(host->streams);
     for (size_t n = 0; n < n_all; n++) {
         free(host->all[n]);

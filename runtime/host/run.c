@@ -29,15 +29,17 @@ const struct topology *host_topology(const struct host *host) {
 }
 
 void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...) {
-    if (host->options->log == NULL) {
-        return;
-    }
     char text[4096];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    host->options->log(host->options->log_arg, level, node, text);
+    if (level <= SL_LOG_INFO && host->events != NULL) {
+        events_add(host->events, level, node, text);
+    }
+    if (host->options->log != NULL) {
+        host->options->log(host->options->log_arg, level, node, text);
+    }
 }
 
 /* ---- failures ---- */

@@ -5,6 +5,7 @@
 #ifndef HOST_RUN_H
 #define HOST_RUN_H
 
+#include "host/events.h"
 #include "host/object.h"
 #include "host/vitals.h"
 #include "lane/lane.h"
@@ -23,6 +24,7 @@ struct host {
     struct network *network; /* the way out: stores and HTTP */
     struct admin *admin;     /* the REST endpoint; NULL: none */
     struct tap *taps;
+    struct events *events; /* the log's last lines */
     struct vitals vitals;
     struct host_node **nodes; /* those of `topology`, in its order. Control loop */
     size_t n_nodes;

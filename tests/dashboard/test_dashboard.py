@@ -5,6 +5,7 @@ fetched from elsewhere.
 SLUICE_SCREENSHOTS=FOLDER keeps pictures of what was seen.
 """
 
+import datetime
 import http.client
 import json
 import os
@@ -74,7 +75,9 @@ def delta(folder, source, **more):
 def medallion(folder):
     """The retail medallion, and a live view of silver on the standard output."""
     schema = str(ROOT / "deploy" / "demo" / "event.schema.json")
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     generator = {"rate": 5000, "invalid": 0.002, "duplicates": 0.01, "partitions": 4}
+    generator |= {"event_rate": 5000, "start_time": now}  # so that timestamps are of the present
     return {
         "pipeline": "retail",
         "admin": {"listen": "127.0.0.1:0"},
@@ -244,7 +247,18 @@ def test_a_newcomer_sees_the_flow_and_who_holds_it_back(running, new_page):
     layers = {"bronze": "bronze", "silver_tbl": "silver", "quarantine": "silver", "gold": "gold"}
     for node, layer in layers.items():
         expect(page.locator(f'[data-node="{node}"]')).to_have_class(re.compile(rf"\b{layer}\b"))
+    expect(page.locator("#gold-title")).to_contain_text("per_country", timeout=LIMIT_MS)
+    page.locator("#gold-column").select_option("revenue")
+    expect(page.locator("#gold-rows li").first).to_contain_text(re.compile(r"\d"))
+    expect(page.locator("#reject-reasons")).to_contain_text("silver: ", timeout=LIMIT_MS)
+    expect(page.locator("#reject-samples li").first).to_contain_text("partition", timeout=LIMIT_MS)
+    expect(page.locator("#events")).to_contain_text("http://127.0.0.1")
     picture(page, "flowing")
+    dark, _ = new_page(url, color_scheme="dark")
+    expect(dark.locator("#verdict")).to_contain_text("Everything flows", timeout=LIMIT_MS)
+    expect(dark.locator("#reject-samples li").first).to_be_visible(timeout=LIMIT_MS)
+    picture(dark, "flowing-dark")
+    dark.close()
     screen.reading.clear()
     try:
         edge = page.locator('[data-edge="silver>live_view"]')

@@ -156,10 +156,15 @@ def wrong_since(before, books):
 # ---- what a process says of itself ----
 
 
-def told(summary):
-    """{sink: {partition: Count}} of a summary; and what is in flight, or does not add up."""
+def told(summary, through):
+    """{sink: {partition: Count}} of a summary; and what does not add up, or was read and is nowhere.
+    `through`: it ran to the end of the data. Otherwise a sink may still lack what another one had
+    committed before a kill: reading has stopped before it came there."""
     counts, wrong = {}, []
     for account in summary["accounts"]:
+        ahead = max((reader["records"] for reader in account["readers"]), default=None)
+        if ahead is not None and account["records"] != ahead:
+            wrong.append(f"{account['records']} records told, no sink has more than {ahead}")
         for reader in account["readers"]:
             names = ("next_offset", "records", "rows", "dropped")
             count = Count(**{name: reader[name] for name in names})
@@ -168,15 +173,15 @@ def told(summary):
                 wrong.append(f"{place}: {reader['in_flight']} in flight of {account['records']}")
             if reader["elsewhere"] != count.elsewhere:
                 wrong.append(f"{place}: {reader['elsewhere']} elsewhere of {count}")
-            if reader["in_flight"] != 0:
+            if through and reader["in_flight"] != 0:
                 wrong.append(f"{place}: {reader['in_flight']} in flight at the end")
             counts.setdefault(reader["node"], {})[account["partition"]] = count
     return counts, wrong
 
 
-def wrong_summary(summary, books, alone):
+def wrong_summary(summary, books, alone, through):
     """What a process told that ended as it should. `alone`: no other has gone on since."""
-    counts, wrong = told(summary)
+    counts, wrong = told(summary, through)
     for name in counts.keys() & books.keys():
         stored = books[name].counts
         for partition, count in counts[name].items():

@@ -159,13 +159,15 @@ class Chapter:
         print(f"kill {tally.kills}: {way}; {seconds:.1f} s{rows}", flush=True)
         self.check_accounts(tally)
 
-    def check_accounts(self, tally, done=None, alone=True):
-        """As the tables have them; `done`: and a process that has ended as it should, the one
-        that was `alone`."""
+    def check_accounts(self, tally, done=None, alone=True, through=False):
+        """As the tables have them; `done`: and a process that has ended as it should, `alone` or
+        beside others, and `through` with all data."""
         try:
             wrong = self.ledger.wrong()
             if wrong is None and done is not None:
-                wrong = accounts.wrong_summary(done.summary, self.ledger.books(), alone)
+                wrong = accounts.wrong_summary(
+                    done.summary, self.ledger.books(), alone, through
+                )
         except (ValueError, KeyError) as error:
             raise Broken(f"the accounts cannot be read: {error!r}") from error
         if wrong is not None:
@@ -229,7 +231,7 @@ class Chapter:
             done = sluice.run_command(*command, env=env, limit_s=END_LIMIT_S)
             if done.exit_code != 0:
                 raise Broken(f"the run to the end of {path.name} failed: {done.failed_because()}")
-            self.check_accounts(tally, done)
+            self.check_accounts(tally, done, through=True)
         try:
             delivered = self.broker.end_offsets(self.topic)
             found, told = lake.wrong(self.whole, delivered, self.new_ledger())

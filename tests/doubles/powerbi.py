@@ -230,6 +230,11 @@ class PowerBI:
             self.counts[trouble] += 1
             return trouble
 
+    def provoke(self, share, troubles=("throttled", "busy")):
+        """From now on."""
+        with self.lock:
+            self._provoke, self._troubles = share, troubles
+
     def rows(self, dataset, table):
         with self.lock:
             (found,) = [d for d in self.datasets.values() if d.name == dataset]

@@ -290,11 +290,36 @@ def test_a_service_that_takes_no_token_is_asked_twice(lake, checking, entra, tmp
     path = tmp_path / "topology.json"
     path.write_text(json.dumps(document))
     entra.valid = lambda token, scope: False
-    run = sluice.run_command("run", "--until-end", path, limit_s=LIMIT_S)
+    run = sluice.run_command("run", "--until-end", "--log-level=debug", path, limit_s=LIMIT_S)
     assert run.exit_code == 1
+    assert_hidden(run.log + run.output, Credential({}), entra)
     assert "answers 401 InvalidAuthenticationInfo" in run.log
     assert "check that this machine has a managed identity, and its roles" in run.log
     assert (checking.counts["refused"], entra.requests["identity"]) == (2, 2)
+
+
+def test_a_wrong_signature_is_not_shown_either(lake, entra, tmp_path):
+    credential = credential_of("sas", lake, entra, tmp_path)
+    (signature,) = credential.secrets
+    credential.secrets = [signature.swapcase()]
+    sas = credential.env["TEST_SAS"].replace(signature, signature.swapcase())
+    table = f"{lake.url}/{lake.account}/lake/wrong"
+    document = {
+        "pipeline": "wrong",
+        "http.ca": str(lake.ca),
+        "stores": {table: credential.entry},
+        "sources": {"events": {"plugin": "generator", "config": {"count": 10}}},
+        "sinks": {
+            "bronze": {"plugin": "bronze-sink", "inputs": ["events"], "config": {"table": table}}
+        },
+    }
+    path = tmp_path / "topology.json"
+    path.write_text(json.dumps(document))
+    arguments = ("run", "--until-end", "--log-level=debug", path)
+    run = sluice.run_command(*arguments, limit_s=LIMIT_S, env={"TEST_SAS": sas})
+    assert run.exit_code == 1
+    assert "answers 403" in run.log and "check the SAS, its rights and its end" in run.log
+    assert_hidden(run.log + run.output, credential, entra)
 
 
 def test_the_certificate_has_to_be_trusted(lake, entra, tmp_path):

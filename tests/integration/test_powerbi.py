@@ -3,16 +3,25 @@ with tokens of the double of Entra ID. Limits and pace in virtual time: tests/un
 """
 
 import json
+import os
+import signal
+import time
 
+import deltalake
 import pytest
 
 from tests.doubles.entra import Entra
 from tests.doubles.powerbi import PowerBI
-from tests.support import sluice
+from tests.integration.test_admin import Running
+from tests.integration.test_azure_tokens import told_by_admin
+from tests.support import events, sluice
+from tests.support.medallion import SCHEMA, Medallion
 from tests.support.servers import wait_for
 
 WORKSPACE = "f089354e-8366-4e18-aea3-4cb4a3a50b48"
 ROWS = 200_000
+BACKLOG = 60_000
+BATCH_ROWS = 12_000  # more than 1 MiB of its lines has, which is a batch of the file
 
 
 @pytest.fixture
@@ -127,6 +136,18 @@ def test_all_rows_without_a_429(entra, tmp_path):
         assert len(service.datasets) == 1
 
 
+def test_no_secret_is_told_by_the_endpoint(entra, tmp_path):
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service), 10)
+        document = json.loads(path.read_text())
+        document["admin"] = {"listen": "127.0.0.1:0"}
+        path.write_text(json.dumps(document))
+        text = told_by_admin(path, {})
+        assert "Retail live" in text
+        assert entra.tokens()
+        assert not [secret for secret in (entra.secret, *entra.tokens()) if secret in text]
+
+
 def test_trouble_loses_nothing(entra, tmp_path):
     """429, 503 and lost answers: every row arrives; only what had no answer arrives twice."""
     troubles = ("throttled", "busy", "cut", "lost")
@@ -141,6 +162,117 @@ def test_trouble_loses_nothing(entra, tmp_path):
         # the table keeps the newest 200,000: what came twice has pushed others out
         assert len(kept) >= ROWS - (stored - ROWS)
         assert ROWS < stored <= ROWS + 10_000 * service.counts["lost"]
+
+
+def test_killed_it_repeats_no_more_than_a_commit(entra, tmp_path):
+    """Each time right behind an accepted POST, whose place is not stored yet, as a rule: all rows
+    are there, and each kill has repeated at most the rows of one commit on the one lane that has
+    the file: 10,000 and one batch."""
+    kills, post, rows = 4, 10_000, 60_000
+    with PowerBI(entra, WORKSPACE) as service:
+        sink = config(entra, service, retention="none")
+        path = topology(tmp_path, sink, rows)
+        for _ in range(kills):
+            with sluice.Process("run", path) as process:
+                accepted = service.counts["accepted"]
+                process.wait_for(lambda: service.counts["accepted"] > accepted, 60, "a POST")  # noqa: B023
+                process.signal(signal.SIGKILL)
+                process.wait(30)
+        sluice.run_until_end(path)
+        ids = [row["id"] for row in service.rows("Retail live", "per country")]
+        assert set(ids) == set(range(rows))
+        assert len(ids) - rows <= kills * (post + BATCH_ROWS)
+        print(f"{len(ids) - rows} rows came twice in {kills} kills")
+        assert service.counts["unprovoked 429"] == 0
+
+
+class Backlog:
+    """Bronze, silver and a live sink behind silver, which get `BACKLOG` records at once."""
+
+    def __init__(self, folder, broker, topic, sink):
+        self.broker, self.topic, self.produced = broker, topic, 0
+        medallion = Medallion(folder, broker.bootstrap, topic).without("per_country")
+        document = medallion.document
+        document["admin"] = {"listen": "127.0.0.1:0"}
+        document["memory.max"] = "256MiB"
+        # push datasets have no nested columns
+        columns = ("event_id", "device_id", "country", "amount")
+        schema = json.loads(SCHEMA.read_text())
+        schema["properties"] = {name: schema["properties"][name] for name in columns}
+        schema["required"] = ["event_id"]
+        (folder / "flat.schema.json").write_text(json.dumps(schema))
+        document["transforms"]["silver"]["config"] = {"schema": "flat.schema.json"}
+        document["sinks"]["live"] = {
+            "plugin": "powerbi-sink",
+            "inputs": [{"from": "silver", "buffer": "256KiB", "when_full": "detach"}],
+            "config": sink,
+        }
+        self.tables = [medallion.table(name) for name in ("bronze", "silver_tbl", "quarantine")]
+        self.path = medallion.write()
+
+    def rows(self):
+        """Of bronze, silver and the quarantine."""
+        found = []
+        for table in self.tables:
+            rows = 0
+            if (table / "_delta_log").is_dir():
+                adds = deltalake.DeltaTable(str(table)).get_add_actions(flatten=True)
+                rows = sum(adds["num_records"].to_pylist())
+            found.append(rows)
+        return found
+
+    def is_done(self):
+        bronze, silver, quarantine = self.rows()
+        return bronze == silver + quarantine == self.produced
+
+    def pause(self, admin):
+        assert admin.ask("/connectors/events/pause", "PUT")[0] == 202
+        state = lambda: admin.json("/connectors/events/status")["connector"]["state"]
+        wait_for(lambda: state() == "PAUSED", 60, "the source paused")
+
+    def seconds(self, process, admin):
+        """From the moment the source may read until bronze and silver have all of it."""
+        feed = events.records(events.Feed(records=BACKLOG, seed=self.produced))
+        self.produced += self.broker.produce(self.topic, feed)
+        began = time.monotonic()
+        assert admin.ask("/connectors/events/resume", "PUT")[0] == 202
+        process.wait_for(self.is_done, 120, "bronze and silver")
+        return time.monotonic() - began
+
+
+@pytest.mark.skipif(
+    os.environ.get("SLUICE_EXPERIMENTAL") != "detach",
+    reason="detach is not offered; SLUICE_EXPERIMENTAL=detach tries it",
+)
+def test_detach_leaves_bronze_and_silver_at_full_speed(entra, broker, new_topic, tmp_path):
+    """The same backlog twice in one run: while the service takes rows, and while it takes none. It
+    has all of them once it goes on."""
+    with PowerBI(entra, WORKSPACE) as service:
+        topic = new_topic(4)
+        backlog = Backlog(tmp_path, broker, topic, config(entra, service, retention="none"))
+        with sluice.Process("run", "--json", backlog.path) as process:
+            admin = Running(process)
+            wait_for(lambda: admin.ask("/ready")[0] == 200, 60, "all nodes")
+            backlog.pause(admin)
+            taken = backlog.seconds(process, admin)
+            backlog.pause(admin)
+            service.provoke(1.0, ("throttled",))
+            refused = backlog.seconds(process, admin)
+            print(f"{BACKLOG} records: {taken:.2f} s; with Power BI stopped {refused:.2f} s")
+            assert service.counts["throttled"] > 0
+            service.provoke(0.0)
+            silver = backlog.rows()[1]
+
+            def complete():
+                rows = service.rows("Retail live", "per country")
+                return len({(r["_partition"], r["_offset"]) for r in rows}) == silver
+
+            process.wait_for(complete, 120, "all rows in Power BI")
+            process.signal(signal.SIGTERM)
+            assert process.wait(60).exit_code == 0
+        rows = service.rows("Retail live", "per country")
+        assert len(rows) == silver, "nothing was repeated, since nothing broke"
+    assert refused <= 5 * taken + 5, "bronze and silver were held back"
 
 
 def test_tokens_are_renewed(entra, tmp_path):

@@ -6,7 +6,7 @@
  * and assigned again, from its own position on. A source that waits has its streams set aside.
  */
 #include "delivery/assignment_steps.h"
-#include "host/restart.h"
+#include "host/pause.h"
 
 static bool misses_streams(const struct host_node *node) {
     if (node->spec->kind == TOPOLOGY_SOURCE) {
@@ -71,7 +71,7 @@ void whole_turn(struct assignment *a) {
     turn(node);
     bool waits = atomic_load(&node->waiting);
     if (waits) {
-        restart_left_out(node);
+        pause_left_out(node);
     } else {
         host_log(a->host, SL_LOG_INFO, node->spec->name,
                  ordered ? "resumed" : "all partitions of its sources are here: it goes on");

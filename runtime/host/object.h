@@ -250,15 +250,21 @@ struct cycle {
 struct restart {
     bool pending;      /* by itself, after a pause */
     bool under_way;    /* from the taking away of its streams to their return */
-    bool closes;       /* ... and it stays closed: it was stopped */
+    bool stops;        /* ... and it stays closed: it was stopped */
     uint32_t attempts; /* in a row */
     int64_t revived_us;
     int64_t succeeded;
     int64_t commits;         /* that there were when it was restarted */
     struct assignment *turn; /* while its streams are away */
+};
+
+/* A node whose plugin's objects are being closed or opened: see reopen.c. Control loop. */
+struct reopening {
+    void (*closed)(struct host_node *node);
+    void (*opened)(struct host_node *node, sl_error *error);
     struct cycle_waiter waiter;
     unsigned outstanding; /* lanes */
-    sl_error *error;      /* of its tasks */
+    sl_error *error;
 };
 
 enum drain_state { DRAIN_OPEN, DRAIN_EMPTYING, DRAIN_COMMITTING, DRAIN_DONE };
@@ -294,6 +300,7 @@ struct host_node {
     bool was_read;        /* a source: there are positions of its streams */
     size_t missing;       /* of a source: streams that are with other hosts */
     enum target target;   /* by the operator */
+    bool kept_out;        /* by a reload, that closes or opens it */
     bool must_wait;       /* for streams that are missing */
     _Atomic bool waiting; /* for these, or by order: nothing flows to it. It becomes what
                              node_must_wait says when its streams are detached */
@@ -307,11 +314,12 @@ struct host_node {
     int64_t failed_us;
     int64_t failures; /* since the run began */
     struct restart restart;
+    struct reopening reopening;
 };
 
 /* Control loop. */
 static inline bool node_must_wait(const struct host_node *node) {
-    return node->must_wait || node->target != TARGET_RUNNING;
+    return node->must_wait || node->target != TARGET_RUNNING || node->kept_out;
 }
 /* What it is in while it neither fails nor changes. */
 static inline enum host_node_state node_resting_state(const struct host_node *node) {

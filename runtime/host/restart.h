@@ -1,6 +1,6 @@
 /*
  * Restarting nodes while the run goes on: by order (host_restart_node), or by itself when the
- * topology says so (restart.after); pausing, stopping and resuming them. Control loop.
+ * topology says so (restart.after). Control loop.
  */
 #ifndef HOST_RESTART_H
 #define HOST_RESTART_H
@@ -13,9 +13,13 @@ void restart_after_failure(struct host_node *node);
  * is not the end of the run. */
 bool restart_holds_end(const struct host *host);
 
-/* The node has been left out of all streams: if it is to be stopped, it is closed. */
-void restart_left_out(struct host_node *node);
-/* The run begins: what the operator wanted of nodes in the run before holds. */
-void restart_heed_targets(struct host *host);
+/* Opens it anew, closed or not, though it may be paused no more. restart_may_change holds. */
+void restart_begin(struct host_node *node);
+/* Its streams can be taken away and come back, and nothing else is done to it. */
+bool restart_may_change(const struct host_node *node);
+/* The node of this name. Errors: CONFIG (there is none). */
+sl_error *restart_find_node(const struct host *host, const char *name, struct host_node **out);
+/* Why it cannot be `what` ("restarted"). */
+sl_error *restart_refusal(const struct host_node *node, const char *what);
 
 #endif /* HOST_RESTART_H */

@@ -12,6 +12,7 @@
 #include "host/allocator.h"
 #include "host/build.h"
 #include "host/crash.h"
+#include "host/pause.h"
 #include "host/restart.h"
 #include "host/snapshot_take.h"
 
@@ -284,7 +285,7 @@ static void began(struct host *host) {
             cycle_start(&node->cycle);
         }
         if (node->target == TARGET_STOPPED) {
-            restart_left_out(node);
+            pause_left_out(node);
         }
     }
     if (host->draining) {
@@ -631,7 +632,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
     }
     listen_to_signals(&host);
     vitals_start(&host);
-    restart_heed_targets(&host);
+    pause_heed_targets(&host);
     error = admin_open(&host, &host.admin);
     if (error == NULL) {
         error = host_start_threads(&host);

@@ -54,6 +54,7 @@ struct host {
     bool storing;
     sl_error *store_error;
     int64_t started_us;
+    struct reload *reload;        /* under way; NULL: none */
     struct later *laters;         /* what waits to be tried again */
     _Atomic int64_t memory_bytes; /* of batches, and held by tasks */
 };

@@ -57,6 +57,7 @@ static sl_error *prepare(struct graph *graph, size_t index) {
     static const char *const only_output[] = {"", NULL};
     const struct topology_node *spec = &graph->topology->nodes[index];
     struct graph_node *node = &graph->nodes[index];
+    node->prepared = true;
     node->n_outputs = topology_node_outputs(spec);
     node->output_names = spec->role->outputs == NULL ? only_output : spec->role->outputs;
     node->outputs = calloc(node->n_outputs + 1, sizeof(*node->outputs));
@@ -126,24 +127,32 @@ static sl_error *call_open(struct graph *graph, const struct graph_options *opti
     return error;
 }
 
-static sl_error *open_node(struct graph *graph, const struct graph_options *options, size_t index) {
-    sl_error *error = prepare(graph, index);
-    error = error != NULL ? error : call_open(graph, options, index);
-    return error != NULL ? error : collect_schemas(graph, index);
-}
-
-sl_error *graph_reopen(struct graph *graph, const struct graph_options *options, size_t index) {
+/* Opened once more: the schemas are as before, since config and inputs are. */
+static sl_error *drop_schemas(struct graph *graph, size_t index) {
     struct graph_node *node = &graph->nodes[index];
     const sl_node_ops *ops = graph->topology->nodes[index].role->node;
-    sl_error *error = call_open(graph, options, index);
+    sl_error *error = NULL;
     for (size_t i = 0; i < node->n_outputs && error == NULL; i++) {
-        struct ArrowSchema schema = {0}; /* as before, since config and inputs are */
-        error = ask_schema(ops, node->node, i, &schema);
+        struct ArrowSchema schema = {0};
+        error = ops->output_schema(node->node, (uint32_t)i, &schema);
         if (schema.release != NULL) {
             schema.release(&schema);
         }
     }
     return error;
+}
+
+sl_error *graph_open_node(struct graph_node *node, const struct graph_options *options) {
+    struct graph *graph = node->graph;
+    size_t index = (size_t)(node - graph->nodes);
+    bool again = node->prepared;
+    sl_error *error = again ? NULL : prepare(graph, index);
+    error = error != NULL ? error : call_open(graph, options, index);
+    if (error != NULL) {
+        return error;
+    }
+    bool collected = again && (node->n_outputs == 0 || node->outputs[0].release != NULL);
+    return collected ? drop_schemas(graph, index) : collect_schemas(graph, index);
 }
 
 /* True when all that the node reads is there. */
@@ -163,7 +172,7 @@ static sl_error *open_all(struct graph *graph, const struct graph_options *optio
     for (size_t i = 0; i < graph->n_nodes; i++) {
         const struct topology_node *spec = &graph->topology->nodes[i];
         failed[i] = !inputs_are_open(graph, failed, i);
-        sl_error *error = failed[i] ? NULL : open_node(graph, options, i);
+        sl_error *error = failed[i] ? NULL : graph_open_node(&graph->nodes[i], options);
         if (error == NULL) {
             continue;
         }
@@ -182,21 +191,37 @@ static sl_error *open_all(struct graph *graph, const struct graph_options *optio
                                         n_failed, n_failed == 1 ? "node does" : "nodes do");
 }
 
-sl_error *graph_open(const struct topology *topology, const struct graph_options *options,
-                     struct topology_faults *faults, struct graph **out) {
+sl_error *graph_new(const struct topology *topology, struct graph **out) {
     struct graph *graph = calloc(1, sizeof(*graph));
-    bool *failed = calloc(topology->n_nodes + 1, sizeof(*failed));
     struct graph_node *nodes = calloc(topology->n_nodes + 1, sizeof(*nodes));
-    if (graph == NULL || failed == NULL || nodes == NULL) {
+    if (graph == NULL || nodes == NULL) {
         free(graph);
-        free(failed);
         free(nodes);
         return sl_error_no_memory();
     }
     graph->topology = topology;
     graph->nodes = nodes;
     graph->n_nodes = topology->n_nodes;
-    sl_error *error = open_all(graph, options, faults, failed);
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        nodes[i].graph = graph;
+    }
+    *out = graph;
+    return NULL;
+}
+
+void graph_borrow(struct graph_node *node, const struct graph_node *from) {
+    node->prepared = node->borrowed = true;
+    node->output_names = from->output_names;
+    node->outputs = from->outputs;
+    node->n_outputs = from->n_outputs;
+}
+
+sl_error *graph_open(const struct topology *topology, const struct graph_options *options,
+                     struct topology_faults *faults, struct graph **out) {
+    struct graph *graph = NULL;
+    bool *failed = calloc(topology->n_nodes + 1, sizeof(*failed));
+    sl_error *error = failed == NULL ? sl_error_no_memory() : graph_new(topology, &graph);
+    error = error != NULL ? error : open_all(graph, options, faults, failed);
     free(failed);
     if (error != NULL) {
         graph_close(graph);
@@ -219,6 +244,9 @@ void graph_close(struct graph *graph) {
     }
     for (size_t i = 0; i < graph->n_nodes; i++) {
         struct graph_node *node = &graph->nodes[i];
+        if (node->borrowed) {
+            continue;
+        }
         for (size_t k = 0; node->outputs != NULL && k < node->n_outputs; k++) {
             if (node->outputs[k].release != NULL) {
                 node->outputs[k].release(&node->outputs[k]);

@@ -7,6 +7,7 @@
 
 #include "topology/topology.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,9 @@ struct graph_node {
     size_t n_outputs;
     sl_input *inputs; /* as `open` got them, in the topology's order */
     size_t n_inputs;
+    struct graph *graph; /* that it stands in, at its topology's index */
+    bool prepared;
+    bool borrowed; /* the schemas are another graph's */
 };
 
 struct graph {
@@ -45,9 +49,15 @@ struct graph_options {
 sl_error *graph_open(const struct topology *topology, const struct graph_options *options,
                      struct topology_faults *faults, struct graph **out);
 
-/* Opens a node anew that its caller has closed; the schemas stay, and so does what graph_open says
- * of errors. On the loop of the node. */
-sl_error *graph_reopen(struct graph *graph, const struct graph_options *options, size_t index);
+/* A graph of which nothing is open yet. On success *out is the caller's (graph_close). Errors:
+ * NO_MEMORY. */
+sl_error *graph_new(const struct topology *topology, struct graph **out);
+/* The node is open in another graph, which lives longer: this one has its schemas. */
+void graph_borrow(struct graph_node *node, const struct graph_node *from);
+/* Opens one node, after all that it reads; also anew when its caller has closed it: its schemas
+ * stay then. After an error in its schemas it is open all the same. On the loop of the node.
+ * Errors: what the plugin says. */
+sl_error *graph_open_node(struct graph_node *node, const struct graph_options *options);
 
 /* Closes what is still open, readers before what they read, and frees the graph and its schemas. */
 void graph_close(struct graph *graph);

@@ -1,0 +1,18 @@
+/*
+ * Closing and opening the plugin's objects of one node while the run goes on: its tasks on their
+ * lanes, itself on its loop. What that is for (a restart, a stop, a reload) is its caller's.
+ */
+#ifndef HOST_REOPEN_H
+#define HOST_REOPEN_H
+
+#include "host/object.h"
+
+/* Closes them once no flush, no commit and no job of theirs is under way; what the owner of streams
+ * had asked for is forgotten. Nothing flows to the node, and it counts as failed from now on. Then
+ * then(node), maybe before this returns. Control loop. */
+void node_close(struct host_node *node, void (*then)(struct host_node *node));
+/* Opens them, which are closed or were never there. Then then(node, error); after an error it still
+ * has to be closed. Control loop. */
+void node_open(struct host_node *node, void (*then)(struct host_node *node, sl_error *error));
+
+#endif /* HOST_REOPEN_H */

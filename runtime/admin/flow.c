@@ -14,7 +14,7 @@ static bool flows(const struct stream *stream, const struct host_node *node) {
         return true;
     }
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
-        if (stream->on_edge[node->tasks[0].inputs[i].index]) {
+        if (stream_is_on(stream, node->tasks[0].inputs[i].index)) {
             return true;
         }
     }

@@ -388,7 +388,7 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
     if (owner->host->draining || owner->drain != DRAIN_OPEN) {
         return NULL; /* nothing will be read any more */
     }
-    struct assignment *a = assignment_new(owner, n, step_wire);
+    struct assignment *a = assignment_new(owner->host, owner, n, step_wire);
     if (a == NULL) {
         return sl_error_no_memory();
     }

@@ -13,14 +13,14 @@ static void let_cycles_go(struct host *host) {
     }
 }
 
-struct assignment *assignment_new(struct host_node *owner, size_t n,
+struct assignment *assignment_new(struct host *host, struct host_node *owner, size_t n,
                                   void (*step)(struct assignment *a)) {
     struct assignment *a = calloc(1, sizeof(*a));
     if (a == NULL || (a->streams = calloc(n + 1, sizeof(struct stream *))) == NULL) {
         free(a);
         return NULL;
     }
-    a->host = owner->host;
+    a->host = host;
     a->owner = owner;
     a->step = step;
     a->asked_us = sl_monotonic_us();
@@ -100,11 +100,12 @@ void assignment_assign_again(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
         bool own = (a->turns || a->not_own) && stream->owner == a->owner;
+        bool waits = atomic_load(&stream->owner->waiting);
         if (stream->leaving) {
             continue; /* its owner has asked for it meanwhile */
         }
-        if (own) { /* it waits, or will assign it */
-            stream->set_aside = a->turns && stream->owner->spec->kind == TOPOLOGY_SOURCE;
+        if (waits || own) { /* ... or will assign it */
+            stream->set_aside = waits && stream->owner->spec->kind == TOPOLOGY_SOURCE;
             continue;
         }
         const sl_stream_name name = {stream->topic, stream->pub.partition};

@@ -52,6 +52,20 @@ bool assignment_take_away(struct host_node *node,
 bool assignment_can_take_away(const struct host_node *node);
 void assignment_give_back(struct assignment *turn);
 
+/*
+ * The same for several nodes at once: all streams that `concerns` picks are taken away, then
+ * between(arg, turn, whole) is called, `whole` false when memory was too short to take any. Those
+ * of owners that wait do not come back. False without memory. Control loop.
+ */
+struct assignment_move {
+    bool (*concerns)(const void *arg, const struct stream *stream);
+    void (*between)(void *arg, struct assignment *turn, bool whole);
+    void *arg;
+};
+bool assignment_move(struct host *host, const struct assignment_move *move);
+/* What a turn has taken away. */
+struct stream *const *assignment_streams(const struct assignment *turn, size_t *n);
+
 /* The node begins or ends to wait as node_must_wait says now: the streams that it has, or is to
  * have, are taken away in between. Control loop. Errors: NO_MEMORY. */
 sl_error *assignment_turn(struct host_node *node);

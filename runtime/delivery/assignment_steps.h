@@ -61,6 +61,9 @@ struct assignment {
     bool turns;   /* its owner begins or ends to wait in between */
     bool not_own; /* those of `owner` are not assigned anew */
     void (*between)(struct host_node *node, struct assignment *turn);
+    struct assignment_move move; /* of several nodes; `owner` is NULL then */
+    bool moves;
+    bool gathered_none; /* for want of memory */
     bool lost;
     void (*revoked)(void *arg);
     void *revoked_arg;
@@ -69,9 +72,9 @@ struct assignment {
 
 /* ---- assignment.c ---- */
 
-/* An assignment of `owner` that begins with `step`, with room for n streams; NULL without memory.
- */
-struct assignment *assignment_new(struct host_node *owner, size_t n,
+/* An assignment of `owner` (NULL: it is of several nodes) that begins with `step`, with room for n
+ * streams; NULL without memory. */
+struct assignment *assignment_new(struct host *host, struct host_node *owner, size_t n,
                                   void (*step)(struct assignment *a));
 void assignment_free(struct assignment *a);
 /* It gets its turn when those before it have ended. */

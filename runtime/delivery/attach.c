@@ -49,7 +49,7 @@ static sl_error *attach_task(struct stream *stream, struct lane_task *task, uint
 }
 
 static void set_covered_outputs(struct stream *stream) {
-    for (size_t i = 0; i < stream->host->n_outputs; i++) {
+    for (size_t i = 0; i < stream->n_all_outputs; i++) {
         stream->emitted_to[i] = stream->offset;
     }
 }

@@ -66,6 +66,8 @@ static sl_error *feed_new(struct stream *stream, size_t edge, bool *on_edge, str
     feed->output = stream->output;
     feed->lane = stream->lane;
     feed->topic = strdup(stream->topic);
+    feed->n_all_edges = stream->n_all_edges;
+    feed->n_all_outputs = stream->n_all_outputs;
     feed->on_edge = calloc(host->n_edges + 1, sizeof(bool));
     feed->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));
     feed->emitted_to = calloc(host->n_outputs + 1, sizeof(int64_t));

@@ -20,6 +20,11 @@ static void step_revoked(struct assignment *a) {
         whole_turn(a);
     }
     a->step = step_return;
+    if (a->moves) {
+        a->outstanding = 1;
+        a->move.between(a->move.arg, a, !a->gathered_none);
+        return;
+    }
     if (a->between != NULL) {
         a->not_own = true;
         a->outstanding = 1;
@@ -144,7 +149,7 @@ static void keep_away(struct host_node *owner, const sl_stream_name *name) {
 
 sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names, size_t n,
                             bool lost, void (*revoked)(void *arg), void *arg) {
-    struct assignment *a = assignment_new(owner, n, assignment_stop);
+    struct assignment *a = assignment_new(owner->host, owner, n, assignment_stop);
     if (a == NULL) {
         return sl_error_no_memory();
     }
@@ -180,6 +185,37 @@ bool assignment_gather(struct assignment *a,
         }
     }
     return true;
+}
+
+/* Without memory it ends with nothing done, which its caller is told. */
+static void step_gather_moved(struct assignment *a) {
+    const struct host *host = a->host;
+    struct stream **streams = realloc(a->streams, (host->n_streams + 1) * sizeof(*streams));
+    a->gathered_none = streams == NULL;
+    a->streams = streams == NULL ? a->streams : streams;
+    for (size_t s = 0; s < host->n_streams && !a->gathered_none; s++) {
+        if (stream_is_attached(host->streams[s]) &&
+            a->move.concerns(a->move.arg, host->streams[s])) {
+            a->streams[a->n_streams++] = host->streams[s];
+        }
+    }
+    assignment_stop(a);
+}
+
+bool assignment_move(struct host *host, const struct assignment_move *move) {
+    struct assignment *a = assignment_new(host, NULL, 0, step_gather_moved);
+    if (a == NULL) {
+        return false;
+    }
+    a->again = a->leaves = a->moves = true;
+    a->move = *move;
+    assignment_queue(a);
+    return true;
+}
+
+struct stream *const *assignment_streams(const struct assignment *turn, size_t *n) {
+    *n = turn->n_streams;
+    return turn->streams;
 }
 
 static bool is_reader(const struct host_node *node, const struct stream *stream) {
@@ -219,7 +255,8 @@ static bool can_recover(const struct host_node *node) {
 }
 
 bool assignment_recover(struct host_node *node) {
-    struct assignment *a = can_recover(node) ? assignment_new(node, 0, step_gather) : NULL;
+    struct assignment *a =
+        can_recover(node) ? assignment_new(node->host, node, 0, step_gather) : NULL;
     if (a == NULL) {
         return false;
     }
@@ -235,7 +272,7 @@ bool assignment_can_take_away(const struct host_node *node) {
 bool assignment_take_away(struct host_node *node,
                           void (*between)(struct host_node *node, struct assignment *turn)) {
     struct assignment *a =
-        assignment_can_take_away(node) ? assignment_new(node, 0, step_gather) : NULL;
+        assignment_can_take_away(node) ? assignment_new(node->host, node, 0, step_gather) : NULL;
     if (a == NULL) {
         return false;
     }

@@ -125,12 +125,8 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     stream->acknowledged = SL_OFFSET_NONE;
     stream->stop = INT64_MAX;
     stream->topic = strdup(topic);
-    stream->on_edge = calloc(host->n_edges + 1, sizeof(bool));
-    stream->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));
-    stream->emitted_to = calloc(host->n_outputs + 1, sizeof(int64_t));
     sl_error *error = NULL;
-    if (stream->topic == NULL || stream->on_edge == NULL || stream->reader_by_edge == NULL ||
-        stream->emitted_to == NULL) {
+    if (stream->topic == NULL) {
         error = sl_error_no_memory();
     } else {
         stream->pub = (sl_stream){.struct_bytes = sizeof(stream->pub),
@@ -166,9 +162,26 @@ static void unwire(struct stream *stream) {
     stream->n_readers = stream->n_edges = 0;
 }
 
+static sl_error *make_room(struct stream *stream) {
+    const struct host *host = stream->host;
+    stream->on_edge = calloc(host->n_edges + 1, sizeof(bool));
+    stream->reader_by_edge = calloc(host->n_edges + 1, sizeof(struct reader *));
+    stream->emitted_to = calloc(host->n_outputs + 1, sizeof(int64_t));
+    if (stream->on_edge == NULL || stream->reader_by_edge == NULL || stream->emitted_to == NULL) {
+        return sl_error_no_memory();
+    }
+    stream->n_all_edges = host->n_edges;
+    stream->n_all_outputs = host->n_outputs;
+    return NULL;
+}
+
 sl_error *stream_wire(struct stream *stream) {
+    sl_error *error = make_room(stream);
+    if (error != NULL) {
+        return error;
+    }
     walk(stream, stream->owner, stream->output);
-    sl_error *error = collect(stream);
+    error = collect(stream);
     error = error != NULL ? error : branches_new(stream);
     if (error != NULL) {
         unwire(stream);
@@ -184,12 +197,17 @@ bool stream_is_read_by(const struct stream *stream, const struct host_node *node
     return found && stream->state != STREAM_DETACHED;
 }
 
+/* A sink that somebody reads lets its streams through, with what it rejects. */
+static bool may_pass(const struct host_node *node) {
+    return node->passes || node->spec->kind == TOPOLOGY_SINK;
+}
+
 bool stream_flows_to(const struct stream *stream, const struct host_node *node) {
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
         const struct lane_edge *edge = &node->tasks[0].inputs[i];
         if (edge->from == stream->owner
                 ? edge->spec->output == stream->output
-                : edge->from->passes && stream_flows_to(stream, edge->from)) {
+                : may_pass(edge->from) && stream_flows_to(stream, edge->from)) {
             return true;
         }
     }

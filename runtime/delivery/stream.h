@@ -49,6 +49,8 @@ struct stream {
     struct reader *
         *reader_by_edge; /* by edge of the topology; NULL where the node keeps no position */
     bool *on_edge;       /* by edge: the stream flows there */
+    size_t n_all_edges;  /* of the run, and outputs, when it was wired: later ones are not its */
+    size_t n_all_outputs;
     /* lane */
     struct lane_task *source; /* polls it; NULL for streams that a transform's node emits */
     struct lane_edge **edges; /* on its lane, where backpressure is felt */
@@ -100,6 +102,11 @@ struct stream {
 static inline bool stream_is_attached(const struct stream *stream) {
     return stream->state == STREAM_ATTACHING || stream->state == STREAM_RUNNING ||
            stream->state == STREAM_REVOKING;
+}
+
+/* Whether it flows over an edge of the run. Control loop. */
+static inline bool stream_is_on(const struct stream *stream, size_t edge) {
+    return edge < stream->n_all_edges && stream->on_edge[edge];
 }
 
 static inline struct stream *stream_of(const sl_stream *pub) {

@@ -5,6 +5,8 @@
  * that it has not read. When it waits no longer, the streams that it was left out of are detached
  * and assigned again, from its own position on. A source that waits has its streams set aside.
  */
+#include "delivery/whole.h"
+
 #include "delivery/assignment_steps.h"
 #include "host/pause.h"
 
@@ -18,6 +20,10 @@ static bool misses_streams(const struct host_node *node) {
         }
     }
     return false;
+}
+
+void whole_look(struct host_node *node) {
+    node->must_wait = (node->flags & SL_ROLE_WHOLE) != 0 && misses_streams(node);
 }
 
 static bool concerns(const struct host_node *node, const struct stream *stream) {
@@ -55,7 +61,7 @@ static void turn(struct host_node *node) {
 }
 
 sl_error *assignment_turn(struct host_node *node) {
-    struct assignment *a = assignment_new(node, 0, step_turn);
+    struct assignment *a = assignment_new(node->host, node, 0, step_turn);
     if (a == NULL) {
         return sl_error_no_memory();
     }

@@ -28,14 +28,16 @@ static sl_error *open_state_store(struct host *host, struct host_node *node) {
 
 sl_error *host_node_new(struct host *host, const struct topology_node *spec,
                         struct host_node **out) {
-    size_t index = host_count_all(host);
     struct host_node *node = calloc(1, sizeof(*node));
-    if (node == NULL) {
+    struct lane_task *tasks = calloc(host->n_lanes, sizeof(*tasks));
+    if (node == NULL || tasks == NULL) {
+        free(node);
+        free(tasks);
         return sl_error_no_memory();
     }
-    *out = node;
     node->host = host;
-    node->index = index;
+    node->tasks = tasks;
+    node->index = host->n_made;
     node->spec = spec;
     node->ops = spec->role->node;
     node->task_ops = spec->role->task;
@@ -47,12 +49,8 @@ sl_error *host_node_new(struct host *host, const struct topology_node *spec,
     node->object =
         (struct sl_object){.kind = OBJECT_NODE, .host = host, .node = node, .loop = &host->control};
     cycle_init(&node->cycle, node);
-    node->tasks = calloc(host->n_lanes, sizeof(*node->tasks));
-    host->all[index] = node; /* host_free takes what has been made of it */
-    atomic_store_explicit(&host->n_all, index + 1, memory_order_release);
-    if (node->tasks == NULL) {
-        return sl_error_no_memory();
-    }
+    host->all[host->n_made++] = node; /* host_free takes what has been made of it */
+    *out = node;
     if ((node->flags & SL_ROLE_BLOCKING) != 0) {
         sl_error *error = loop_init(&node->own_loop, spec->name);
         if (error != NULL) {
@@ -62,6 +60,10 @@ sl_error *host_node_new(struct host *host, const struct topology_node *spec,
         node->object.loop = &node->own_loop;
     }
     return open_state_store(host, node);
+}
+
+void host_publish_nodes(struct host *host) {
+    atomic_store_explicit(&host->n_all, host->n_made, memory_order_release);
 }
 
 static sl_error *init_keeper(struct host_node *node) {
@@ -91,13 +93,12 @@ static sl_error *open_graph(struct host *host) {
     return graph_open(host->topology, &options, NULL, &host->graph);
 }
 
-/* The inputs among the host's nodes that read an output of `from`; counts them when `routes` is
- * NULL. */
-static size_t list_readers(const struct host *host, const struct host_node *from, size_t output,
-                           struct route *routes) {
+/* The inputs among `nodes` that read an output of `from`; counts them when `routes` is NULL. */
+static size_t list_readers(struct host_node *const *nodes, size_t n_nodes,
+                           const struct host_node *from, size_t output, struct route *routes) {
     size_t n_readers = 0;
-    for (size_t n = 0; n < host->n_nodes; n++) {
-        struct host_node *to = host->nodes[n];
+    for (size_t n = 0; n < n_nodes; n++) {
+        struct host_node *to = nodes[n];
         for (uint32_t input = 0; input < to->spec->n_inputs; input++) {
             const struct lane_edge *edge = &to->tasks[0].inputs[input];
             if (edge->from != from || edge->spec->output != output) {
@@ -123,29 +124,85 @@ static void pass_rejects(struct host_node *sink) {
     }
 }
 
-sl_error *host_node_link(struct host_node *from) {
-    for (size_t output = 0; output < from->opened->n_outputs; output++) {
-        size_t n = list_readers(from->host, from, output, NULL);
-        struct route *routes = calloc(n + 1, sizeof(*routes));
-        if (routes == NULL) {
-            return sl_error_no_memory();
-        }
-        from->n_routes[output] = list_readers(from->host, from, output, routes);
-        free(from->routes[output]);
-        from->routes[output] = routes;
+struct link {
+    struct link *next;
+    struct host_node *from;
+    size_t output;
+    size_t n;
+    struct route *routes;
+};
+
+void links_free(struct link *links) {
+    while (links != NULL) {
+        struct link *link = links;
+        links = link->next;
+        free(link->routes);
+        free(link);
     }
-    if (from->spec->kind == TOPOLOGY_SINK) {
-        pass_rejects(from);
+}
+
+static sl_error *add_link(struct host_node *const *nodes, size_t n, struct host_node *from,
+                          size_t output, struct link **links) {
+    struct link *link = calloc(1, sizeof(*link));
+    if (link == NULL) {
+        return sl_error_no_memory();
     }
+    *link = (struct link){.next = *links, .from = from, .output = output};
+    *links = link;
+    link->routes = calloc(list_readers(nodes, n, from, output, NULL) + 1, sizeof(struct route));
+    if (link->routes == NULL) {
+        return sl_error_no_memory();
+    }
+    link->n = list_readers(nodes, n, from, output, link->routes);
     return NULL;
+}
+
+sl_error *links_new(struct host_node *const *nodes, size_t n, struct link **out) {
+    sl_error *error = NULL;
+    *out = NULL;
+    for (size_t i = 0; i < n && error == NULL; i++) {
+        size_t n_outputs = topology_node_outputs(nodes[i]->spec);
+        for (size_t output = 0; output < n_outputs && error == NULL; output++) {
+            error = add_link(nodes, n, nodes[i], output, out);
+        }
+    }
+    if (error != NULL) {
+        links_free(*out);
+        *out = NULL;
+    }
+    return error;
+}
+
+static bool is_linked(const struct link *link) {
+    const struct route *routes = link->from->routes[link->output];
+    bool same = routes != NULL && link->from->n_routes[link->output] == link->n;
+    for (size_t i = 0; i < link->n && same; i++) {
+        same = routes[i].edge == link->routes[i].edge;
+    }
+    return same;
+}
+
+void links_apply(struct link *links) {
+    for (struct link *link = links; link != NULL; link = link->next) {
+        if (is_linked(link)) {
+            continue; /* lanes may be reading them */
+        }
+        struct route *old = link->from->routes[link->output];
+        link->from->routes[link->output] = link->routes;
+        link->from->n_routes[link->output] = link->n;
+        link->routes = old;
+        if (link->from->spec->kind == TOPOLOGY_SINK) {
+            pass_rejects(link->from);
+        }
+    }
+    links_free(links);
 }
 
 static sl_error *init_task(struct host_node *node, uint32_t lane, struct host_node *const *nodes) {
     struct lane_task *task = &node->tasks[lane];
     struct host *host = node->host;
-    task->lane = &host->lanes[lane];
     task->object = (struct sl_object){
-        .kind = OBJECT_TASK, .host = host, .node = node, .loop = &task->lane->loop};
+        .kind = OBJECT_TASK, .host = host, .node = node, .loop = &host->lanes[lane].loop};
     task->inputs = calloc(node->spec->n_inputs + 1, sizeof(*task->inputs));
     size_t n_outputs = topology_node_outputs(node->spec);
     task->rows_out = calloc(n_outputs + 1, sizeof(*task->rows_out));
@@ -163,6 +220,7 @@ static sl_error *init_task(struct host_node *node, uint32_t lane, struct host_no
         task->inputs[i].from = nodes[node->spec->inputs[i].from];
         task->inputs[i].spec = &node->spec->inputs[i];
     }
+    task->lane = &host->lanes[lane];
     return NULL;
 }
 
@@ -192,8 +250,11 @@ static sl_error *build_graph(struct host *host) {
         host->nodes[n]->opened = &host->graph->nodes[n];
         error = host_node_wire(host->nodes[n], host->nodes);
     }
-    for (size_t n = 0; n < host->n_nodes && error == NULL; n++) {
-        error = host_node_link(host->nodes[n]);
+    struct link *links = NULL;
+    error = error != NULL ? error : links_new(host->nodes, host->n_nodes, &links);
+    if (error == NULL) {
+        links_apply(links);
+        host_publish_nodes(host);
     }
     return error;
 }
@@ -297,7 +358,7 @@ void host_free(struct host *host) {
             loop_stop(&host->lanes[i].loop);
         }
     }
-    size_t n_all = host_count_all(host);
+    size_t n_all = host->n_made;
     for (size_t n = 0; n < n_all; n++) {
         struct host_node *node = host->all[n];
         if (node->own_thread) {
@@ -325,9 +386,10 @@ void host_free(struct host *host) {
     for (size_t n = 0; n < n_all; n++) {
         free_node(host->all[n]);
     }
-    if (host->graph != NULL) {
-        graph_close(host->graph);
+    for (struct reloaded *r = host->reloads; r != NULL; r = r->next) {
+        graph_close(r->graph);
     }
+    graph_close(host->graph);
     network_free(host->network);
     taps_free(host->taps);
     events_free(host->events);
@@ -335,6 +397,12 @@ void host_free(struct host *host) {
     free(host->streams);
     for (size_t n = 0; n < n_all; n++) {
         free(host->all[n]);
+    }
+    while (host->reloads != NULL) {
+        struct reloaded *reloaded = host->reloads;
+        host->reloads = reloaded->next;
+        topology_free(reloaded->topology);
+        free(reloaded);
     }
     free(host->all);
     free(host->nodes);

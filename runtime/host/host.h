@@ -49,6 +49,11 @@ struct host_options {
      * error (moved) ends the run. NULL: nothing to do. */
     sl_error *(*begin)(void *arg);
     void *begin_arg;
+    /* Called on a pool thread while a topology replaces another, when all that the change concerns
+     * has the same position and nothing of it is read; an error (moved) ends the attempt. NULL:
+     * nothing to do. */
+    sl_error *(*take_effect)(void *arg, const struct topology *next);
+    void *take_effect_arg;
     struct host_outcome *outcome; /* filled when host_run returns; NULL: nobody asks */
     /* Called once, when every node has started: from now on, until progress says that it is the
      * last time, the functions below may be called. Control loop. NULL: never. */
@@ -89,14 +94,16 @@ sl_error *host_plan(struct host *host, const struct topology *next, struct topol
 /*
  * Replaces the running topology by `next`: nodes that are the same go on untouched; those that are
  * changed or removed commit what they have and are closed; changed and added ones are opened and go
- * on at their durable positions. When that fails, what was there before is back. done(arg, error),
- * error moved, is called once, on the control loop, maybe before this returns; NULL: the new one
- * runs. `next` (made with the host's plugin registry, by topology_load) is the host's until the
- * run's end in any case. Errors of `done`: CONFLICT (the plan's refusal, another reload is under
- * way, the run ends), what the nodes' opening says. Control loop.
+ * on at their durable positions. When that fails, what was there before is back. NULL: it has
+ * begun; `next` (made with the host's plugin registry, by topology_load) is the host's until the
+ * run's end, and done(arg, error) is called once, error moved, on the control loop, maybe before
+ * this returns: NULL when the new topology runs, else what the nodes' opening says, or CONFLICT
+ * (the run ends, or the nodes could not be brought to one position). Otherwise nothing has begun,
+ * `next` is still the caller's and `done` is not called. Errors: CONFLICT (the plan's refusal,
+ * another reload is under way), those of the nodes' state stores. Control loop.
  */
-void host_reload(struct host *host, struct topology *next, void (*done)(void *arg, sl_error *error),
-                 void *arg);
+sl_error *host_reload(struct host *host, struct topology *next,
+                      void (*done)(void *arg, sl_error *error), void *arg);
 
 /*
  * Runs until a signal (SIGTERM, SIGINT: stop reading, drain, flush, commit), until the end of data

@@ -109,6 +109,10 @@ static void stop_here(void *arg) {
 }
 
 void loop_stop(struct loop *loop) {
+    if (loop->stopped) {
+        return;
+    }
+    loop->stopped = true;
     if (loop_post_new(loop, stop_here, loop) != NULL) {
         /* Without memory for a message: stop at the next wake-up instead. */
         uv_stop(&loop->uv);

@@ -27,6 +27,7 @@ struct loop {
     struct loop_message **tail;
     uv_thread_t thread;
     bool threaded;
+    bool stopped; /* loop_stop has been called */
     const char *name;
     struct loop_message ping;
     _Atomic int64_t pinged_us; /* 0: no ping is under way */

@@ -13,6 +13,7 @@
 #include "host/build.h"
 #include "host/crash.h"
 #include "host/pause.h"
+#include "host/reload.h"
 #include "host/restart.h"
 #include "host/snapshot_take.h"
 
@@ -29,18 +30,31 @@ const struct topology *host_topology(const struct host *host) {
     return host->topology;
 }
 
-void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...) {
-    char text[4096];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
+static void log_text(struct host *host, sl_log_level level, const char *node, const char *text) {
     if (level <= SL_LOG_INFO && host->events != NULL) {
         events_add(host->events, level, node, text);
     }
     if (host->options->log != NULL) {
         host->options->log(host->options->log_arg, level, node, text);
     }
+}
+
+void host_log(struct host *host, sl_log_level level, const char *node, const char *format, ...) {
+    char text[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (atomic_load(&host->reloads) == NULL) {
+        log_text(host, level, node, text);
+        return;
+    }
+    sl_buffer masked = SL_BUFFER_INIT; /* the caller knows the first topology's secrets only */
+    (void)sl_buffer_append_text(&masked, text);
+    reload_mask(host, &masked);
+    const char *shown = sl_buffer_text(&masked);
+    log_text(host, level, node, shown == NULL ? "***" : shown);
+    sl_buffer_free(&masked);
 }
 
 /* ---- failures ---- */
@@ -69,6 +83,9 @@ static void look_again(void *arg) {
     struct lane *lane = arg;
     for (size_t n = 0; n < host_count_all(lane->host); n++) {
         struct lane_task *task = &lane->host->all[n]->tasks[lane->index];
+        if (task->lane == NULL) {
+            continue; /* of a node that could not be made */
+        }
         task_ready(task);
         if (atomic_load(&task->object.node->failed)) {
             host_charge(lane->host, -(int64_t)task->held_bytes);
@@ -492,7 +509,9 @@ static void close_tasks(void *arg) {
     }
     for (size_t n = 0; n < host_count_all(lane->host); n++) {
         struct lane_task *task = &lane->host->all[n]->tasks[lane->index];
-        task_close(task);
+        if (task->lane != NULL) {
+            task_close(task);
+        }
     }
     loop_post(&lane->host->control, &lane->message, lane_closed, lane->host);
 }
@@ -527,6 +546,9 @@ static bool of_one_partition(const struct stream *a, const struct stream *b) {
 
 /* Whether all readers of each stream that is here have the same position. Who is paused has not. */
 static bool is_level(const struct host *host) {
+    if (host->uneven) {
+        return false;
+    }
     for (size_t n = 0; n < host->n_nodes; n++) {
         if (host->nodes[n]->target != TARGET_RUNNING) {
             return false;
@@ -616,6 +638,21 @@ static void listen_to_signals(struct host *host) {
     }
 }
 
+/* What the caller does not know as secret. */
+static sl_error *mask_error(struct host *host, sl_error *error) {
+    if (error == NULL || host->reloads == NULL) {
+        return error;
+    }
+    sl_buffer text = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&text, sl_error_message(error));
+    reload_mask(host, &text);
+    const char *shown = sl_buffer_text(&text);
+    sl_error *masked = sl_error_new(sl_error_get_class(error), "%s", shown == NULL ? "***" : shown);
+    sl_buffer_free(&text);
+    sl_error_free(error);
+    return masked;
+}
+
 sl_error *host_run(const struct topology *topology, const struct host_options *options) {
     setenv("UV_THREADPOOL_SIZE", "8",
            0); /* uploads and fsyncs of several sinks wait side by side */
@@ -640,7 +677,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
     if (error == NULL) {
         start_nodes(&host);
         loop_run(&host.control);
-        error = host.error;
+        error = mask_error(&host, host.error);
     } else {
         close_handles(&host);
     }

@@ -13,6 +13,13 @@
 /* A run ends before it has had more nodes than this, those that reloads replaced among them. */
 enum { HOST_NODES_MAX = 8192 };
 
+/* A topology that followed the first one, and the graph of what was opened for it. */
+struct reloaded {
+    struct reloaded *next; /* the one before */
+    struct topology *topology;
+    struct graph *graph;
+};
+
 struct host {
     const struct topology *topology; /* that runs. Control loop */
     const struct topology *settings; /* the first one: all but nodes is from it. Any thread */
@@ -29,7 +36,8 @@ struct host {
     struct host_node **nodes; /* those of `topology`, in its order. Control loop */
     size_t n_nodes;
     struct host_node **all; /* that were ever made, HOST_NODES_MAX at most */
-    _Atomic size_t n_all;   /* for lanes: those before it stay as they are */
+    size_t n_made;          /* of them. Control loop */
+    _Atomic size_t n_all;   /* published to the lanes: those before it stay as they are */
     size_t n_edges;         /* of all nodes */
     size_t n_outputs;
     struct stream **streams; /* all that ever were */
@@ -54,9 +62,11 @@ struct host {
     bool storing;
     sl_error *store_error;
     int64_t started_us;
-    struct reload *reload;        /* under way; NULL: none */
-    struct later *laters;         /* what waits to be tried again */
-    _Atomic int64_t memory_bytes; /* of batches, and held by tasks */
+    struct reload *reload;              /* under way; NULL: none */
+    _Atomic(struct reloaded *) reloads; /* the newest first */
+    bool uneven;                        /* a reload was cut short by the run's end */
+    struct later *laters;               /* what waits to be tried again */
+    _Atomic int64_t memory_bytes;       /* of batches, and held by tasks */
 };
 
 const struct topology *host_topology(const struct host *host);

@@ -39,8 +39,9 @@ static void add_edge(const struct lane_edge *edge, int64_t now, struct snapshot_
 static void add_branches(const struct host *host, size_t edge, struct snapshot_input *input) {
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
-        const struct branch *branch =
-            stream->branch_by_edge == NULL ? NULL : stream->branch_by_edge[edge];
+        const struct branch *branch = stream->branch_by_edge == NULL || !stream_is_on(stream, edge)
+                                          ? NULL
+                                          : stream->branch_by_edge[edge];
         if (branch != NULL) {
             bool apart = atomic_load_explicit(&branch->is_apart, memory_order_relaxed);
             input->detached += apart ? 1 : 0;
@@ -60,7 +61,7 @@ static bool take_held_back(const struct host *host, size_t edge, struct snapshot
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
         const char *name = stream->pub.source;
-        bool known = stream->state != STREAM_RUNNING || !stream->on_edge[edge];
+        bool known = stream->state != STREAM_RUNNING || !stream_is_on(stream, edge);
         for (size_t i = 0; i < n && !known; i++) {
             known = names[i] == name;
         }

@@ -8,6 +8,7 @@
 #define TESTS_HOST_WORLD_H
 
 #include "host/host.h"
+#include "topology/loader.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -59,11 +60,13 @@ struct behaviour {
     bool unresumable;            /* the last stream cannot be resumed */
     atomic_int revocations;
     bool lost;
-    bool tells_missing;      /* source: what is revoked is with another host until it comes back */
-    atomic_int fatal_flush;  /* fails for good when it comes to 0 from above */
-    atomic_int commits_left; /* then it fails for good; negative: never */
-    atomic_int signal_after; /* polls until SIGTERM; 0: never */
-    int outbox_max;          /* owner: more results are not kept for detached readers; 0: all are */
+    bool tells_missing;       /* source: what is revoked is with another host until it comes back */
+    atomic_int fatal_flush;   /* fails for good when it comes to 0 from above */
+    atomic_int commits_left;  /* then it fails for good; negative: never */
+    atomic_int signal_after;  /* polls until SIGTERM; 0: never */
+    atomic_int failing_opens; /* for good, and starts that fail for good */
+    atomic_int failing_starts;
+    int outbox_max; /* owner: more results are not kept for detached readers; 0: all are */
 };
 
 static atomic_int handles; /* of resume, that nobody has freed yet */
@@ -180,12 +183,21 @@ static sl_error *world_open(const sl_node_context *context, sl_node **out) {
     if (services == NULL) { /* a node that is opened anew finds other threads reading it */
         services = context->services;
     }
+    struct behaviour *does = (struct behaviour *)(uintptr_t)context->config;
+    if (take_one(&does->failing_opens)) {
+        return services->error_new(SL_ERROR_FATAL, "does not open");
+    }
     sl_node *node = calloc(1, sizeof(*node));
     node->self = context->self;
     node->name = context->name;
-    node->does = (struct behaviour *)(uintptr_t)context->config;
+    node->does = does;
     *out = node;
     return NULL;
+}
+
+static void world_start(sl_node *node, sl_request *request) {
+    bool fails = take_one(&node->does->failing_starts);
+    services->done(request, fails ? services->error_new(SL_ERROR_FATAL, "does not start") : NULL);
 }
 
 static void world_close(sl_node *node) {
@@ -342,6 +354,10 @@ static void revoke_some(void *arg) {
 }
 
 static void source_start(sl_node *node, sl_request *request) {
+    if (take_one(&node->does->failing_starts)) {
+        services->done(request, services->error_new(SL_ERROR_FATAL, "does not start"));
+        return;
+    }
     if (take_one(&node->does->failing_resumes)) {
         services->done(request, retriable("not started yet"));
         return;
@@ -597,6 +613,7 @@ static const char *const split_outputs[] = {"", "rejects", NULL};
 static const sl_node_ops split_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .open = world_open,
                                        .output_schema = world_schema,
+                                       .start = world_start,
                                        .close = world_close};
 static const sl_task_ops split_task = {.struct_bytes = sizeof(sl_task_ops),
                                        .open = world_task_open,
@@ -613,6 +630,7 @@ static const sl_role split_role = {.struct_bytes = sizeof(sl_role),
 static const sl_node_ops replay_node = {.struct_bytes = sizeof(sl_node_ops),
                                         .open = world_open,
                                         .output_schema = world_schema,
+                                        .start = world_start,
                                         .recover = world_recover,
                                         .commit = replay_commit,
                                         .drop_piece = world_drop,
@@ -770,6 +788,7 @@ static void sink_resume(sl_node *node, const sl_stream *stream, int64_t offset, 
 
 static const sl_node_ops sink_node = {.struct_bytes = sizeof(sl_node_ops),
                                       .open = world_open,
+                                      .start = world_start,
                                       .recover = world_recover,
                                       .resume = sink_resume,
                                       .commit = sink_commit,
@@ -872,6 +891,7 @@ static void owner_acknowledge(sl_node *node, const sl_stream *stream, int64_t po
 static const sl_node_ops owner_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .open = world_open,
                                        .output_schema = world_schema,
+                                       .start = world_start,
                                        .recover = world_recover,
                                        .resume = owner_resume,
                                        .commit = owner_commit,
@@ -1044,6 +1064,7 @@ static struct host *running;
 static int orders; /* restarts that are still to be given, of all nodes in turn */
 static int turns;  /* the same of pausing, stopping and resuming; at last all are resumed */
 static bool turned;
+static void (*at_report)(const struct host_snapshot *snapshot); /* of a run that has begun */
 static bool endless;                       /* the run waits for those that are paused */
 static int seen_in[HOST_NODE_STOPPED + 1]; /* nodes, by state, in all reports of the run */
 
@@ -1073,6 +1094,9 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
     (void)arg;
     if (running != NULL && !last) {
         give_turn();
+        if (at_report != NULL) {
+            at_report(snapshot);
+        }
     }
     for (size_t n = 0; n < snapshot->n_nodes; n++) {
         const char *failure = snapshot->nodes[n].failure;

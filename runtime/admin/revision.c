@@ -232,7 +232,12 @@ static void prepared(uv_work_t *work, int status) {
     struct topology *next = revision->next;
     revision->next = NULL;
     set_target(revision, revision->order.target);
-    host_reload(revision->admin->host, next, reloaded, revision);
+    error = host_reload(revision->admin->host, next, reloaded, revision);
+    if (error != NULL) { /* nothing has begun */
+        revision->next = next;
+        set_target(revision, TARGET_RUNNING);
+        end(revision, error);
+    }
 }
 
 /* ---- the beginning: is it good? ---- */

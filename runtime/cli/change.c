@@ -240,6 +240,12 @@ sl_error *change_begin(void *arg) {
     return error;
 }
 
+sl_error *change_follow(void *arg, const struct topology *next) {
+    struct change *change = arg;
+    sl_error *error = editions_follow(change->editions, next);
+    return error == NULL ? NULL : sl_error_wrap(error, "the edition of the configuration");
+}
+
 void change_end(struct change *change, bool level) {
     if (change == NULL) {
         return;

@@ -36,6 +36,10 @@ sl_error *change_open_targets(const struct topology *topology, const struct host
  * above. Errors: the store's. */
 sl_error *change_begin(void *change);
 
+/* A reload takes effect: `next`, which lives until the run's end, is what runs. For
+ * host_options.take_effect. Errors: the store's. */
+sl_error *change_follow(void *change, const struct topology *next);
+
 /* The run is over; `level` says that it left its nodes level. A store that fails now is only
  * logged: a later change then catches up in vain. Frees it; NULL is allowed. */
 void change_end(struct change *change, bool level);

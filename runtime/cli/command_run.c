@@ -3,6 +3,7 @@
 #include "cli/common.h"
 #include "cli/log.h"
 #include "cli/progress.h"
+#include "cli/reloader.h"
 #include "host/host.h"
 
 #include <stdio.h>
@@ -62,8 +63,11 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
                                             .skip = cli_args_get(args, "--skip-replay") != NULL};
     struct change *change = NULL;
     struct targets *targets = NULL;
+    struct reloader *reloader = NULL;
     bool stopped = false;
-    sl_error *error = change_settle(loaded->topology, &settling, &change, &stopped);
+    sl_error *error = reloader_new(args->operands[0], cli_args_get(args, "--watch") != NULL,
+                                   &options, log, &reloader);
+    error = error != NULL ? error : change_settle(loaded->topology, &settling, &change, &stopped);
     if (error == NULL && !stopped) {
         error = change_open_targets(loaded->topology, &options, &targets);
     }
@@ -71,8 +75,14 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
         options.begin = change == NULL ? NULL : change_begin;
         options.begin_arg = change;
         options.targets = targets;
+        options.take_effect = change == NULL ? NULL : change_follow;
+        options.take_effect_arg = change;
+        options.began = reloader_begin;
+        options.ended = reloader_end;
+        options.began_arg = reloader;
         error = host_run(loaded->topology, &options);
     }
+    reloader_free(reloader);
     change_end(change, error == NULL && outcome.level);
     targets_close(targets);
     log_set_status(log, NULL);
@@ -136,6 +146,7 @@ static int run(const struct cli_args *args) {
 
 static const struct cli_option options[] = {
     {"--until-end", NULL, "stop at the end of the data there was when the run began"},
+    {"--watch", NULL, "read the file anew when it has changed, as SIGHUP has it read"},
     CLI_SET_OPTION,
     CLI_PLUGIN_PATH_OPTION,
     {"--skip-replay", NULL,

@@ -144,7 +144,35 @@ sl_error *editions_add(struct editions *editions) {
         sl_error_free(error);
         error = check_same(editions, editions->number + 1);
     }
+    editions->number += error == NULL ? 1 : 0;
     sl_buffer_free(&text);
+    return error;
+}
+
+/* Whether two topologies are of one edition. */
+static sl_error *compare_texts(const struct topology *a, const struct topology *b, bool *same) {
+    sl_buffer texts[2] = {SL_BUFFER_INIT, SL_BUFFER_INIT};
+    sl_error *error = edition_write(a, &texts[0]);
+    error = error != NULL ? error : edition_write(b, &texts[1]);
+    *same = error == NULL && texts[0].bytes == texts[1].bytes &&
+            memcmp(texts[0].data, texts[1].data, texts[0].bytes) == 0;
+    sl_buffer_free(&texts[0]);
+    sl_buffer_free(&texts[1]);
+    return error;
+}
+
+sl_error *editions_follow(struct editions *editions, const struct topology *next) {
+    const struct topology *now = editions->topology;
+    bool same;
+    sl_error *error = compare_texts(now, next, &same);
+    editions->topology = next;
+    if (error == NULL && !same) {
+        error = versions_last(editions->store, CONFIG, &editions->number);
+        error = error != NULL ? error : editions_add(editions);
+    }
+    if (error != NULL) {
+        editions->topology = now;
+    }
     return error;
 }
 

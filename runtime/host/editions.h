@@ -27,6 +27,9 @@ bool editions_uneven(const struct editions *editions);
 /* Stores the topology as the next edition. Another host that does the same at this moment is no
  * fault. Errors: CONFLICT (somebody stored another one), the store's. */
 sl_error *editions_add(struct editions *editions);
+/* The topology that was added is replaced by this one, which lives as long: the same, if it is
+ * another edition. */
+sl_error *editions_follow(struct editions *editions, const struct topology *next);
 /* A run begins. */
 sl_error *editions_run_begins(struct editions *editions);
 /* It has ended level: forgets it, and those of this host that died before it. */

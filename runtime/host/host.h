@@ -59,6 +59,9 @@ struct host_options {
      * last time, the functions below may be called. Control loop. NULL: never. */
     void (*began)(void *arg, struct host *host);
     void *began_arg;
+    /* Called once if `began` was, with its argument, when the run closes: what was opened on the
+     * control loop is closed here. NULL: nothing. */
+    void (*ended)(void *arg);
     struct targets *targets; /* which nodes are to be PAUSED or STOPPED; NULL: none is kept */
 };
 

@@ -309,6 +309,7 @@ static void began(struct host *host) {
         host->draining = false;
         host_drain(host);
     }
+    host->has_begun = true;
     if (host->options->began != NULL) {
         host->options->began(host->options->began_arg, host);
     }
@@ -532,6 +533,9 @@ static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->progress, NULL);
     vitals_end(host);
     admin_close(host->admin);
+    if (host->has_begun && host->options->ended != NULL) {
+        host->options->ended(host->options->began_arg);
+    }
 }
 
 static int64_t position_of(const struct reader *reader) {

@@ -47,6 +47,7 @@ struct host {
     struct assignment *assignments; /* waiting for the nodes to start, or under way */
     bool started;                   /* every node has started and every task is open */
     uv_work_t begin_work;           /* options->begin */
+    bool has_begun;                 /* options->began was called */
     bool draining;                  /* reading has stopped for good */
     bool finished;
     bool signalled; /* once; the second signal ends at once */

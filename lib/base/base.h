@@ -91,6 +91,12 @@ uint8_t *sl_buffer_take(sl_buffer *buffer, size_t *bytes);
 void sl_buffer_clear(sl_buffer *buffer); /* keeps the memory */
 void sl_buffer_free(sl_buffer *buffer);
 
+/* ---- URLs (url.c) ---- */
+
+/* Whether nobody else can read what is sent to `url`: it is not plain http, or it does not leave
+ * the machine. */
+bool sl_url_is_private(const char *url);
+
 /* ---- percent-encoding (percent.c), RFC 3986, 2.1 ---- */
 
 /* Appends the bytes; all but unreserved characters and those of `keep` are encoded. False when

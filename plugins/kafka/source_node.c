@@ -320,6 +320,18 @@ static void node_start(sl_node *node, sl_request *request) {
 
 /* ---- streams ---- */
 
+/* A job about the partition that a stream is. */
+static void ask(struct sl_node *node, const sl_stream *stream, struct job job, void (*run)(void *),
+                void (*done)(void *)) {
+    job.node = node;
+    job.partition = source_partition_get(node, stream->topic, stream->partition);
+    if (job.partition == NULL) {
+        node->services->done(job.request, sl_error_no_memory());
+        return;
+    }
+    start_job(node, job, run, done);
+}
+
 static void resolve_run(void *arg) {
     struct job *job = arg;
     job->error =
@@ -336,16 +348,8 @@ static void resolve_done(void *arg) {
 
 static void node_resolve(sl_node *node, const sl_stream *stream, int64_t *offset,
                          sl_request *request) {
-    struct source_partition *partition =
-        source_partition_get(node, stream->topic, stream->partition);
-    if (partition == NULL) {
-        node->services->done(request, sl_error_no_memory());
-        return;
-    }
-    start_job(node,
-              (struct job){
-                  .node = node, .request = request, .partition = partition, .out_offset = offset},
-              resolve_run, resolve_done);
+    ask(node, stream, (struct job){.request = request, .out_offset = offset}, resolve_run,
+        resolve_done);
 }
 
 static void bounds_run(void *arg) {
@@ -365,19 +369,9 @@ static void bounds_done(void *arg) {
 
 static void node_bounds(sl_node *node, const sl_stream *stream, int64_t *earliest, int64_t *latest,
                         sl_request *request) {
-    struct source_partition *partition =
-        source_partition_get(node, stream->topic, stream->partition);
-    if (partition == NULL) {
-        node->services->done(request, sl_error_no_memory());
-        return;
-    }
-    start_job(node,
-              (struct job){.node = node,
-                           .request = request,
-                           .partition = partition,
-                           .out_offset = earliest,
-                           .out_latest = latest},
-              bounds_run, bounds_done);
+    ask(node, stream,
+        (struct job){.request = request, .out_offset = earliest, .out_latest = latest}, bounds_run,
+        bounds_done);
 }
 
 static void resume_run(void *arg) {
@@ -419,19 +413,8 @@ static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, 
         source_side_resume(node, stream, offset, handle, request);
         return;
     }
-    struct source_partition *partition =
-        source_partition_get(node, stream->topic, stream->partition);
-    if (partition == NULL) {
-        node->services->done(request, sl_error_no_memory());
-        return;
-    }
-    start_job(node,
-              (struct job){.node = node,
-                           .request = request,
-                           .partition = partition,
-                           .offset = offset,
-                           .out_handle = handle},
-              resume_run, resume_done);
+    ask(node, stream, (struct job){.request = request, .offset = offset, .out_handle = handle},
+        resume_run, resume_done);
 }
 
 static void node_suspend(sl_node *node, const sl_stream *stream) {

@@ -73,9 +73,8 @@ static sl_error *check(sl_node *node) {
                             workspace);
     }
     const char *endpoint = node->config->endpoint;
-    bool here =
-        strncmp(endpoint, "http://127.", 11) == 0 || strncmp(endpoint, "http://localhost", 16) == 0;
-    if (strncmp(endpoint, "https://", 8) != 0 && !here) {
+    bool http = strncmp(endpoint, "https://", 8) == 0 || strncmp(endpoint, "http://", 7) == 0;
+    if (!http || !sl_url_is_private(endpoint)) {
         return sl_error_new(SL_ERROR_CONFIG,
                             "endpoint is \"%s\"; allowed is https://, so that tokens travel "
                             "encrypted",
@@ -149,17 +148,8 @@ static sl_error *open_auth(sl_node *node) {
     if (config->auth == SL_CREDENTIAL_NONE || node->auth != NULL) {
         return NULL;
     }
-    const sl_credential credential = {
-        .struct_bytes = sizeof(credential),
-        .kind = (uint32_t)config->auth,
-        .scope = config->scope,
-        .tenant = config->tenant,
-        .client = config->client_id,
-        .secret = config->client_secret,
-        .token_file = config->token_file,
-        .authority = config->authority,
-        .identity_endpoint = config->identity_endpoint,
-    };
+    const sl_credential credential =
+        sl_credential_of((sl_credential_kind)config->auth, config->scope, &config->login);
     return node->services->http->auth_open(node->self, &credential, &node->auth);
 }
 

@@ -7,12 +7,6 @@ static const char *const RETENTION[] = {"basicFIFO", "none", NULL};
 static const char *const AUTH[] = {
     "none", "client-secret", "workload-identity", "managed-identity", "default", NULL};
 
-#define TEXT(key, field, text)                                                                     \
-    {                                                                                              \
-        .name = key, .type = SL_OPTION_STRING, .offset = offsetof(struct powerbi_config, field),   \
-        .doc = text                                                                                \
-    }
-
 static const sl_option OPTIONS[] = {
     {.name = "dataset",
      .type = SL_OPTION_STRING,
@@ -24,7 +18,10 @@ static const sl_option OPTIONS[] = {
      .flags = SL_OPTION_REQUIRED,
      .offset = offsetof(struct powerbi_config, table),
      .doc = "name of its table"},
-    TEXT("workspace", workspace, "id of the workspace; My workspace when absent"),
+    {.name = "workspace",
+     .type = SL_OPTION_STRING,
+     .offset = offsetof(struct powerbi_config, workspace),
+     .doc = "id of the workspace; My workspace when absent"},
     {.name = "retention",
      .type = SL_OPTION_ENUM,
      .offset = offsetof(struct powerbi_config, retention),
@@ -47,24 +44,8 @@ static const sl_option OPTIONS[] = {
      .offset = offsetof(struct powerbi_config, auth),
      .default_text = "default",
      .enum_names = AUTH,
-     .doc = "the credential; default: the first of client-secret, workload-identity and "
-            "managed-identity that the environment provides for"},
-    TEXT("tenant", tenant, "directory of the application; else AZURE_TENANT_ID"),
-    TEXT("client_id", client_id,
-         "the application, or a user-assigned identity; else AZURE_CLIENT_ID"),
-    {.name = "client_secret",
-     .type = SL_OPTION_SECRET,
-     .offset = offsetof(struct powerbi_config, client_secret),
-     .doc = "client-secret: the application's secret; else AZURE_CLIENT_SECRET"},
-    {.name = "token_file",
-     .type = SL_OPTION_PATH,
-     .offset = offsetof(struct powerbi_config, token_file),
-     .doc = "workload-identity: the federated token; else AZURE_FEDERATED_TOKEN_FILE"},
-    TEXT("authority", authority,
-         "where tokens are asked for; else AZURE_AUTHORITY_HOST, else "
-         "https://login.microsoftonline.com/"),
-    TEXT("identity_endpoint", identity_endpoint,
-         "managed-identity: the metadata service; else http://169.254.169.254"),
+     .doc = SL_CREDENTIAL_AUTH_DOC},
+    SL_CREDENTIAL_OPTIONS(struct powerbi_config, login),
     {.name = "endpoint",
      .type = SL_OPTION_STRING,
      .offset = offsetof(struct powerbi_config, endpoint),

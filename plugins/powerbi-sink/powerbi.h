@@ -31,12 +31,7 @@ struct powerbi_config {
     sl_list key;
     const char *endpoint;
     int32_t auth; /* sl_credential_kind */
-    const char *tenant;
-    const char *client_id;
-    const char *client_secret;
-    const char *token_file;
-    const char *authority;
-    const char *identity_endpoint;
+    sl_credential_options login;
     const char *scope;
 };
 

@@ -54,8 +54,6 @@ void answer_set_logger(struct exchange *exchange);
 /* plugins.c */
 void answer_plugins(struct exchange *exchange);
 void answer_plugin_config(struct exchange *exchange);
-/* The plugin's role for a kind (enum topology_kind), or NULL. */
-const sl_role *plugin_role(const struct plugin *plugin, int kind);
 /* Writes Connect's definition of an option. */
 void plugin_option(struct json_out *out, const sl_option *option, const char *group, int64_t order);
 

@@ -3,12 +3,6 @@
 #include "plugin/registry.h"
 #include "topology/keys.h"
 
-const sl_role *plugin_role(const struct plugin *plugin, int kind) {
-    return kind == TOPOLOGY_SOURCE      ? plugin->descriptor.source
-           : kind == TOPOLOGY_TRANSFORM ? plugin->descriptor.transform
-                                        : plugin->descriptor.sink;
-}
-
 static void write_plugin(struct json_out *out, const struct plugin *plugin) {
     for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
         if (plugin_role(plugin, kind) != NULL) {

@@ -10,12 +10,6 @@
 
 #include <stdio.h>
 
-static const sl_role *role_of(const struct plugin *plugin, int kind) {
-    return kind == TOPOLOGY_SOURCE      ? plugin->descriptor.source
-           : kind == TOPOLOGY_TRANSFORM ? plugin->descriptor.transform
-                                        : plugin->descriptor.sink;
-}
-
 static int print_buffer(sl_buffer *out) {
     bool good = !out->failed && fwrite(out->data, 1, out->bytes, stdout) == out->bytes &&
                 fflush(stdout) == 0;
@@ -56,8 +50,8 @@ static int print_plugin_text(const struct plugin *plugin) {
         option_print_text(d->section_options, "", &out);
     }
     for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
-        if (role_of(plugin, kind) != NULL) {
-            append_role(&out, role_of(plugin, kind), kind);
+        if (plugin_role(plugin, kind) != NULL) {
+            append_role(&out, plugin_role(plugin, kind), kind);
         }
     }
     return print_buffer(&out);
@@ -105,7 +99,7 @@ static void write_plugin(struct json_out *out, const struct plugin *plugin, bool
         json_out_array(out);
     }
     for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
-        const sl_role *role = role_of(plugin, kind);
+        const sl_role *role = plugin_role(plugin, kind);
         if (role != NULL && options) {
             json_out_key(out, topology_kind_name((enum topology_kind)kind));
             write_role(out, role);
@@ -146,7 +140,7 @@ static void append_line(sl_buffer *out, const struct plugin *plugin) {
     const sl_plugin *d = &plugin->descriptor;
     char roles[64] = "";
     for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
-        if (role_of(plugin, kind) != NULL) {
+        if (plugin_role(plugin, kind) != NULL) {
             size_t used = strlen(roles);
             (void)snprintf(roles + used, sizeof(roles) - used, "%s%s", used == 0 ? "" : ", ",
                            topology_kind_name((enum topology_kind)kind));

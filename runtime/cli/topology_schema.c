@@ -16,12 +16,6 @@ struct plugins {
     size_t n;
 };
 
-static const sl_role *role_of(const struct plugin *plugin, enum topology_kind kind) {
-    return kind == TOPOLOGY_SOURCE      ? plugin->descriptor.source
-           : kind == TOPOLOGY_TRANSFORM ? plugin->descriptor.transform
-                                        : plugin->descriptor.sink;
-}
-
 /* Loads what can be loaded. */
 static sl_error *load_all(struct plugin_registry *registry, struct plugins *out) {
     struct arena arena = {NULL, false};
@@ -52,7 +46,7 @@ static void write_plugin_name(struct json_out *out, const struct plugins *plugin
     json_out_key(out, "enum");
     json_out_array(out);
     for (size_t i = 0; i < plugins->n; i++) {
-        if (role_of(plugins->list[i], kind) != NULL) {
+        if (plugin_role(plugins->list[i], kind) != NULL) {
             json_out_string(out, plugins->list[i]->descriptor.name);
         }
     }
@@ -143,7 +137,7 @@ static void write_node(struct json_out *out, const struct plugins *plugins,
     json_out_key(out, "allOf");
     json_out_array(out);
     for (size_t i = 0; i < plugins->n; i++) {
-        const sl_role *role = role_of(plugins->list[i], kind);
+        const sl_role *role = plugin_role(plugins->list[i], kind);
         if (role != NULL) {
             write_config_rule(out, plugins->list[i], role);
         }

@@ -210,32 +210,16 @@ static size_t entry_for(const struct topology *topology, const char *url) {
     return found;
 }
 
-/* A token may be read by everybody on its way unless the way is encrypted or does not leave the
- * machine. */
-static bool is_private(const char *url) {
-    return strncmp(url, "http://", 7) != 0 || strncmp(url, "http://127.", 11) == 0 ||
-           strncmp(url, "http://localhost", 16) == 0 || strncmp(url, "http://[::1]", 12) == 0;
-}
-
 static sl_error *make_token(const char *url, const struct topology_store *entry,
                             sl_http_auth **out) {
-    const sl_credential credential = {
-        .struct_bytes = sizeof(credential),
-        .kind = (uint32_t)entry->credential,
-        .scope = "https://storage.azure.com/.default",
-        .tenant = entry->tenant,
-        .client = entry->client_id,
-        .secret = entry->client_secret,
-        .token_file = entry->token_file,
-        .authority = entry->authority,
-        .identity_endpoint = entry->identity_endpoint,
-    };
+    const sl_credential credential =
+        sl_credential_of(entry->credential, "https://storage.azure.com/.default", &entry->login);
     sl_error *error = sl_http_token_auth(&credential, out);
     return error == NULL ? NULL : sl_error_wrap(error, "the credential of %s", url);
 }
 
 static sl_error *check_private(const char *url, const struct topology_store *entry) {
-    if (entry->credential == SL_CREDENTIAL_NONE || is_private(url)) {
+    if (entry->credential == SL_CREDENTIAL_NONE || sl_url_is_private(url)) {
         return NULL;
     }
     return sl_error_new(SL_ERROR_CONFIG,

@@ -127,14 +127,8 @@ static const char *find_reader(const struct connectors *in, const char *name, co
 
 /* ---- plugins ---- */
 
-static const sl_role *role_of(const struct plugin *plugin, int kind) {
-    return kind == TOPOLOGY_SOURCE      ? plugin->descriptor.source
-           : kind == TOPOLOGY_TRANSFORM ? plugin->descriptor.transform
-                                        : plugin->descriptor.sink;
-}
-
 static const sl_option *table_of(const struct plugin *plugin, int kind) {
-    const sl_role *role = role_of(plugin, kind);
+    const sl_role *role = plugin_role(plugin, kind);
     return role == NULL ? NULL : role->options;
 }
 
@@ -357,17 +351,17 @@ static sl_error *check_own(const char *name, const struct json_value *config) {
  * unless the config says that it reads other nodes. */
 static enum topology_kind choose_kind(const struct plugin *plugin, const struct json_value *config,
                                       const enum topology_kind *before) {
-    if (before != NULL && role_of(plugin, *before) != NULL) {
+    if (before != NULL && plugin_role(plugin, *before) != NULL) {
         return *before;
     }
     bool reader = json_member(config, "inputs") != NULL ||
                   (json_member(config, "topics") != NULL && !takes_topics(plugin));
-    if (role_of(plugin, TOPOLOGY_SOURCE) != NULL &&
-        (!reader ||
-         (role_of(plugin, TOPOLOGY_TRANSFORM) == NULL && role_of(plugin, TOPOLOGY_SINK) == NULL))) {
+    if (plugin_role(plugin, TOPOLOGY_SOURCE) != NULL &&
+        (!reader || (plugin_role(plugin, TOPOLOGY_TRANSFORM) == NULL &&
+                     plugin_role(plugin, TOPOLOGY_SINK) == NULL))) {
         return TOPOLOGY_SOURCE;
     }
-    return role_of(plugin, TOPOLOGY_TRANSFORM) != NULL ? TOPOLOGY_TRANSFORM : TOPOLOGY_SINK;
+    return plugin_role(plugin, TOPOLOGY_TRANSFORM) != NULL ? TOPOLOGY_TRANSFORM : TOPOLOGY_SINK;
 }
 
 /* The node's keys and the plugin's options. */

@@ -39,7 +39,7 @@ const struct plugin *loader_plugin(struct loader *loader, const char *name) {
     return plugin;
 }
 
-const sl_role *loader_role(const struct plugin *plugin, enum topology_kind kind) {
+const sl_role *plugin_role(const struct plugin *plugin, enum topology_kind kind) {
     if (plugin == NULL) {
         return NULL;
     }

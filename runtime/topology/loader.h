@@ -63,8 +63,6 @@ struct loader {
 struct option_context loader_context(struct loader *loader, const char *owner);
 /* A plugin by name, NULL when it cannot be had; nothing is reported. */
 const struct plugin *loader_plugin(struct loader *loader, const char *name);
-/* The role that a plugin has for a kind of node, or NULL. */
-const sl_role *loader_role(const struct plugin *plugin, enum topology_kind kind);
 
 /* set.c: applies those of --set that do (or do not) reach into a config or a section. */
 void loader_apply_sets(struct loader *loader, const struct topology_options *options,

@@ -114,11 +114,11 @@ static void read_plugin(struct loader *loader, struct draft *draft) {
         return;
     }
     draft->node.plugin = plugin;
-    draft->node.role = loader_role(plugin, draft->node.kind);
+    draft->node.role = plugin_role(plugin, draft->node.kind);
     if (draft->node.role == NULL) {
         sl_buffer roles = SL_BUFFER_INIT;
         for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
-            if (loader_role(plugin, (enum topology_kind)kind) != NULL) {
+            if (plugin_role(plugin, (enum topology_kind)kind) != NULL) {
                 (void)sl_buffer_printf(&roles, "%s a %s", roles.bytes == 0 ? "" : " or",
                                        topology_kind_name((enum topology_kind)kind));
             }

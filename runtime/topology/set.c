@@ -64,7 +64,7 @@ static const sl_option *config_table(struct loader *loader, const struct positio
     if (name == NULL || name->kind != JSON_STRING) {
         return NULL;
     }
-    const sl_role *role = loader_role(loader_plugin(loader, name->text), at->kind);
+    const sl_role *role = plugin_role(loader_plugin(loader, name->text), at->kind);
     return role == NULL ? NULL : role->options;
 }
 

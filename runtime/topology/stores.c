@@ -11,12 +11,7 @@ struct store_keys {
     int32_t auth;
     const char *key;
     const char *sas;
-    const char *tenant;
-    const char *client_id;
-    const char *client_secret;
-    const char *token_file;
-    const char *authority;
-    const char *identity_endpoint;
+    sl_credential_options login;
 };
 
 /* Indexes are enum topology_auth's. */
@@ -31,11 +26,6 @@ static const char *const auth_names[] = {
     NULL,
 };
 
-#define TEXT_KEY(key, field, text)                                                                 \
-    {                                                                                              \
-        .name = key, .type = SL_OPTION_STRING, .offset = offsetof(struct store_keys, field),       \
-        .doc = text                                                                                \
-    }
 #define SECRET_KEY(key, field, text)                                                               \
     {                                                                                              \
         .name = key, .type = SL_OPTION_SECRET, .offset = offsetof(struct store_keys, field),       \
@@ -48,24 +38,10 @@ static const sl_option store_keys[] = {
      .offset = offsetof(struct store_keys, auth),
      .default_text = "default",
      .enum_names = auth_names,
-     .doc = "the credential; default: the first of client-secret, workload-identity and "
-            "managed-identity that the environment provides for"},
+     .doc = SL_CREDENTIAL_AUTH_DOC},
     SECRET_KEY("key", key, "shared-key: the account's key, base64"),
     SECRET_KEY("sas", sas, "sas: the shared access signature, \"sv=...&sig=...\""),
-    TEXT_KEY("tenant", tenant, "directory of the application; else AZURE_TENANT_ID"),
-    TEXT_KEY("client_id", client_id,
-             "the application, or a user-assigned identity; else AZURE_CLIENT_ID"),
-    SECRET_KEY("client_secret", client_secret,
-               "client-secret: the application's secret; else AZURE_CLIENT_SECRET"),
-    {.name = "token_file",
-     .type = SL_OPTION_PATH,
-     .offset = offsetof(struct store_keys, token_file),
-     .doc = "workload-identity: the federated token; else AZURE_FEDERATED_TOKEN_FILE"},
-    TEXT_KEY("authority", authority,
-             "where tokens are asked for; else AZURE_AUTHORITY_HOST, else "
-             "https://login.microsoftonline.com/"),
-    TEXT_KEY("identity_endpoint", identity_endpoint,
-             "managed-identity: the metadata service; else http://169.254.169.254"),
+    SL_CREDENTIAL_OPTIONS(struct store_keys, login),
     {.name = NULL},
 };
 
@@ -143,12 +119,7 @@ static void read_entry(struct loader *loader, const struct json_value *entry, co
         .credential = kinds[auth].credential,
         .key = keys->key,
         .sas = keys->sas,
-        .tenant = keys->tenant,
-        .client_id = keys->client_id,
-        .client_secret = keys->client_secret,
-        .token_file = keys->token_file,
-        .authority = keys->authority,
-        .identity_endpoint = keys->identity_endpoint,
+        .login = keys->login,
     };
 }
 

@@ -47,13 +47,12 @@ struct topology_store {
     sl_credential_kind credential; /* of those that are tokens; else NONE */
     const char *key;
     const char *sas;
-    const char *tenant;
-    const char *client_id;
-    const char *client_secret;
-    const char *token_file;
-    const char *authority;
-    const char *identity_endpoint;
+    sl_credential_options login;
 };
+
+/* The role that a plugin (NULL is allowed) has for a kind of node, or NULL. */
+const sl_role *plugin_role(const struct plugin *plugin, enum topology_kind kind);
+
 /* What a node does with a record that is at fault. */
 enum topology_tolerance { TOPOLOGY_TOLERATE_NONE, TOPOLOGY_TOLERATE_ALL };
 

@@ -54,6 +54,31 @@ static void check_json_string(const char *text, size_t bytes, const char *expect
     sl_buffer_free(&buffer);
 }
 
+START_TEST(private_urls) {
+    static const char *const private_ones[] = {
+        "https://example.com",   "abfss://c@a.dfs.core.windows.net/x",
+        "http://127.0.0.1:80/x", "http://127.1.2.3?a=http:/",
+        "http://localhost",      "http://localhost:1/",
+        "http://[::1]:80/x"};
+    static const char *const open_ones[] = {"http://example.com",
+                                            "http://localhost.example.com",
+                                            "http://127.0.0.1.example.com",
+                                            "http://127.0.0.1@a.b/",
+                                            "http://localhost:80@a.b/",
+                                            "http://127.example",
+                                            "http://[::1].example.com",
+                                            "http://[::1",
+                                            "http://",
+                                            "http://128.0.0.1"};
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(private_ones); i++) {
+        ck_assert_msg(sl_url_is_private(private_ones[i]), "%s", private_ones[i]);
+    }
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(open_ones); i++) {
+        ck_assert_msg(!sl_url_is_private(open_ones[i]), "%s", open_ones[i]);
+    }
+}
+END_TEST
+
 START_TEST(percent_encoding) {
     sl_buffer out = SL_BUFFER_INIT;
     ck_assert(sl_percent_encode(&out, "a b/~\xc3\xa9%\0", 9, "/"));
@@ -190,6 +215,7 @@ int main(void) {
     tcase_add_test(cases, errors_carry_class_and_text);
     tcase_add_test(cases, buffer_grows_and_hands_over);
     tcase_add_test(cases, percent_encoding);
+    tcase_add_test(cases, private_urls);
     tcase_add_test(cases, json_strings_are_valid_utf8);
     tcase_add_test(cases, integers_are_strict);
     tcase_add_test(cases, sizes_and_durations);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "sluice/error.h"
+#include "sluice/option.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -90,6 +91,55 @@ typedef struct sl_credential {
     const char *authority;  /* "https://login.microsoftonline.com/" */
     const char *identity_endpoint; /* MANAGED_IDENTITY: "http://169.254.169.254/" */
 } sl_credential;
+
+/* A credential as an operator writes it: entries for an option table whose struct `owner` has
+ * `member` of this type. What they are called is what they are called everywhere. Since ABI 1.1. */
+typedef struct sl_credential_options {
+    const char *tenant;
+    const char *client_id;
+    const char *client_secret;
+    const char *token_file;
+    const char *authority;
+    const char *identity_endpoint;
+} sl_credential_options;
+
+#define SL_CREDENTIAL_OPTION(owner, member, field, kind, text)                                     \
+    { .name = #field, .type = kind, .offset = offsetof(owner, member.field), .doc = text }
+#define SL_CREDENTIAL_OPTIONS(owner, member)                                                       \
+    SL_CREDENTIAL_OPTION(owner, member, tenant, SL_OPTION_STRING,                                  \
+                         "directory of the application; else AZURE_TENANT_ID"),                    \
+        SL_CREDENTIAL_OPTION(                                                                      \
+            owner, member, client_id, SL_OPTION_STRING,                                            \
+            "the application, or a user-assigned identity; else AZURE_CLIENT_ID"),                 \
+        SL_CREDENTIAL_OPTION(owner, member, client_secret, SL_OPTION_SECRET,                       \
+                             "client-secret: the application's secret; else AZURE_CLIENT_SECRET"), \
+        SL_CREDENTIAL_OPTION(                                                                      \
+            owner, member, token_file, SL_OPTION_PATH,                                             \
+            "workload-identity: the federated token; else AZURE_FEDERATED_TOKEN_FILE"),            \
+        SL_CREDENTIAL_OPTION(owner, member, authority, SL_OPTION_STRING,                           \
+                             "where tokens are asked for; else AZURE_AUTHORITY_HOST, else "        \
+                             "https://login.microsoftonline.com/"),                                \
+        SL_CREDENTIAL_OPTION(                                                                      \
+            owner, member, identity_endpoint, SL_OPTION_STRING,                                    \
+            "managed-identity: the metadata service; else http://169.254.169.254")
+#define SL_CREDENTIAL_AUTH_DOC                                                                     \
+    "the credential; default: the first of client-secret, workload-identity and "                  \
+    "managed-identity that the environment provides for"
+
+static inline sl_credential sl_credential_of(sl_credential_kind kind, const char *scope,
+                                             const sl_credential_options *options) {
+    sl_credential credential;
+    credential.struct_bytes = sizeof(credential);
+    credential.kind = (uint32_t)kind;
+    credential.scope = scope;
+    credential.tenant = options->tenant;
+    credential.client = options->client_id;
+    credential.secret = options->client_secret;
+    credential.token_file = options->token_file;
+    credential.authority = options->authority;
+    credential.identity_endpoint = options->identity_endpoint;
+    return credential;
+}
 
 #ifdef __cplusplus
 }

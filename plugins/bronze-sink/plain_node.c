@@ -297,16 +297,43 @@ static sl_error *record_once(sl_node *node, const sl_commit *commit) {
     return error ? error : closes_write(closes, node->state, node->layout);
 }
 
+/* Whether the record has this commit already: it was written, and its answer got lost. */
+static bool is_recorded(const struct closes *closes, const sl_commit *commit) {
+    for (size_t i = 0; i < commit->n_positions; i++) {
+        const sl_position *position = &commit->positions[i];
+        if (closes_position(closes, position->key) != position->to) {
+            return false;
+        }
+    }
+    for (size_t p = 0; p < commit->n_pieces; p++) {
+        const struct plain_piece *piece = commit->pieces[p];
+        for (size_t r = 0; r < piece->n; r++) {
+            const struct plain_range *range = &piece->ranges[r];
+            const sl_position *position = position_of(commit, range);
+            for (size_t f = 0; position != NULL && f < range->n_files; f++) {
+                if (!is_listed(closes, position->key, range->paths[f])) {
+                    return false;
+                }
+            }
+        }
+    }
+    return commit->n_positions > 0;
+}
+
 /*
  * Whoever else records (another host of the group) has other streams: the commit goes on top of
  * theirs as long as the positions hold.
  */
 static sl_error *record(sl_node *node, const sl_commit *commit) {
-    sl_error *error = node->stale ? closes_load(&node->closes, node->state) : NULL;
+    bool again = node->stale;
+    sl_error *error = again ? closes_load(&node->closes, node->state) : NULL;
     if (error != NULL) {
         return error;
     }
     node->stale = false;
+    if (again && is_recorded(&node->closes, commit)) {
+        return NULL;
+    }
     error = record_once(node, commit);
     for (int i = 0; i < MAX_RACES && sl_error_is(error, SL_ERROR_CONFLICT); i++) {
         int64_t version = node->closes.version;

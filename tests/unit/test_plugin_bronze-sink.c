@@ -268,6 +268,8 @@ static sl_error *try_commit(struct host *host, const sl_commit *commit) {
     return request.error;
 }
 
+static int conflicts; /* of all commits */
+
 /* Flushes and commits until it is done, lost, or given up by a crash. */
 static void commit(struct host *host) {
     sl_position positions[STREAMS];
@@ -300,6 +302,7 @@ static void commit(struct host *host) {
         return;
     }
     bool retriable = sl_error_is(error, SL_ERROR_RETRIABLE);
+    conflicts += !retriable;
     ck_assert_msg(retriable || sl_error_is(error, SL_ERROR_CONFLICT), "%s",
                   sl_error_message(error));
     sl_error_free(error);
@@ -478,6 +481,27 @@ START_TEST(a_stale_host_is_fenced) {
 }
 END_TEST
 
+/* Its record was written, and the answer got lost: the next try finds its own work. */
+START_TEST(a_lost_answer_is_no_conflict) {
+    conflicts = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        random_state = 3000 + seed;
+        open_all();
+        files->ops = &shared_ops;
+        hosts[0].owned[0] = true;
+        start(&hosts[0]);
+        for (int i = 0; i < 3; i++) {
+            feed(&hosts[0], 0, 20);
+            sl_store_memory_fail(state, SL_STORE_OP_PUT, NULL, 1, SL_STORE_FAULT_AFTER,
+                                 SL_ERROR_RETRIABLE);
+            commit(&hosts[0]);
+        }
+        close_all();
+    }
+    ck_assert_int_eq(conflicts, 0);
+}
+END_TEST
+
 static void setup(void) {
     library = dlopen(SL_BUILD_DIR "/plugins/bronze-sink.so", RTLD_NOW | RTLD_LOCAL);
     ck_assert_msg(library != NULL, "%s", dlerror());
@@ -505,6 +529,7 @@ int main(void) {
     tcase_add_test(plain, one_host_survives_everything);
     tcase_add_test(plain, two_hosts_share_one_state);
     tcase_add_test(plain, a_stale_host_is_fenced);
+    tcase_add_test(plain, a_lost_answer_is_no_conflict);
     suite_add_tcase(suite, plain);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* Of the API that this is: clients ask nothing of a worker that they think too old for it. */
+#define CONNECT_VERSION "4.0.0"
+
 static const char *state_of(const struct host_node *node) {
     switch (node->state) {
     case HOST_NODE_STARTING:
@@ -47,7 +50,7 @@ static void worker_id(char *out, size_t out_bytes) {
 void answer_root(struct exchange *exchange) {
     struct json_out out = exchange_writer(exchange);
     json_out_object(&out);
-    json_out_member(&out, "version", SL_VERSION);
+    json_out_member(&out, "version", CONNECT_VERSION "-sluice-" SL_VERSION);
     json_out_member(&out, "commit", "sluice");
     json_out_member(&out, "kafka_cluster_id", exchange->host->topology->pipeline);
     json_out_end_object(&out);

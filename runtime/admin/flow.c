@@ -77,6 +77,13 @@ void answer_topics(struct exchange *exchange) {
     exchange_json(exchange, 200, &out);
 }
 
+/* They are those of now, and none is remembered: a reset has nothing to do. */
+void answer_reset_topics(struct exchange *exchange) {
+    if (exchange_node(exchange) != NULL) {
+        exchange->status = 202;
+    }
+}
+
 /* ---- offsets ---- */
 
 /*

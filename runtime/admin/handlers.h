@@ -29,6 +29,7 @@ void answer_task_status(struct exchange *exchange);
 
 /* flow.c */
 void answer_topics(struct exchange *exchange);
+void answer_reset_topics(struct exchange *exchange);
 void answer_offsets(struct exchange *exchange);
 /* One of Connect's offsets. */
 void offsets_write(struct json_out *out, const char *topic, int64_t partition, int64_t offset);

@@ -18,7 +18,8 @@ struct revision {
     struct revision_order order; /* its document and text are the arena's */
     struct arena arena;
     const struct topology *now;
-    struct topology *next; /* NULL: the host has it */
+    struct topology *next;        /* NULL: the host has it */
+    const struct topology *tried; /* the same; of the host's until the run's end */
     struct topology_faults *faults;
     struct topology_plan *plan;
     struct json_value *before; /* the documents as they may be shown */
@@ -202,10 +203,24 @@ static void finish(struct revision *revision, sl_error *error) {
 
 /* ---- the middle: the host reloads ---- */
 
+/* What has failed may tell of secrets that only the next topology knows. */
+static sl_error *mask_error(const struct topology *tried, sl_error *error) {
+    sl_buffer text = SL_BUFFER_INIT;
+    (void)sl_buffer_append_text(&text, sl_error_message(error));
+    topology_mask(tried, &text);
+    const char *masked = sl_buffer_text(&text);
+    sl_error *made = masked != NULL ? sl_error_new(sl_error_get_class(error), "%s", masked)
+                                    : sl_error_no_memory();
+    sl_error_free(error);
+    sl_buffer_free(&text);
+    return made;
+}
+
 static void reloaded(void *arg, sl_error *error) {
     struct revision *revision = arg;
     if (error != NULL) {
         set_target(revision, TARGET_RUNNING);
+        error = mask_error(revision->tried, error);
     }
     finish(revision, error);
 }
@@ -230,6 +245,7 @@ static void prepared(uv_work_t *work, int status) {
         return;
     }
     struct topology *next = revision->next;
+    revision->tried = next;
     revision->next = NULL;
     set_target(revision, revision->order.target);
     error = host_reload(revision->admin->host, next, reloaded, revision);

@@ -3,6 +3,7 @@
 #include "admin/handlers.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 struct admin_route {
     enum access_role role; /* that it takes; nobody's are open, for probes */
@@ -28,6 +29,7 @@ static const struct admin_route routes[] = {
     {ACCESS_VIEWER, "GET", "connectors/*/tasks", answer_tasks},
     {ACCESS_VIEWER, "GET", "connectors/*/tasks/*/status", answer_task_status},
     {ACCESS_VIEWER, "GET", "connectors/*/topics", answer_topics},
+    {ACCESS_OPERATOR, "PUT", "connectors/*/topics/reset", answer_reset_topics},
     {ACCESS_VIEWER, "GET", "connectors/*/offsets", answer_offsets},
     {ACCESS_ADMIN, "PATCH", "connectors/*/offsets", answer_alter_offsets},
     {ACCESS_ADMIN, "DELETE", "connectors/*/offsets", answer_reset_offsets},
@@ -164,8 +166,8 @@ struct json_value *exchange_object(struct exchange *exchange, struct arena *aren
 
 bool exchange_flag(struct exchange *exchange, const char *name, bool *out) {
     const char *text = exchange->query(exchange, name, 0);
-    *out = text != NULL && strcmp(text, "true") == 0;
-    if (text == NULL || *out || strcmp(text, "false") == 0) {
+    *out = text != NULL && strcasecmp(text, "true") == 0; /* Python writes True */
+    if (text == NULL || *out || strcasecmp(text, "false") == 0) {
         return true;
     }
     exchange_fail(exchange, 400, "%s is \"%s\"; allowed are true and false", name, text);

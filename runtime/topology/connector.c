@@ -400,7 +400,7 @@ static sl_error *make_node(const struct connectors *in, const char *name,
     const struct plugin *plugin = NULL;
     sl_error *error = plugin_registry_get(in->registry, class, &plugin);
     if (error != NULL) {
-        return error;
+        return sl_error_wrap(error, "Failed to find any class that implements Connector");
     }
     *kind = choose_kind(plugin, config, before == NULL ? NULL : kind);
     const sl_option *table = table_of(plugin, *kind);

@@ -105,6 +105,19 @@ def test_plan(running, tmp_path):
     assert "commit.interval" not in running.json("/v1/topology")["sinks"]["bronze"]
 
 
+def test_apply(running, tmp_path):
+    path = changed(running, tmp_path)
+    before = running.json("/v1/topology")
+    done = client(running, "apply", path)
+    assert done.exit_code == 0, done.log
+    assert "commit.interval" in done.output and done.output.endswith("Applied.\n")
+    assert running.json("/v1/topology")["sinks"]["bronze"]["commit.interval"] == "3s"
+    path.write_text(json.dumps(before))
+    done = client(running, "apply", path, "--json")
+    assert done.exit_code == 0 and done.summary["applied"] is True, done.log
+    assert running.json("/v1/topology") == before
+
+
 def test_plan_against_a_file(running, tmp_path):
     old = tmp_path / "old.json"
     old.write_text(json.dumps(running.json("/v1/topology")))

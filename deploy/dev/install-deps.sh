@@ -9,7 +9,7 @@
 
 build_packages=(libuv1-dev librdkafka-dev libcjson-dev libsimdjson-dev libzstd-dev libsnappy-dev
   liblz4-dev zlib1g-dev check libpcre2-dev libxxhash-dev libssl-dev libmimalloc-dev
-  libcurl4-openssl-dev libexpat1-dev libmicrohttpd-dev pkg-config)
+  libcurl4-openssl-dev libexpat1-dev libmicrohttpd-dev libgnutls28-dev pkg-config)
 test_packages=(libclang-rt-14-dev)
 # command=package: installed only when the command is missing
 build_commands=(gcc=gcc g++=g++ make=make)

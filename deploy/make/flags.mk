@@ -25,4 +25,4 @@ SYS_plugin_powerbi-sink := -lcjson -lxxhash
 MIMALLOC        := $(if $(SANITIZE),,$(shell pkg-config --libs mimalloc 2>/dev/null || { ls /usr/lib/*/libmimalloc.so >/dev/null 2>&1 && echo -lmimalloc; }))
 # ThreadSanitizer does not know C11 threads, which librdkafka starts; tests/support/c11_threads.c.
 TSAN_OBJECTS    := $(if $(findstring thread,$(SANITIZE)),$(BUILD)/obj/tests/support/c11_threads.c.o)
-SYS_runtime     := -luv -lmicrohttpd -lcjson -ldl
+SYS_runtime     := -luv -lmicrohttpd -lgnutls -lcjson -ldl

@@ -116,6 +116,8 @@ static void free_client(sl_http *http) {
     pthread_mutex_destroy(&http->lock);
     free(http->user_agent);
     free(http->ca_file);
+    free(http->cert_file);
+    free(http->key_file);
     free(http);
 }
 
@@ -234,6 +236,12 @@ static void start_curl(void) {
     curl_status = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+/* False when memory is short; NULL stays so. */
+static bool copy_path(const char *path, char **out) {
+    *out = path != NULL ? strdup(path) : NULL;
+    return path == NULL || *out != NULL;
+}
+
 sl_error *sl_http_open(const sl_http_loop *loop, const sl_http_options *options, sl_http **out) {
     pthread_once(&curl_once, start_curl);
     if (curl_status != CURLE_OK) {
@@ -250,8 +258,9 @@ sl_error *sl_http_open(const sl_http_loop *loop, const sl_http_options *options,
     http->random = (uint64_t)sl_now_us() ^ (uint64_t)(uintptr_t)http << 16;
     pthread_mutex_init(&http->lock, NULL);
     http->user_agent = strdup(options->user_agent != NULL ? options->user_agent : "sluice");
-    http->ca_file = options->ca_file != NULL ? strdup(options->ca_file) : NULL;
-    bool copied = http->user_agent != NULL && (options->ca_file == NULL || http->ca_file != NULL);
+    bool copied = http->user_agent != NULL && copy_path(options->ca_file, &http->ca_file) &&
+                  copy_path(options->cert_file, &http->cert_file) &&
+                  copy_path(options->key_file, &http->key_file);
     sl_error *error = copied ? open_multi(http) : sl_error_no_memory();
     if (error != NULL) {
         close_multi(http);

@@ -24,6 +24,8 @@ struct sl_http {
     sl_http_options options;
     char *user_agent;
     char *ca_file;
+    char *cert_file;
+    char *key_file;
     CURLM *multi;
     void *timer;
     struct http_exchange *under_way; /* doubly linked */

@@ -218,6 +218,11 @@ static sl_error *make_easy(struct http_exchange *exchange) {
     if (http->ca_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
     }
+    if (http->cert_file != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, http->cert_file);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY,
+                         http->key_file != NULL ? http->key_file : http->cert_file);
+    }
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);

@@ -52,6 +52,8 @@ typedef struct sl_http_options {
     uint32_t connections_per_host; /* 0: 16 */
     const char *user_agent;        /* copied; NULL: "sluice" */
     const char *ca_file;           /* copied; NULL: the system's */
+    const char *cert_file;         /* copied; PEM of the client's own certificate; NULL: none */
+    const char *key_file;          /* copied; of its key */
     void (*log)(void *arg, bool warning, const char *text); /* NULL: silent */
     sl_http_count count;                                    /* NULL: not counted */
     /* The body of an answer 2xx comes in pieces, and `done` sees none of it; false ends it with an

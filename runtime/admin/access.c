@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 enum {
     KEY_BYTES = 32,
@@ -25,18 +26,31 @@ struct user {
     struct access_user shown; /* first */
     bool has_password;
     bool has_token;
+    bool has_certificate; /* a client's certificate with his name is enough */
     struct password_hash password;
     struct password_hash token;
 };
 
 /* Credentials that were right, as a keyed hash. */
 struct remembered {
-    const struct user *user; /* NULL: free */
+    const struct access_user *user; /* NULL: free */
     uint8_t mac[KEY_BYTES];
 };
 
+/* Users of a file that has been replaced: somebody may still speak of them. */
+struct retired {
+    struct retired *next;
+    cJSON *document;
+    struct user *users;
+};
+
 struct access {
-    cJSON *document; /* holds the names */
+    char *path;
+    struct stat read; /* of the file, when it was read */
+    int64_t looked_us;
+    struct retired *retired;
+    unsigned generation; /* counts the readings */
+    cJSON *document;     /* holds the names */
     struct user *users;
     size_t n_users;
     uint8_t key[KEY_BYTES];
@@ -83,10 +97,13 @@ static const char *read_user(const cJSON *entry, struct user *out) {
     if (role == NULL || !access_parse_role(role, &out->shown.role)) {
         return "\"role\" is missing or unknown; allowed are viewer, operator, admin";
     }
+    out->has_certificate =
+        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "certificate")) != 0;
     if (!read_hash(entry, "password", &out->password, &out->has_password) ||
         !read_hash(entry, "token", &out->token, &out->has_token) ||
-        (!out->has_password && !out->has_token)) {
-        return "\"password\" or \"token\" has to be a hash as sluice admin-user makes it";
+        (!out->has_password && !out->has_token && !out->has_certificate)) {
+        return "\"password\" or \"token\" has to be a hash as sluice admin-user makes it, or "
+               "\"certificate\" true";
     }
     out->shown.name = name;
     return NULL;
@@ -151,15 +168,9 @@ static sl_error *read_file(const char *path, sl_buffer *out) {
     return out->failed ? sl_error_no_memory() : NULL;
 }
 
-sl_error *access_open(const char *path, struct access **out) {
-    struct access *access = calloc(1, sizeof(*access));
+/* Reads the users into `access`, which has none. */
+static sl_error *read_all(struct access *access, const char *path) {
     sl_buffer text = SL_BUFFER_INIT;
-    *out = NULL;
-    if (access == NULL) {
-        return sl_error_no_memory();
-    }
-    access->failures_left = FAILURES_AT_ONCE;
-    access->failures_us = sl_monotonic_us();
     sl_error *error = read_file(path, &text);
     if (error == NULL && RAND_bytes(access->key, sizeof(access->key)) != 1) {
         error = sl_error_new(SL_ERROR_FATAL, "OpenSSL has no randomness");
@@ -169,6 +180,25 @@ sl_error *access_open(const char *path, struct access **out) {
         error = read_users(access, path);
     }
     sl_buffer_free(&text);
+    return error;
+}
+
+static void free_users(cJSON *document, struct user *users) {
+    cJSON_Delete(document);
+    free(users);
+}
+
+sl_error *access_open(const char *path, struct access **out) {
+    struct access *access = calloc(1, sizeof(*access));
+    *out = NULL;
+    if (access == NULL) {
+        return sl_error_no_memory();
+    }
+    access->failures_left = FAILURES_AT_ONCE;
+    access->failures_us = access->looked_us = sl_monotonic_us();
+    access->path = strdup(path);
+    (void)stat(path, &access->read);
+    sl_error *error = access->path != NULL ? read_all(access, path) : sl_error_no_memory();
     if (error != NULL) {
         access_close(access);
         return error;
@@ -177,12 +207,63 @@ sl_error *access_open(const char *path, struct access **out) {
     return NULL;
 }
 
-void access_close(struct access *access) {
-    if (access != NULL) {
-        cJSON_Delete(access->document);
-        free(access->users);
-        free(access);
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Takes over what `fresh` has read; those who were known have to show themselves anew. */
+static sl_error *replace(struct access *access, struct access *fresh) {
+    struct retired *retired = calloc(1, sizeof(*retired));
+    if (retired == NULL) {
+        return sl_error_no_memory();
     }
+    *retired = (struct retired){access->retired, access->document, access->users};
+    access->retired = retired;
+    access->document = fresh->document;
+    access->users = fresh->users;
+    access->n_users = fresh->n_users;
+    fresh->document = NULL;
+    fresh->users = NULL;
+    memset(access->remembered, 0, sizeof(access->remembered));
+    access->generation++;
+    return NULL;
+}
+
+bool access_refresh(struct access *access, sl_error **error) {
+    struct stat now;
+    int64_t now_us = sl_monotonic_us();
+    *error = NULL;
+    if (now_us - access->looked_us < 1000000) {
+        return false;
+    }
+    access->looked_us = now_us;
+    if (stat(access->path, &now) != 0 || is_same_file(&now, &access->read)) {
+        return false;
+    }
+    access->read = now;
+    struct access fresh = {0};
+    *error = read_all(&fresh, access->path);
+    if (*error == NULL) {
+        *error = replace(access, &fresh);
+    }
+    free_users(fresh.document, fresh.users);
+    return true;
+}
+
+void access_close(struct access *access) {
+    if (access == NULL) {
+        return;
+    }
+    while (access->retired != NULL) {
+        struct retired *retired = access->retired;
+        access->retired = retired->next;
+        free_users(retired->document, retired->users);
+        free(retired);
+    }
+    free_users(access->document, access->users);
+    free(access->path);
+    free(access);
 }
 
 /* ---- what has been right before ---- */
@@ -194,8 +275,8 @@ static bool authenticate(const struct access *access, const char *authorization,
            bytes == KEY_BYTES;
 }
 
-static const struct user *recall(const struct access *access, const uint8_t *mac) {
-    const struct user *found = NULL;
+static const struct access_user *recall(const struct access *access, const uint8_t *mac) {
+    const struct access_user *found = NULL;
     for (size_t i = 0; i < REMEMBERED; i++) {
         const struct remembered *one = &access->remembered[i];
         if (CRYPTO_memcmp(one->mac, mac, KEY_BYTES) == 0 && one->user != NULL) {
@@ -205,7 +286,7 @@ static const struct user *recall(const struct access *access, const uint8_t *mac
     return found;
 }
 
-static void remember(struct access *access, const struct user *user, const uint8_t *mac) {
+static void remember(struct access *access, const struct access_user *user, const uint8_t *mac) {
     struct remembered *one = &access->remembered[access->next_remembered];
     access->next_remembered = (access->next_remembered + 1) % REMEMBERED;
     one->user = user;
@@ -224,22 +305,41 @@ static bool may_try(struct access *access) {
     return access->failures_left >= 1;
 }
 
+struct access_check {
+    const struct access_user
+        *user; /* of that name; NULL: there is none, or not with such a secret */
+    struct password_hash hash;
+    uint8_t mac[KEY_BYTES];
+    unsigned generation;
+    bool right;
+    size_t secret_bytes;
+    char secret[1024];
+};
+
 /* An unknown name costs what a known one does, so that the time does not tell names. */
-static const struct user *check(const struct access *access, const char *name, size_t name_bytes,
-                                const char *secret, size_t secret_bytes, bool token) {
+static bool fill_check(const struct access *access, const char *name, size_t name_bytes,
+                       const char *secret, size_t secret_bytes, bool token,
+                       struct access_check *out) {
     const struct user *user = find(access, name, name_bytes);
-    struct password_hash nobodys = {.cost = token ? TOKEN_COST : PASSWORD_COST};
     bool has = user != NULL && (token ? user->has_token : user->has_password);
-    const struct password_hash *hash = !has ? &nobodys : token ? &user->token : &user->password;
-    return password_fits(hash, secret, secret_bytes) && has ? user : NULL;
+    out->user = has ? &user->shown : NULL;
+    out->hash = !has    ? (struct password_hash){.cost = token ? TOKEN_COST : PASSWORD_COST}
+                : token ? user->token
+                        : user->password;
+    if (secret_bytes > sizeof(out->secret)) {
+        return false;
+    }
+    memcpy(out->secret, secret, secret_bytes);
+    out->secret_bytes = secret_bytes;
+    return true;
 }
 
 /* "NAME:PASSWORD" in base64. */
-static const struct user *check_basic(const struct access *access, const char *text) {
+static bool read_basic(const struct access *access, const char *text, struct access_check *out) {
     unsigned char decoded[1024];
     size_t bytes = strlen(text);
     if (bytes % 4 != 0 || bytes / 4 * 3 > sizeof(decoded)) {
-        return NULL;
+        return false;
     }
     int n = EVP_DecodeBlock(decoded, (const unsigned char *)text, (int)bytes);
     for (size_t i = bytes; n > 0 && i > 0 && bytes - i < 2 && text[i - 1] == '='; i--) {
@@ -247,20 +347,21 @@ static const struct user *check_basic(const struct access *access, const char *t
     }
     const char *start = (const char *)decoded;
     const char *colon = n > 0 ? memchr(start, ':', (size_t)n) : NULL;
-    const struct user *user = NULL;
+    bool good = false;
     if (colon != NULL) {
         size_t name_bytes = (size_t)(colon - start);
-        user = check(access, start, name_bytes, colon + 1, (size_t)n - name_bytes - 1, false);
+        good = fill_check(access, start, name_bytes, colon + 1, (size_t)n - name_bytes - 1, false,
+                          out);
     }
     OPENSSL_cleanse(decoded, sizeof(decoded));
-    return user;
+    return good;
 }
 
 /* "NAME.SECRET": the name is in it so that only one hash has to be looked at. */
-static const struct user *check_bearer(const struct access *access, const char *text) {
+static bool read_bearer(const struct access *access, const char *text, struct access_check *out) {
     const char *dot = strrchr(text, '.');
-    return dot != NULL ? check(access, text, (size_t)(dot - text), dot + 1, strlen(dot + 1), true)
-                       : NULL;
+    return dot != NULL &&
+           fill_check(access, text, (size_t)(dot - text), dot + 1, strlen(dot + 1), true, out);
 }
 
 static const char *after_scheme(const char *authorization, const char *scheme) {
@@ -271,6 +372,45 @@ static const char *after_scheme(const char *authorization, const char *scheme) {
     return authorization + bytes + strspn(authorization + bytes, " ");
 }
 
+struct access_check *access_check_new(struct access *access, const char *authorization) {
+    struct access_check *check = calloc(1, sizeof(*check));
+    access->failures_left -= 1;
+    if (check == NULL) {
+        return NULL;
+    }
+    const char *basic = after_scheme(authorization, "Basic");
+    const char *bearer = after_scheme(authorization, "Bearer");
+    bool good = (basic != NULL && read_basic(access, basic, check)) ||
+                (bearer != NULL && read_bearer(access, bearer, check));
+    if (!good || !authenticate(access, authorization, check->mac)) {
+        free(check);
+        return NULL;
+    }
+    check->generation = access->generation;
+    return check;
+}
+
+void access_check_run(struct access_check *check) {
+    check->right = password_fits(&check->hash, check->secret, check->secret_bytes);
+    OPENSSL_cleanse(check->secret, sizeof(check->secret));
+}
+
+const struct access_user *access_check_end(struct access *access, struct access_check *check) {
+    const struct access_user *user =
+        check->right && check->generation == access->generation ? check->user : NULL;
+    if (user != NULL) {
+        access->failures_left += 1;
+        remember(access, user, check->mac);
+    }
+    free(check);
+    return user;
+}
+
+const struct access_user *access_by_certificate(const struct access *access, const char *name) {
+    const struct user *user = find(access, name, strlen(name));
+    return user != NULL && user->has_certificate ? &user->shown : NULL;
+}
+
 enum access_answer access_look_up(struct access *access, const char *authorization,
                                   const struct access_user **user) {
     uint8_t mac[KEY_BYTES];
@@ -278,22 +418,6 @@ enum access_answer access_look_up(struct access *access, const char *authorizati
     if (authorization == NULL || !authenticate(access, authorization, mac)) {
         return ACCESS_UNKNOWN;
     }
-    const struct user *found = recall(access, mac);
-    if (found == NULL) {
-        if (!may_try(access)) {
-            return ACCESS_TOO_MANY;
-        }
-        const char *basic = after_scheme(authorization, "Basic");
-        const char *bearer = after_scheme(authorization, "Bearer");
-        found = basic != NULL    ? check_basic(access, basic)
-                : bearer != NULL ? check_bearer(access, bearer)
-                                 : NULL;
-        if (found == NULL) {
-            access->failures_left -= 1;
-            return ACCESS_UNKNOWN;
-        }
-        remember(access, found, mac);
-    }
-    *user = &found->shown;
-    return ACCESS_GRANTED;
+    *user = recall(access, mac);
+    return *user != NULL ? ACCESS_GRANTED : may_try(access) ? ACCESS_UNCHECKED : ACCESS_TOO_MANY;
 }

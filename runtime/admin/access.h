@@ -12,8 +12,9 @@ enum access_role { ACCESS_NOBODY, ACCESS_VIEWER, ACCESS_OPERATOR, ACCESS_ADMIN }
 
 enum access_answer {
     ACCESS_GRANTED,
-    ACCESS_UNKNOWN, /* no credentials, or wrong ones */
-    ACCESS_TOO_MANY /* wrong ones have come too often lately: these have not been looked at */
+    ACCESS_UNKNOWN,   /* no credentials, or what cannot be any */
+    ACCESS_UNCHECKED, /* new ones: an access_check tells */
+    ACCESS_TOO_MANY   /* wrong ones have come too often lately: these have not been looked at */
 };
 
 struct access_user {
@@ -32,11 +33,30 @@ sl_error *access_open(const char *path, struct access **out);
 void access_close(struct access *access); /* NULL is allowed */
 
 /*
- * Who asks, by the header's value (NULL: there is none); *user is borrowed. What has been right
- * once costs next to nothing from then on; anything else costs a derivation of its key, which the
- * control loop waits for, and is therefore limited in its rate.
+ * Reads the file again when it has changed; what it says from then on holds, and everybody has to
+ * show his credentials anew. True when it has changed; then *error says why the users stay as they
+ * were, or NULL. Looks once a second at most.
+ */
+bool access_refresh(struct access *access, sl_error **error);
+
+/*
+ * Who asks, by the header's value (NULL: there is none); *user is borrowed and stays. What has been
+ * right once costs next to nothing from then on; anything else costs a derivation of its key, for
+ * which there is access_check, and is limited in its rate.
  */
 enum access_answer access_look_up(struct access *access, const char *authorization,
                                   const struct access_user **user);
+/* The user who is known by a certificate with this common name; NULL: none. */
+const struct access_user *access_by_certificate(const struct access *access, const char *name);
+
+/* New credentials, while they are checked. */
+struct access_check;
+
+/* NULL: memory is short, or they cannot be right. Counts as a failed log-in until it ends well. */
+struct access_check *access_check_new(struct access *access, const char *authorization);
+/* Derives the key: some 50 ms for a password. Any thread. */
+void access_check_run(struct access_check *check);
+/* Whose they are, NULL: nobody's. Frees the check. */
+const struct access_user *access_check_end(struct access *access, struct access_check *check);
 
 #endif /* ADMIN_ACCESS_H */

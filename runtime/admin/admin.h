@@ -14,6 +14,9 @@ struct admin {
     struct host *host;
     struct MHD_Daemon *daemon;
     struct access *access; /* NULL: nobody is asked who he is */
+    bool needs_certificate;
+    double requests_left; /* that may come at once, */
+    int64_t requests_us;  /* when that was true */
     const char *scheme;
     uv_poll_t poll;
     uv_timer_t timer;

@@ -23,6 +23,9 @@ struct exchange {
     const char *origin;
     const char *host_header;
     const struct access_user *user; /* NULL: not known (guard.c) */
+    bool checked;                   /* new credentials have been: `user` says how it ended */
+    bool needs_certificate;         /* admin.tls.client_ca: the client has to show one */
+    const char *certificate;        /* the common name of a good one; NULL: it has shown none */
     /* The path's parts, percent-decoded: "/connectors/gold/status" has three. */
     char parts[EXCHANGE_MAX_PARTS][EXCHANGE_PART_BYTES];
     size_t n_parts;
@@ -61,6 +64,9 @@ struct json_out exchange_writer(const struct exchange *exchange);
  */
 void exchange_wait(struct exchange *exchange);
 void exchange_finish(struct exchange *exchange);
+
+/* After exchange_wait: the request is answered from its beginning once more. */
+void exchange_again(struct exchange *exchange);
 
 /* Answers the request (routes.c). Control loop. */
 void exchange_answer(struct exchange *exchange);

@@ -6,6 +6,11 @@
  */
 #include "admin/guard.h"
 
+#include "admin/admin.h"
+#include "lane/tap.h"
+
+#include <stdlib.h>
+
 #define CHALLENGE "Basic realm=\"sluice\", charset=\"UTF-8\""
 
 static bool changes(const struct exchange *exchange) {
@@ -41,28 +46,128 @@ static const char *distrusted(const struct exchange *exchange) {
     return NULL;
 }
 
+/* ---- log-ins ---- */
+
+/* New credentials on their way through the pool. */
+struct login {
+    uv_work_t work;
+    struct admin *admin;
+    struct access_check *check;
+    struct exchange *exchange; /* NULL: it has been answered without */
+};
+
+static void login_work(uv_work_t *work) {
+    struct login *login = work->data;
+    access_check_run(login->check);
+}
+
+static void login_checked(uv_work_t *work, int status) {
+    (void)status;
+    struct login *login = work->data;
+    struct exchange *exchange = login->exchange;
+    const struct access_user *user = access_check_end(login->admin->access, login->check);
+    if (exchange != NULL) {
+        exchange->user = user;
+        exchange->checked = true;
+        exchange_again(exchange);
+    }
+    admin_release(login->admin);
+    free(login);
+}
+
+static void login_abandoned(struct exchange *exchange) {
+    struct login *login = exchange->waiter;
+    login->exchange = NULL;
+}
+
+/* The exchange waits, and is answered anew once it is known whose the credentials are; false: they
+ * cannot be anybody's. */
+static bool begin_login(struct exchange *exchange) {
+    struct login *login = calloc(1, sizeof(*login));
+    if (login == NULL) {
+        return false;
+    }
+    *login = (struct login){.admin = exchange->host->admin, .exchange = exchange};
+    login->check = access_check_new(exchange->access, exchange->authorization);
+    if (login->check == NULL) {
+        free(login);
+        return false;
+    }
+    login->work.data = login;
+    exchange_wait(exchange);
+    exchange->abandon = login_abandoned;
+    exchange->waiter = login;
+    login->admin->holders++;
+    uv_queue_work(&exchange->host->control.uv, &login->work, login_work, login_checked);
+    return true;
+}
+
+/* ---- who asks ---- */
+
+static void refresh(struct exchange *exchange) {
+    sl_error *error;
+    if (!access_refresh(exchange->access, &error)) {
+        return;
+    }
+    if (error != NULL) {
+        host_log(exchange->host, SL_LOG_ERROR, "admin", "%s; the users stay as they were",
+                 sl_error_message(error));
+        sl_error_free(error);
+        return;
+    }
+    host_log(exchange->host, SL_LOG_INFO, "audit",
+             "the file of admin.users has changed: read anew");
+    taps_end(exchange->host); /* who looks may not be allowed to any more */
+}
+
+static enum access_answer identify(struct exchange *exchange) {
+    if (exchange->checked) {
+        return exchange->user != NULL ? ACCESS_GRANTED : ACCESS_UNKNOWN;
+    }
+    refresh(exchange);
+    if (exchange->certificate != NULL) {
+        exchange->user = access_by_certificate(exchange->access, exchange->certificate);
+        if (exchange->user != NULL) {
+            return ACCESS_GRANTED;
+        }
+    }
+    return access_look_up(exchange->access, exchange->authorization, &exchange->user);
+}
+
+static bool refuse(struct exchange *exchange, enum access_answer known) {
+    if (known == ACCESS_TOO_MANY) {
+        exchange_fail(exchange, 429, "too many failed log-ins");
+    } else {
+        exchange->challenge = CHALLENGE;
+        exchange_fail(exchange, 401, "user and password, or a token, are missing or wrong");
+    }
+    return false;
+}
+
 bool guard_lets_in(struct exchange *exchange, enum access_role role) {
     const char *why = distrusted(exchange);
     if (why != NULL) {
         exchange_fail(exchange, 403, "%s", why);
         return false;
     }
+    if (exchange->needs_certificate && exchange->certificate == NULL && role != ACCESS_NOBODY) {
+        exchange_fail(exchange, 401,
+                      "a client's certificate is needed, signed by an authority of "
+                      "admin.tls.client_ca");
+        return false;
+    }
     if (exchange->access == NULL) {
         return true;
     }
-    enum access_answer known =
-        access_look_up(exchange->access, exchange->authorization, &exchange->user);
+    enum access_answer known = identify(exchange);
     if (role == ACCESS_NOBODY) {
         return true;
     }
-    if (known == ACCESS_TOO_MANY) {
-        exchange_fail(exchange, 429, "too many failed log-ins");
+    if (known == ACCESS_UNCHECKED && begin_login(exchange)) {
         return false;
     }
     if (known != ACCESS_GRANTED) {
-        exchange->challenge = CHALLENGE;
-        exchange_fail(exchange, 401, "user and password, or a token, are missing or wrong");
-        return false;
+        return refuse(exchange, known);
     }
     if (exchange->user->role < role) {
         exchange_fail(exchange, 403, "%s is %s; this is for the role %s", exchange->user->name,

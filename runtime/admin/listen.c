@@ -60,7 +60,8 @@ static sl_error *check_address(const struct topology *topology, struct listen *o
                             topology->admin_listen);
     }
     out->loopback = is_loopback(&out->address);
-    if (!out->loopback && topology->admin_users == NULL && !topology->admin_insecure) {
+    if (!out->loopback && topology->admin_users == NULL && topology->admin_tls_client_ca == NULL &&
+        !topology->admin_insecure) {
         return sl_error_new(SL_ERROR_CONFIG,
                             "admin.listen is \"%s\", which others reach, and nobody is asked who "
                             "he is: set admin.users, or listen on one of this machine's own "
@@ -92,7 +93,11 @@ static sl_error *read_pem(const char *key, const char *path, sl_buffer *out) {
 
 static sl_error *read_certificate(const struct topology *topology, struct listen *out) {
     if (topology->admin_tls_cert == NULL && topology->admin_tls_key == NULL) {
-        return NULL;
+        return topology->admin_tls_client_ca == NULL
+                   ? NULL
+                   : sl_error_new(SL_ERROR_CONFIG, "admin: tls.client_ca asks clients for "
+                                                   "certificates, which takes TLS: tls.cert and "
+                                                   "tls.key are missing");
     }
     if (topology->admin_tls_cert == NULL || topology->admin_tls_key == NULL) {
         return sl_error_new(SL_ERROR_CONFIG,
@@ -105,7 +110,13 @@ static sl_error *read_certificate(const struct topology *topology, struct listen
                             "admin.tls.cert: this libmicrohttpd was built without TLS");
     }
     sl_error *error = read_pem("tls.cert", topology->admin_tls_cert, &out->cert);
-    return error != NULL ? error : read_pem("tls.key", topology->admin_tls_key, &out->key);
+    if (error == NULL) {
+        error = read_pem("tls.key", topology->admin_tls_key, &out->key);
+    }
+    if (error == NULL && topology->admin_tls_client_ca != NULL) {
+        error = read_pem("tls.client_ca", topology->admin_tls_client_ca, &out->client_ca);
+    }
+    return error;
 }
 
 sl_error *listen_read(const struct topology *topology, struct listen *out) {
@@ -120,4 +131,5 @@ void listen_free(struct listen *listen) {
     }
     sl_buffer_free(&listen->cert);
     sl_buffer_free(&listen->key);
+    sl_buffer_free(&listen->client_ca);
 }

@@ -10,6 +10,7 @@ struct listen {
     struct sockaddr_storage address;
     sl_buffer cert; /* PEM, ending with a 0 byte; empty: no TLS */
     sl_buffer key;
+    sl_buffer client_ca; /* PEM of who signs clients' certificates; empty: none is asked for */
     bool loopback;
 };
 

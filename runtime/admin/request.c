@@ -6,10 +6,13 @@
 #include "admin/exchange.h"
 #include "admin/follower.h"
 #include "admin/guard.h"
+#include "admin/peer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+
+enum { REQUESTS_A_SECOND = 1000 };
 
 struct request {
     struct exchange exchange; /* first */
@@ -18,6 +21,7 @@ struct request {
     sl_buffer body;
     bool too_long;
     bool answered;
+    char name[256]; /* of the client, by its certificate */
     /* among admin->waiting */
     struct request *next;
     struct request *previous;
@@ -96,6 +100,11 @@ static void fill_exchange(struct request *request, const char *path, const char 
     exchange->origin = header(request, MHD_HTTP_HEADER_ORIGIN);
     exchange->host_header = header(request, MHD_HTTP_HEADER_HOST);
     name_peer(request);
+    exchange->needs_certificate = request->admin->needs_certificate;
+    if (exchange->needs_certificate &&
+        peer_name(request->connection, request->name, sizeof(request->name))) {
+        exchange->certificate = request->name;
+    }
     exchange->accept = accept != NULL ? accept : "";
     exchange->request_body = request->body.data;
     exchange->request_bytes = request->body.bytes;
@@ -174,17 +183,31 @@ void exchange_wait(struct exchange *exchange) {
     MHD_suspend_connection(request->connection);
 }
 
-void exchange_finish(struct exchange *exchange) {
-    struct request *request = (struct request *)exchange;
+static void unlink_waiting(struct request *request) {
     struct admin *admin = request->admin;
     *(request->previous != NULL ? &request->previous->next : &admin->waiting) = request->next;
     if (request->next != NULL) {
         request->next->previous = request->previous;
     }
-    exchange->waits = false;
+    request->exchange.waits = false;
+}
+
+void exchange_finish(struct exchange *exchange) {
+    struct request *request = (struct request *)exchange;
+    unlink_waiting(request);
     guard_record(exchange);
     MHD_resume_connection(request->connection);
-    admin_wake(admin);
+    admin_wake(request->admin);
+}
+
+void exchange_again(struct exchange *exchange) {
+    struct request *request = (struct request *)exchange;
+    unlink_waiting(request);
+    exchange->abandon = NULL;
+    exchange->n_parts = 0;
+    request->answered = false;
+    MHD_resume_connection(request->connection);
+    admin_wake(request->admin);
 }
 
 void request_end_waiting(struct admin *admin) {
@@ -200,11 +223,28 @@ void request_end_waiting(struct admin *admin) {
 
 /* ---- the library's callbacks ---- */
 
+/* A bucket of a second's requests. */
+static bool may_answer(struct admin *admin) {
+    int64_t now_us = sl_monotonic_us();
+    admin->requests_left += (double)(now_us - admin->requests_us) / 1e6 * REQUESTS_A_SECOND;
+    admin->requests_us = now_us;
+    if (admin->requests_left > REQUESTS_A_SECOND) {
+        admin->requests_left = REQUESTS_A_SECOND;
+    }
+    if (admin->requests_left < 1) {
+        return false;
+    }
+    admin->requests_left -= 1;
+    return true;
+}
+
 static enum MHD_Result answer(struct request *request, const char *path, const char *method) {
     struct exchange *exchange = &request->exchange;
     fill_exchange(request, path, method);
     request->answered = true;
-    if (request->too_long) {
+    if (!may_answer(request->admin)) {
+        exchange_fail(exchange, 429, "too many requests: more than %d a second", REQUESTS_A_SECOND);
+    } else if (request->too_long) {
         exchange_fail(exchange, 413, "the request is longer than %zu bytes",
                       ADMIN_MAX_REQUEST_BYTES);
     } else if (request->body.failed) {

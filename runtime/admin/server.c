@@ -65,6 +65,8 @@ static sl_error *start_daemon(struct admin *admin, const struct listen *listen) 
         {MHD_OPTION_HTTPS_MEM_CERT, 0, listen->cert.data},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, listen->key.data},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {listen->client_ca.bytes > 0 ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0,
+         listen->client_ca.data},
         {MHD_OPTION_END, 0, NULL},
     };
     const struct MHD_OptionItem none = {MHD_OPTION_END, 0, NULL};
@@ -76,6 +78,7 @@ static sl_error *start_daemon(struct admin *admin, const struct listen *listen) 
         IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_ARRAY,
         tls ? encryption : &none, MHD_OPTION_END);
     admin->scheme = tls ? "https" : "http";
+    admin->needs_certificate = listen->client_ca.bytes > 0;
     if (admin->daemon != NULL) {
         return NULL;
     }

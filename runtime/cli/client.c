@@ -13,6 +13,8 @@ struct client client_of(const struct cli_args *args) {
     const char *url = cli_args_get(args, "--admin");
     struct client client = {.url = url != NULL ? url : "http://127.0.0.1:8083",
                             .ca_file = cli_args_get(args, "--ca"),
+                            .cert_file = cli_args_get(args, "--cert"),
+                            .key_file = cli_args_get(args, "--key"),
                             .token = getenv(CLIENT_TOKEN)};
     client.url_bytes = strlen(client.url);
     while (client.url_bytes > 0 && client.url[client.url_bytes - 1] == '/') {
@@ -97,6 +99,8 @@ static sl_error *exchange(struct asking *asking, const struct client *client, co
                                            : TIMEOUT_MS,
         .stall_timeout_ms = changes ? CHANGE_TIMEOUT_MS : 0,
         .ca_file = client->ca_file,
+        .cert_file = client->cert_file,
+        .key_file = client->key_file,
         .piece = asking->line != NULL ? take_piece : NULL,
         .arg = asking,
     };

@@ -8,8 +8,10 @@
 #include "base/base.h"
 
 #define CLI_ADMIN_OPTION                                                                           \
-    {"--admin", "URL", "where the running sluice answers (default http://127.0.0.1:8083)"}, {      \
-        "--ca", "FILE", "certificates (PEM) by which an https:// address is known"                 \
+    {"--admin", "URL", "where the running sluice answers (default http://127.0.0.1:8083)"},        \
+        {"--ca", "FILE", "certificates (PEM) by which an https:// address is known"},              \
+        {"--cert", "FILE", "one's own certificate (PEM), where the endpoint asks for one"}, {      \
+        "--key", "FILE", "its key (PEM; default: in the same file)"                                \
     }
 /* for the commands' details */
 #define CLIENT_TOKEN "SLUICE_ADMIN_TOKEN"
@@ -17,8 +19,10 @@
 struct client {
     const char *url; /* without a slash at its end; borrowed */
     size_t url_bytes;
-    const char *ca_file; /* NULL: the system's */
-    const char *token;   /* of the environment; NULL: none */
+    const char *ca_file;   /* NULL: the system's */
+    const char *cert_file; /* NULL: none */
+    const char *key_file;
+    const char *token; /* of the environment; NULL: none */
 };
 
 /* What the options say. */

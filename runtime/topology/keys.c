@@ -92,6 +92,11 @@ static const sl_option admin_keys[] = {
      .type = SL_OPTION_PATH,
      .offset = offsetof(struct admin_keys, tls_key),
      .doc = "PEM file of the certificate's key"},
+    {.name = "tls.client_ca",
+     .type = SL_OPTION_PATH,
+     .offset = offsetof(struct admin_keys, tls_client_ca),
+     .doc =
+         "PEM file of the authorities that sign clients' certificates; a client has to show one"},
     {.name = NULL},
 };
 

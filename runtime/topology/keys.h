@@ -24,6 +24,7 @@ struct admin_keys {
     int32_t insecure;
     const char *tls_cert;
     const char *tls_key;
+    const char *tls_client_ca;
 };
 
 /* "tap" */

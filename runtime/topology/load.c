@@ -230,6 +230,7 @@ static void fill_top(const struct loader *loader) {
         topology->admin_users = top->admin->users;
         topology->admin_tls_cert = top->admin->tls_cert;
         topology->admin_tls_key = top->admin->tls_key;
+        topology->admin_tls_client_ca = top->admin->tls_client_ca;
     }
 }
 

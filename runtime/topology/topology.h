@@ -121,10 +121,11 @@ struct topology {
     const char *admin_users; /* file; NULL: nobody is asked who he is */
     const char *admin_tls_cert;
     const char *admin_tls_key;
-    bool tap_enabled;         /* the endpoint may show rows, */
-    sl_list tap_mask;         /* but not the values of what is called so */
-    const char *http_ca_file; /* of authorities' certificates; NULL: the system's */
-    int64_t detach_after_us;  /* for so long a full edge holds back what it could leave */
+    const char *admin_tls_client_ca; /* NULL: clients show no certificate */
+    bool tap_enabled;                /* the endpoint may show rows, */
+    sl_list tap_mask;                /* but not the values of what is called so */
+    const char *http_ca_file;        /* of authorities' certificates; NULL: the system's */
+    int64_t detach_after_us;         /* for so long a full edge holds back what it could leave */
     const struct topology_store *stores;
     size_t n_stores;
     struct topology_node *nodes; /* in topological order: every node after those that it reads */

@@ -6,6 +6,7 @@ import re
 import ssl
 import subprocess
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -191,6 +192,7 @@ def test_tls(users, certificate, tmp_path):
         ({"listen": "0.0.0.0:0"}, "nobody is asked who he is"),
         ({"users": "none.json"}, "none.json cannot be read"),
         ({"tls.cert": "cert.pem"}, "tls.key is missing"),
+        ({"tls.client_ca": "ca.pem"}, "which takes TLS"),
         ({"tls.cert": "topology.json", "tls.key": "topology.json"}, "a certificate (PEM)"),
         ({"users": "topology.json"}, "holds no users"),
         ({"users": "twice.json"}, 'entry 2: its "name" stands there twice'),
@@ -210,6 +212,109 @@ def test_what_is_refused(users, tmp_path, admin, sentence):
         "run", topology(tmp_path, admin={"listen": "127.0.0.1:0", **admin}), limit_s=30
     )
     assert run.exit_code == 2 and sentence in run.log, run.log
+
+
+def openssl(folder, *arguments):
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+EC = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split()
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    """A folder with an authority, certificates of petra and otto that it has signed, one for
+    servers only, and one that somebody else has signed."""
+    folder = tmp_path_factory.mktemp("clients")
+    for ca in ("ca", "other-ca"):
+        made = ["-x509", *EC, "-days", "2", "-subj", f"/CN={ca}"]
+        openssl(folder, "req", *made, "-keyout", f"{ca}.key", "-out", f"{ca}.pem")
+    for name, ca, purpose in [
+        ("petra", "ca", "clientAuth"),
+        ("otto", "ca", "clientAuth"),
+        ("server", "ca", "serverAuth"),
+        ("stranger", "other-ca", "clientAuth"),
+    ]:
+        openssl(folder, "req", *EC, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", "csr")
+        (folder / "purpose").write_text(f"extendedKeyUsage={purpose}\n")
+        signed = ["-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-extfile", "purpose", "-days", "2"]
+        openssl(folder, "x509", "-req", "-in", "csr", *signed, "-out", f"{name}.pem")
+    return folder
+
+
+def started_with_tls(process):
+    address = re.compile(r"https://127\.0\.0\.1:(\d+)")
+    process.wait_for(lambda: address.search(process.text(1)), 30, "its address")
+    return "https://127.0.0.1:" + address.search(process.text(1)).group(1)
+
+
+@pytest.mark.parametrize("with_users", [False, True])
+def test_mutual_tls(users, certificate, clients, tmp_path, with_users):
+    admin = {
+        "listen": "127.0.0.1:0",
+        "tls.cert": str(certificate[0]),
+        "tls.key": str(certificate[1]),
+        "tls.client_ca": str(clients / "ca.pem"),
+    }
+    if with_users:
+        document = json.loads(users[0].read_text())
+        document["users"].append({"name": "otto", "role": "viewer", "certificate": True})
+        (tmp_path / "users.json").write_text(json.dumps(document))
+        admin["users"] = str(tmp_path / "users.json")
+    with sluice.Process("run", topology(tmp_path, admin=admin)) as process:
+        url = started_with_tls(process)
+
+        def asked(name, *order, token=None):
+            shown = ["--cert", clients / f"{name}.pem", "--key", clients / f"{name}.key"]
+            env = {"SLUICE_ADMIN_TOKEN": token} if token else None
+            arguments = [*order, "--admin", url, "--ca", certificate[0], *(shown if name else [])]
+            return sluice.run_command(*arguments, limit_s=30, env=env)
+
+        for name in (None, "stranger", "server"):
+            done = asked(name, "status")
+            assert done.exit_code == 1 and "certificate is needed" in done.log, (name, done.log)
+        context = ssl.create_default_context(cafile=str(certificate[0]))
+        with urllib.request.urlopen(url + "/health", timeout=10, context=context) as answer:
+            assert answer.status == 200  # a probe has no certificate
+        if not with_users:
+            assert asked("petra", "status").exit_code == 0
+            assert asked("petra", "restart", "good").exit_code == 0
+        else:
+            assert "(401)" in asked("petra", "status").log  # no such user without a password
+            assert asked("petra", "status", token=users[1]["viewer"]).exit_code == 0
+            assert asked("otto", "status").exit_code == 0
+            assert "operator (403)" in asked("otto", "restart", "good").log
+        process.signal(15)
+        assert process.wait(30).exit_code == 0
+
+
+def test_the_loop_turns_while_a_password_is_checked(guarded):
+    """Log-ins are checked beside the control loop: many at once, and others are answered meanwhile."""
+    with ThreadPoolExecutor(8) as pool:
+        wrong = [pool.submit(guarded.ask, "/connectors", headers=basic("petra", f"{n}")) for n in range(8)]
+        assert guarded.ask("/health")[0] == 200
+        assert {answer.result()[0] for answer in wrong} <= {401, 429}
+    assert guarded.ask("/connectors", headers=basic("petra"))[0] in (200, 429)
+
+
+def test_the_users_are_read_anew(users, tmp_path):
+    path = tmp_path / "users.json"
+    all_users = json.loads(users[0].read_text())["users"]
+    path.write_text(json.dumps({"users": all_users}))
+    admin = {"listen": "127.0.0.1:0", "users": str(path)}
+    with sluice.Process("run", topology(tmp_path, admin=admin)) as process:
+        running = Running(process)
+        status = lambda role: running.ask("/connectors", headers=bearer(users[1][role]))[0]
+        assert [status(role) for role in ROLES] == [200] * 3
+        path.write_text(json.dumps({"users": [u for u in all_users if u["role"] != "viewer"]}))
+        wait_for(lambda: status("viewer") == 401, 30, "the change")
+        assert status("admin") == 200
+        path.write_text("{")
+        wait_for(lambda: status("admin") == 200 and "stay as they were" in process.text(1), 30, "a word")
+        path.write_text(json.dumps({"users": all_users}))
+        wait_for(lambda: status("viewer") == 200, 30, "the next change")
+        process.signal(15)
+        assert process.wait(30).exit_code == 0
 
 
 def test_insecure_is_said_and_warned_of(tmp_path):

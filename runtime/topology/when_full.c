@@ -92,7 +92,7 @@ static const struct draft *find_obstacle(const struct loader *loader, const stru
     if ((flags & SL_ROLE_OWNS_STREAMS) != 0) {
         return role->node->again != NULL ? NULL : draft;
     }
-    if ((flags & SL_ROLE_DURABLE) != 0) {
+    if (keeps_positions(draft)) { /* a sink's rejects, too: the host moves its position with them */
         return draft;
     }
     const struct draft *obstacle = NULL;

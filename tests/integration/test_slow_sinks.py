@@ -223,7 +223,7 @@ def test_acceptance(broker, new_topic, tmp_path):
     document = stage.medallion.document
     document["admin"] = {"listen": "127.0.0.1:0"}
     gold = document["transforms"]["per_country"]["config"]
-    gold.update(group_by=["device_id"], lateness="2s", updates=False, window={"tumbling": "5s"})
+    gold.update(group_by=["device_id", "event_type", "country"], lateness="2s", updates=False, window={"tumbling": "5s"})
     gold["outbox.max"] = "2GiB"
     stage.medallion.write()
     calm_s = max(BLOCKED_S // 4, 5)

@@ -6,6 +6,7 @@ is what the oracle computes from bronze.
 
 import io
 import itertools
+import json
 import random
 import signal
 
@@ -75,6 +76,41 @@ def test_medallion(lake, broker, new_topic, tmp_path):
             data = container.download_blob(name).readall()
             rows += pyarrow.parquet.ParquetFile(io.BytesIO(data)).metadata.num_rows
     assert rows == EVENTS
+
+
+def test_plain_files(lake, broker, new_topic, tmp_path):
+    """Bronze as files without a log: killed on the way, with faults, each record is in one of them."""
+    from azure.storage.blob import ContainerClient
+
+    records = 20_000
+    topic = new_topic(2)
+    feed = events.records(events.Feed(records=records))
+    with FaultProxy(lake.url, share=0.15, seed=3) as proxy:
+        medallion = medallion_on(lake, proxy.url, tmp_path, broker, topic)
+        medallion.without("silver")
+        plain = {"format": "jsonl", "compression": "none"}
+        medallion.document["sinks"]["bronze"]["config"] |= plain
+        medallion.document["commit.interval"] = "200ms"
+        path = medallion.write()
+        assert broker.produce(topic, itertools.islice(feed, records // 2)) == records // 2
+        with sluice.Process("run", path) as process:
+            process.wait_for(lambda: sum(proxy.counts.values()) >= 8, LIMIT_S, "requests")
+            process.signal(signal.SIGKILL)
+            process.wait(30)
+        broker.produce(topic, feed)
+        sluice.run_until_end(path, limit_s=LIMIT_S)
+    container = ContainerClient(
+        f"{lake.url}/{lake.account}",
+        "lake",
+        {"account_name": lake.account, "account_key": lake.key},
+    )
+    found = []
+    for blob in container.list_blobs(name_starts_with=f"{topic}/{TABLES['bronze']}/"):
+        lines = container.download_blob(blob.name).readall().splitlines()
+        found += [(r["partition"], r["offset"]) for r in map(json.loads, lines)]
+    ends = broker.end_offsets(topic)
+    assert sorted(found) == [(p, o) for p, (first, end) in ends.items() for o in range(first, end)]
+    assert len(found) == records
 
 
 def test_killed_and_in_trouble(lake, broker, new_topic, tmp_path):

@@ -1,10 +1,12 @@
 """lib/store on Azurite, Azure's own emulator: the same contract as the folder's, also in trouble."""
 
+import json
 import random
 
 import pytest
 
 from tests.doubles.fault_proxy import FaultProxy
+from tests.support import sluice
 from tests.store.tool import Store, StoreError, build, checksum, content
 
 BLOCK = 8 << 20
@@ -152,6 +154,31 @@ def test_bytes_that_change_on_their_way_are_refused(lake, azurite):
                 error = error_of(store, *words)
                 assert error.kind == "retriable" and "Md5Mismatch" in str(error)
             assert store.list() == []
+
+
+@pytest.mark.parametrize("right_is_longer", [True, False])
+def test_the_longest_prefix_pays(lake, azurite, tmp_path, right_is_longer):
+    """And one that ends within a folder's name does not count."""
+    table = lake(f"prefix-{right_is_longer}/table")
+    shorter, longer = table.rpartition("/")[0], table
+    right, wrong = ({"auth": "shared-key", "key": key} for key in (azurite.key, "d3Jvbmc="))
+    document = {
+        "pipeline": "prefixes",
+        "stores": {
+            longer[:-1]: wrong,
+            shorter: wrong if right_is_longer else right,
+            longer: right if right_is_longer else wrong,
+        },
+        "sources": {"events": {"plugin": "generator", "config": {"count": 10}}},
+        "sinks": {
+            "bronze": {"plugin": "bronze-sink", "inputs": ["events"], "config": {"table": table}}
+        },
+    }
+    path = tmp_path / "topology.json"
+    path.write_text(json.dumps(document))
+    run = sluice.run_command("run", "--until-end", path)
+    assert run.exit_code == (0 if right_is_longer else 1), run.failed_because()
+    assert right_is_longer or "403" in run.log
 
 
 def test_what_is_wrong_is_said(lake, azurite):

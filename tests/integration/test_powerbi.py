@@ -3,7 +3,6 @@ with tokens of the double of Entra ID. Limits and pace in virtual time: tests/un
 """
 
 import json
-import os
 import signal
 import time
 
@@ -240,10 +239,6 @@ class Backlog:
         return time.monotonic() - began
 
 
-@pytest.mark.skipif(
-    os.environ.get("SLUICE_EXPERIMENTAL") != "detach",
-    reason="detach is not offered; SLUICE_EXPERIMENTAL=detach tries it",
-)
 def test_detach_leaves_bronze_and_silver_at_full_speed(entra, broker, new_topic, tmp_path):
     """The same backlog twice in one run: while the service takes rows, and while it takes none. It
     has all of them once it goes on."""
@@ -339,6 +334,13 @@ def test_columns_are_checked_before_anything_runs(tmp_path, entra):
         run = sluice.run_command("validate", path)
         assert run.exit_code == 2
         assert '"tags" is array<string>' in run.log
+        del schema["properties"]["tags"]
+        schema["properties"] |= {f"n{i}": {"type": "integer"} for i in range(75)}
+        (tmp_path / "row.schema.json").write_text(json.dumps(schema))
+        run = sluice.run_command("validate", path)
+        assert run.exit_code == 2
+        assert "a table of a push dataset has at most 75" in run.log
+        assert sum(service.counts.values()) == 0 and not service.datasets
 
 
 def test_waits_are_seen_and_end_at_a_signal(entra, tmp_path):

@@ -256,6 +256,63 @@ START_TEST(a_managed_identity_asks_the_metadata_service) {
 }
 END_TEST
 
+START_TEST(app_service_has_a_metadata_service_of_its_own) {
+    begin((const char *const[]){TOKEN("aaaaaaaaaa", "3600"), OK, NULL}, (sl_http_options){0});
+    sl_credential credential = secret_credential();
+    credential.kind = SL_CREDENTIAL_MANAGED_IDENTITY;
+    char endpoint[96];
+    snprintf(endpoint, sizeof(endpoint), "%s/msi/token", authority);
+    setenv("IDENTITY_ENDPOINT", endpoint, 1);
+    setenv("IDENTITY_HEADER", "only-for-us", 1);
+    sl_http_auth *auth = token_auth(&credential);
+    sl_http_request request = get();
+    request.auth = auth;
+    expect_ok(&request);
+    end();
+    sl_http_auth_close(auth);
+    ck_assert_ptr_nonnull(strstr(server.requests[0],
+                                 "GET /msi/token?api-version=2019-08-01&"
+                                 "resource=https%3A%2F%2Fstorage.azure.com&client_id=client "));
+    ck_assert_ptr_nonnull(strstr(server.requests[0], "X-IDENTITY-HEADER: only-for-us\r\n"));
+}
+END_TEST
+
+/* What the environment provides for, and what is sent then. */
+static const struct {
+    const char *secret, *token_file;
+    const char *sent;
+} defaults[] = {
+    {"a-secret", __FILE__, "client_secret=a-secret"},
+    {NULL, __FILE__, "client_assertion="},
+    {NULL, NULL, "GET /metadata/identity/oauth2/token?"},
+};
+
+START_TEST(the_default_is_the_first_that_the_environment_has) {
+    static const char *const names[] = {"AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"};
+    const char *const values[] = {defaults[_i].secret, defaults[_i].token_file};
+    begin((const char *const[]){TOKEN("aaaaaaaaaa", "3600"), OK, NULL}, (sl_http_options){0});
+    sl_credential credential = secret_credential();
+    credential.kind = SL_CREDENTIAL_DEFAULT;
+    credential.tenant = credential.client = credential.secret = NULL;
+    credential.identity_endpoint = authority;
+    setenv("AZURE_TENANT_ID", "tenant", 1);
+    setenv("AZURE_CLIENT_ID", "client", 1);
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(names); i++) {
+        unsetenv(names[i]);
+        if (values[i] != NULL) {
+            setenv(names[i], values[i], 1);
+        }
+    }
+    sl_http_auth *auth = token_auth(&credential);
+    sl_http_request request = get();
+    request.auth = auth;
+    expect_ok(&request);
+    end();
+    sl_http_auth_close(auth);
+    ck_assert_msg(strstr(server.requests[0], defaults[_i].sent) != NULL, "%s", server.requests[0]);
+}
+END_TEST
+
 START_TEST(a_short_token_is_used_too) {
     begin((const char *const[]){TOKEN("aaaaaaaaaa", "40"), OK, NULL}, (sl_http_options){0});
     sl_credential credential = secret_credential();
@@ -361,6 +418,9 @@ int main(void) {
     TCase *tokens = tcase_create("tokens");
     tcase_add_test(tokens, a_token_is_fetched_once_and_used);
     tcase_add_test(tokens, a_managed_identity_asks_the_metadata_service);
+    tcase_add_test(tokens, app_service_has_a_metadata_service_of_its_own);
+    tcase_add_loop_test(tokens, the_default_is_the_first_that_the_environment_has, 0,
+                        SL_ARRAY_LENGTH(defaults));
     tcase_add_test(tokens, a_short_token_is_used_too);
     tcase_add_test(tokens, a_refused_token_is_replaced_once);
     tcase_add_test(tokens, a_metadata_service_is_asked_past_the_proxy);

@@ -111,6 +111,23 @@ def test_offsets_are_altered_and_reset(lines):
     assert written(file)[before] == 0
 
 
+def test_offsets_are_changed_by_command(lines):
+    running, file = lines
+
+    def command(*options):
+        url = f"http://127.0.0.1:{running.port}"
+        return sluice.run_command("offsets", "out", "--admin", url, *options, limit_s=30)
+
+    assert "STOPPED" in command("--to", "events/0=5").log
+    order(running, "out", "stop")
+    wait_for(lambda: state(running, "out") == "STOPPED", 30, "STOPPED")
+    done = command("--to", "events/0=5", "--json")
+    assert done.exit_code == 0 and done.summary["offsets"] == [at(5)], done.log
+    for options in (("--to", "events=5"), ("--to", "events/0=5", "--reset")):
+        assert command(*options).exit_code == 2
+    assert command("--reset").output.split() == ["TOPIC", "PARTITION", "NEXT", "OFFSET"]
+
+
 def test_positions_that_lie_with_data_cannot_be_altered(running):
     order(running, "bronze", "stop")
     wait_for(lambda: state(running, "bronze") == "STOPPED", 30, "STOPPED")

@@ -181,6 +181,19 @@ void keeper_recover(struct keeper *keeper, sl_position *positions, size_t n, sl_
     queue(keeper, positions, NULL, n, request);
 }
 
+/* Whether `path` holds `text`: then it is ours, and its answer got lost. */
+static bool is_stored(struct keeper *keeper, const char *path, const char *text) {
+    sl_store_bytes bytes = {0};
+    sl_error *error = keeper->store->ops->get(keeper->store, path, 0, -1, &bytes);
+    if (error != NULL) {
+        sl_error_free(error);
+        return false;
+    }
+    bool same = bytes.bytes == strlen(text) && memcmp(bytes.data, text, bytes.bytes) == 0;
+    bytes.release(&bytes);
+    return same;
+}
+
 static sl_error *put_version(struct keeper *keeper, const cJSON *positions) {
     cJSON *root = cJSON_CreateObject();
     char *text = NULL;
@@ -196,9 +209,14 @@ static sl_error *put_version(struct keeper *keeper, const cJSON *positions) {
     version_path(keeper->version + 1, path);
     sl_error *error =
         keeper->store->ops->put(keeper->store, path, text, strlen(text), SL_STORE_IF_ABSENT);
+    if (sl_error_is(error, SL_ERROR_EXISTS) && is_stored(keeper, path, text)) {
+        sl_error_free(error);
+        error = NULL;
+    }
     free(text);
     if (sl_error_is(error, SL_ERROR_EXISTS)) {
         sl_error_free(error);
+        keeper->loaded = false; /* what is stored now is read when the node is recovered */
         return sl_error_new(SL_ERROR_CONFLICT,
                             "another host has stored positions of this node: %s/%s exists",
                             keeper->store->ops->url(keeper->store), path);

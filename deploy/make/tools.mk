@@ -6,11 +6,16 @@ clean: ## remove what was built (caches of downloaded packages stay)
 	rm -rf $(BUILD)/obj $(BUILD)/fuzz $(BUILD)/lib $(BUILD)/plugins $(BUILD)/tests $(BUILD)/sluice
 
 .PHONY: install asan ubsan tsan sanitized
+SHARED = $(DESTDIR)$(PREFIX)/share
 install: all ## install below PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/sluice/plugins $(DESTDIR)$(PREFIX)/include/sluice
 	install -m 755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
 	install -m 644 $(PLUGIN_OBJECTS) $(DESTDIR)$(PREFIX)/lib/sluice/plugins/
 	install -m 644 sdk/include/sluice/*.h $(DESTDIR)$(PREFIX)/include/sluice/
+	install -d $(SHARED)/man/man1 $(SHARED)/bash-completion/completions $(SHARED)/zsh/site-functions
+	$(BUILD)/sluice man >$(SHARED)/man/man1/sluice.1
+	$(BUILD)/sluice completion bash >$(SHARED)/bash-completion/completions/sluice
+	$(BUILD)/sluice completion zsh >$(SHARED)/zsh/site-functions/_sluice
 # A whole tree of its own for each, and what runs in one process: the unit tests, the medallion.
 SANITIZED = CK_TIMEOUT_MULTIPLIER=10 $(MAKE) --no-print-directory OPT="-O1 -g" sanitized
 asan: ## unit and in-process tests under AddressSanitizer

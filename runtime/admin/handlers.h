@@ -67,6 +67,9 @@ void answer_tap(struct exchange *exchange);
 /* events.c */
 void answer_events(struct exchange *exchange);
 
+/* bundle.c */
+void answer_bundle(struct exchange *exchange);
+
 /* openapi.c */
 void answer_openapi(struct exchange *exchange);
 

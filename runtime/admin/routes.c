@@ -55,6 +55,7 @@ static const struct admin_route routes[] = {
     {ACCESS_ADMIN, "POST", "v1/topology/history/*/rollback", answer_roll_back},
     {ACCESS_OPERATOR, "GET", "v1/nodes/*/tap", answer_tap},
     {ACCESS_VIEWER, "GET", "v1/events", answer_events},
+    {ACCESS_OPERATOR, "GET", "v1/bundle", answer_bundle},
 };
 
 static bool path_fits(const char *path, const struct exchange *exchange) {

@@ -45,6 +45,13 @@ sl_error *cli_print(const sl_buffer *out);
 /* Lanes that a run would have. */
 uint32_t cli_lanes(const struct topology *topology);
 
+/* All of them, in the order of --help. */
+const struct cli_command *const *cli_commands(size_t *n);
+
+extern const struct cli_command cli_logs_command;
+extern const struct cli_command cli_bundle_command;
+extern const struct cli_command cli_completion_command;
+extern const struct cli_command cli_man_command;
 extern const struct cli_command cli_run_command;
 extern const struct cli_command cli_validate_command;
 extern const struct cli_command cli_inspect_command;

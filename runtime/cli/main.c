@@ -7,11 +7,17 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-    &cli_run_command,     &cli_validate_command,   &cli_inspect_command, &cli_status_command,
-    &cli_top_command,     &cli_tap_command,        &cli_pause_command,   &cli_resume_command,
-    &cli_stop_command,    &cli_restart_command,    &cli_plan_command,    &cli_apply_command,
-    &cli_offsets_command, &cli_admin_user_command, &cli_version_command,
+    &cli_run_command,        &cli_validate_command, &cli_inspect_command, &cli_status_command,
+    &cli_top_command,        &cli_tap_command,      &cli_pause_command,   &cli_resume_command,
+    &cli_stop_command,       &cli_restart_command,  &cli_plan_command,    &cli_apply_command,
+    &cli_offsets_command,    &cli_logs_command,     &cli_bundle_command,  &cli_admin_user_command,
+    &cli_completion_command, &cli_man_command,      &cli_version_command,
 };
+
+const struct cli_command *const *cli_commands(size_t *n) {
+    *n = SL_ARRAY_LENGTH(commands);
+    return commands;
+}
 
 static void print_overview(FILE *out) {
     (void)fprintf(out, "sluice moves streams of events through plugins into tables.\n\n"

@@ -265,6 +265,9 @@ static void drop_pieces(struct cycle *cycle) {
     }
     for (uint32_t i = 0; node->tasks != NULL && i < node->host->n_lanes; i++) {
         node->tasks[i].flush_void = node->tasks[i].flush_again;
+        if (node->tasks[i].flush_again) { /* what was taken since would wait for more to come */
+            atomic_store(&cycle->dirty, true);
+        }
     }
 }
 

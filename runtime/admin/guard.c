@@ -9,6 +9,7 @@
 #include "admin/admin.h"
 #include "lane/tap.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 #define CHALLENGE "Basic realm=\"sluice\", charset=\"UTF-8\""
@@ -59,6 +60,7 @@ struct login {
 static void login_work(uv_work_t *work) {
     struct login *login = work->data;
     access_check_run(login->check);
+    OPENSSL_thread_stop(); /* what OpenSSL keeps for this thread would outlive it at the end */
 }
 
 static void login_checked(uv_work_t *work, int status) {

@@ -8,6 +8,7 @@
 #include "admin/handlers.h"
 #include "delivery/cycle.h"
 #include "host/snapshot_take.h"
+#include "lane/tap.h"
 #include "report/snapshot_json.h"
 #include "topology/keys.h"
 
@@ -17,6 +18,7 @@ struct page {
     sl_buffer *out;
     const struct host_snapshot *snapshot;
     bool open_metrics;
+    int64_t tap_cpu_us;
 };
 
 /* OpenMetrics calls a counter's family without the end that its samples have. */
@@ -75,6 +77,8 @@ static void write_process(const struct page *page) {
     one(page, "process_resident_memory_bytes", "gauge", "memory in RAM", s->rss_bytes);
     one(page, "sluice_memory_path_bytes", "gauge",
         "memory of batches and of what tasks hold, which memory.max bounds", s->path_bytes);
+    one_time(page, "sluice_tap_cpu_seconds_total", "counter",
+             "CPU time that lanes have spent on showing rows", page->tap_cpu_us);
     one(page, "sluice_lanes", "gauge", "threads that move data", s->lanes);
     if (s->disk_free_bytes >= 0) {
         one(page, "sluice_state_disk_free_bytes", "gauge", "room on the disk of the state",
@@ -509,7 +513,8 @@ void answer_metrics(struct exchange *exchange) {
     }
     const struct page page = {&exchange->body, &snapshot,
                               accept_quality(exchange->accept, open_metrics) >
-                                  accept_quality(exchange->accept, "text/plain")};
+                                  accept_quality(exchange->accept, "text/plain"),
+                              taps_cpu_us(exchange->host)};
     struct expiries expiries = {.page = &page};
     write_process(&page);
     credentials_list(exchange->host->settings, write_expiry, &expiries);

@@ -6,6 +6,7 @@
 #include "host/run.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum { LOOKS_A_SECOND = 5, LOOK_BYTES = 64 * 1024, LARGE_ROW_BYTES = 16 * 1024 };
 
@@ -23,6 +24,7 @@ struct tap {
     char **masked; /* owned, as is each of them */
     size_t n_masked;
     sl_buffer text; /* busy's */
+    _Atomic int64_t cpu_us;
     struct loop_message message;
 };
 
@@ -67,6 +69,20 @@ static void write_rows(const struct tap *tap, const struct batch *batch, sl_buff
     sl_buffer_append_text(out, "]}");
 }
 
+static int64_t thread_cpu_us(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t taps_cpu_us(const struct host *host) {
+    int64_t sum_us = 0;
+    for (uint32_t i = 0; i < TAPS_MAX; i++) {
+        sum_us += atomic_load_explicit(&host->taps[i].cpu_us, memory_order_relaxed);
+    }
+    return sum_us;
+}
+
 static void arrived(void *arg);
 
 static void look(struct tap *tap, const struct host_node *from, uint32_t output,
@@ -79,8 +95,10 @@ static void look(struct tap *tap, const struct host_node *from, uint32_t output,
     /* it may have been closed, or closed and opened for another output, since it was looked up */
     if ((atomic_load(&from->tapped[output]) & tap->bit) != 0) {
         atomic_store_explicit(&tap->next_us, now_us + tap->pause_us, memory_order_relaxed);
+        int64_t began_us = thread_cpu_us();
         write_head(from, output, &batch->pub, &tap->text);
         write_rows(tap, batch, &tap->text);
+        atomic_fetch_add_explicit(&tap->cpu_us, thread_cpu_us() - began_us, memory_order_relaxed);
     }
     loop_post(&tap->host->control, &tap->message, arrived, tap);
 }

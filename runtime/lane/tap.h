@@ -29,6 +29,9 @@ struct tap_wish {
 struct tap *taps_new(struct host *host);
 void taps_free(struct tap *taps);
 
+/* CPU time that lanes have spent on looks, since the run began. Any thread. */
+int64_t taps_cpu_us(const struct host *host);
+
 /* Control loop, all of them. Errors: CONFLICT (there are TAPS_MAX already), NO_MEMORY. */
 sl_error *tap_open(struct host *host, const struct tap_wish *wish, struct tap **out);
 /* Finds the node again by its name, should it have been replaced. */

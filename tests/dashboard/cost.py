@@ -5,14 +5,16 @@
 A medallion over generated events, as fast as they are taken. In turns of SLUICE_COST_SECONDS (5) the
 page's questions are asked and not asked: /v1/status and /v1/events each second, and its two taps.
 They come from this process, since a browser beside would take CPU from the run that no operator's
-browser takes. Prints the share of one core that the control loop took in both kinds of turns (exact:
-it is a thread of its own), and CPU-seconds per million rows in both (lanes and taps among them), as
-medians over SLUICE_COST_TURNS (8) turns of each kind. A figure is never a failure.
+browser takes. Prints what the control loop (a thread of its own) and the looks of the taps (counted
+by the lanes) took in both kinds of turns: that is what the page costs, and it is exact whatever else
+the machine does. CPU-seconds per million events, in both, are printed beside it: they hold all, and
+the noise of all. Medians over SLUICE_COST_TURNS (8) turns of each kind. A figure is never a failure.
 """
 
 import http.client
 import json
 import os
+import re
 import statistics
 import tempfile
 import threading
@@ -71,14 +73,17 @@ def cpu_s(pid, thread):
 
 
 def state(process, port):
-    """(time, CPU of the process, CPU of the control loop, rows that the sinks took)"""
+    """(time, CPU of the process, of the control loop, of taps; rows of the source)"""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", "/v1/status")
     status = json.loads(connection.getresponse().read())
+    connection.request("GET", "/metrics")
+    metrics = connection.getresponse().read().decode()
     connection.close()
+    taps = float(re.search(r"^sluice_tap_cpu_seconds_total (\S+)$", metrics, re.M).group(1))
     rows = sum(o["rows"] for n in status["nodes"] if n["kind"] == "source" for o in n["outputs"])
     cpu = (status["cpu_user_us"] + status["cpu_system_us"]) / 1e6
-    return time.monotonic(), cpu, cpu_s(process.pid, process.pid), rows
+    return time.monotonic(), cpu, cpu_s(process.pid, process.pid), taps, rows
 
 
 def turn(process, port, with_page):
@@ -88,8 +93,9 @@ def turn(process, port, with_page):
     after = state(process, port)
     if page is not None:
         page.close()
-    elapsed, cpu, control, rows = (b - a for a, b in zip(before, after))
-    return {"control": control / elapsed, "cpu": cpu / elapsed, "per_million": cpu / rows * 1e6}
+    elapsed, cpu, control, taps, rows = (b - a for a, b in zip(before, after))
+    shares = {"cpu": cpu / elapsed, "control": control / elapsed, "taps": taps / elapsed}
+    return {**shares, "per_million": cpu / rows * 1e6}
 
 
 def main():
@@ -105,11 +111,12 @@ def main():
                 turns[n % 2 == 1].append(turn(process, port, n % 2 == 1))
     median = {k: {f: statistics.median(t[f] for t in ts) for f in ts[0]} for k, ts in turns.items()}
     without, beside = median[False], median[True]
-    extra = beside["control"] - without["control"]
+    extra = beside["control"] + beside["taps"] - without["control"] - without["taps"]
     cores = os.cpu_count()
     print(f"CPU of the run: {without['cpu']:.2f} cores without the page, {beside['cpu']:.2f} with it")
     print(f"control loop: {without['control']:.2%} of a core without, {beside['control']:.2%} with")
-    print(f"  more by {extra:.2%} of a core, {extra / cores:.2%} of the host's {cores} cores")
+    print(f"taps: {without['taps']:.3%} of a core without, {beside['taps']:.3%} with")
+    print(f"the page costs {extra:.3%} of a core, {extra / cores:.3%} of the host's {cores} cores")
     print(
         f"CPU-seconds per million events: {without['per_million']:.3f} without, "
         f"{beside['per_million']:.3f} with, ratio {beside['per_million'] / without['per_million']:.3f}"

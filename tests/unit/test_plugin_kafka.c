@@ -311,6 +311,27 @@ START_TEST(rows_become_json_with_key_and_topic_by_column) {
 }
 END_TEST
 
+START_TEST(what_is_too_large_is_rejected_and_the_rest_written) {
+    const char *config[] = {"topic=events", "message.max.bytes=1000", NULL};
+    struct pair pair;
+    open_pair(&pair, EMBEDDED, config, TOPICS);
+    struct ArrowArray rows;
+    make_rows(&rows, 0, 10, 400);
+    check_no_error(sl_harness_process(pair.sink, 0, "generated", 0, &rows, 0, 10, LIMIT_MS));
+    make_rows(&rows, 10, 3, 3000); /* the second has no value */
+    check_no_error(sl_harness_process(pair.sink, 0, "generated", 0, &rows, 10, 13, LIMIT_MS));
+    check_no_error(sl_harness_flush(pair.sink, LIMIT_MS));
+    const char *last = NULL;
+    ck_assert_uint_eq(sl_harness_rejects(pair.sink, &last), 2);
+    ck_assert_msg(strncmp(last, "too_large $ found a record of 30", 32) == 0, "%s", last);
+    ck_assert_int_eq(sl_harness_metric(pair.sink, "kafka_records_delivered_total"), 11);
+    ck_assert_int_eq(sl_harness_close(pair.sink, 1), 0);
+    ck_assert_int_eq(sl_harness_run_to_end(pair.source, LIMIT_MS), 1);
+    ck_assert_int_eq(count_rows(pair.source), 11);
+    close_pair(&pair);
+}
+END_TEST
+
 struct cluster {
     rd_kafka_t *owner;
     rd_kafka_mock_cluster_t *mock;
@@ -473,6 +494,7 @@ int main(void) {
     tcase_add_test(tests, a_partition_can_be_read_again);
     tcase_add_test(tests, a_position_beyond_the_topic_is_an_error);
     tcase_add_test(tests, rows_become_json_with_key_and_topic_by_column);
+    tcase_add_test(tests, what_is_too_large_is_rejected_and_the_rest_written);
     tcase_add_test(tests, a_group_member_gets_all_partitions);
     tcase_add_test(tests, what_is_expected_is_read);
     tcase_add_test(tests, two_members_share_and_hand_over);

@@ -694,7 +694,8 @@ bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter) {
     }
     cycle->held = cycle->held || waiter->hold;
     cycle->again = cycle->again && cycle->waiters != NULL;
-    cycle->recover = cycle->recover || !cycle->discard;
+    /* a recovery that does not wait for what is under way cannot forgive it */
+    cycle->recover = cycle->recover || !cycle->discard || cycle->state != CYCLE_FLUSH_AGAIN;
     cycle->discard = true;
     cycle->abandoned++;
     if (cycle->state == CYCLE_FLUSH_AGAIN) {

@@ -257,7 +257,8 @@ static bool input_has_ended(const struct host_node *node) {
             return false;
         }
     }
-    return true;
+    /* its own streams may be away to be assigned again, which a node that drains is refused */
+    return (node->flags & SL_ROLE_OWNS_STREAMS) == 0 || assignment_is_idle(node->host);
 }
 
 static void close_finished(void *arg) {

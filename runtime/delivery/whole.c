@@ -81,7 +81,9 @@ void whole_turn(struct assignment *a) {
     } else {
         host_log(a->host, SL_LOG_INFO, node->spec->name,
                  ordered ? "resumed" : "all partitions of its sources are here: it goes on");
-        error = assignment_add_own(node);
+        /* what is closed, or being closed, gets its own streams once it is open again */
+        bool open = !node->restart.under_way && !node_is_closed(node);
+        error = open ? assignment_add_own(node) : NULL;
     }
     if (error == NULL && waits != node_must_wait(node)) {
         error = assignment_turn(node); /* it has changed again meanwhile */

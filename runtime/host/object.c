@@ -43,3 +43,22 @@ void object_reset_gauges(sl_object *object) {
         }
     }
 }
+
+void object_work_ended(sl_object *object) {
+    struct loop_message *message = object->when_idle;
+    if (--object->works == 0 && message != NULL) {
+        object->when_idle = NULL;
+        loop_post(object->loop, message, object->idle_run, object->idle_arg);
+    }
+}
+
+bool object_is_idle(sl_object *object, struct loop_message *message, void (*run)(void *arg),
+                    void *arg) {
+    if (object->works == 0) {
+        return true;
+    }
+    object->when_idle = message;
+    object->idle_run = run;
+    object->idle_arg = arg;
+    return false;
+}

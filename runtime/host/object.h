@@ -42,7 +42,11 @@ struct sl_object {
     struct loop *loop;
     _Atomic(struct sl_metric *) metrics; /* newest first; grows only */
     _Atomic int64_t cpu_us;              /* spent in the plugin's code */
-    unsigned works; /* jobs on pool threads that have not come back; the object's loop */
+    /* the object's loop */
+    unsigned works;                 /* jobs on pool threads that have not come back */
+    struct loop_message *when_idle; /* waits for them */
+    void (*idle_run)(void *arg);
+    void *idle_arg;
 };
 
 /*
@@ -354,6 +358,13 @@ struct object_clock {
  */
 struct object_clock object_enter(const sl_object *object);
 void object_leave(sl_object *object, struct object_clock clock);
+
+/* A job has come back. On the object's loop. */
+void object_work_ended(sl_object *object);
+/* True when no job is under way; otherwise run(arg) is posted to the loop, by `message`, once none
+ * is. On the object's loop. */
+bool object_is_idle(sl_object *object, struct loop_message *message, void (*run)(void *arg),
+                    void *arg);
 
 void object_free_metrics(sl_object *object);
 /* What its gauges say has ended with the plugin's object; counters go on. On its loop. */

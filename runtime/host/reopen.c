@@ -24,8 +24,7 @@ static void closed(void *arg) {
 /* On the node's loop. It waits for jobs that run on pool threads. */
 static void close_plugin(void *arg) {
     struct host_node *node = arg;
-    if (node->object.works > 0) {
-        loop_post(node->object.loop, &node->start_message, close_plugin, node);
+    if (!object_is_idle(&node->object, &node->start_message, close_plugin, node)) {
         return;
     }
     if (node->ops->close != NULL && node->opened->node != NULL) {
@@ -48,8 +47,7 @@ static void task_is_shut(void *arg) {
 
 static void shut_task(void *arg) {
     struct lane_task *task = arg;
-    if (task->object.works > 0) {
-        loop_post(&task->lane->loop, &task->drain_message, shut_task, task);
+    if (!object_is_idle(&task->object, &task->drain_message, shut_task, task)) {
         return;
     }
     task_shut(task);

@@ -469,8 +469,7 @@ static void node_closed(void *arg) {
 /* An object is closed once its jobs are back from the pool. */
 static void close_node(void *arg) {
     struct host_node *node = arg;
-    if (node->object.works > 0) {
-        loop_post(node->object.loop, &node->start_message, close_node, node);
+    if (!object_is_idle(&node->object, &node->start_message, close_node, node)) {
         return;
     }
     if (node->ops->close != NULL && node->opened->node != NULL) {

@@ -371,7 +371,7 @@ static void work_done(uv_work_t *uv, int status) {
     struct object_clock clock = object_enter(work->self);
     work->done(work->arg);
     object_leave(work->self, clock);
-    work->self->works--;
+    object_work_ended(work->self);
     free(work);
 }
 

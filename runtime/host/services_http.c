@@ -22,7 +22,7 @@ static void deliver(void *arg) {
     struct object_clock clock = object_enter(self);
     call->done(call->arg, call->error == NULL ? &call->answer.response : NULL, call->error);
     object_leave(self, clock);
-    self->works--;
+    object_work_ended(self);
     sl_http_answer_free(&call->answer);
     free(call);
 }
@@ -48,7 +48,7 @@ static sl_error *send_request(sl_object *self, const sl_http_request *request,
     self->works++; /* the object stays until the answer is there */
     error = sl_http_send(http, request, answered, call);
     if (error != NULL) {
-        self->works--;
+        object_work_ended(self);
         free(call);
     }
     return error;

@@ -280,10 +280,18 @@ void assignment_continue(struct host *host) {
     assignment_go_on(a);
 }
 
+sl_error *assignment_answer(struct assignment *a) {
+    if (a->answered || a->owner->reopening.closes) {
+        return NULL;
+    }
+    a->answered = true;
+    return loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg);
+}
+
 void assignment_answer_late(struct host *host) {
     for (struct assignment *a = host->assignments; a != NULL; a = a->next) {
         if (a->revoked != NULL) {
-            sl_error_free(loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg));
+            sl_error_free(assignment_answer(a));
         }
     }
 }
@@ -294,7 +302,7 @@ static void forget(struct assignment *a, bool answer) {
             assignment_forget_stream(a->streams[i]);
         }
     } else if (answer) {
-        sl_error_free(loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg));
+        sl_error_free(assignment_answer(a));
     }
     assignment_free(a);
 }
@@ -311,6 +319,9 @@ void assignment_forget_owner(struct host_node *node, bool answer) {
         if (a->owner == node && !a->running && asked) {
             *at = a->next;
             forget(a, answer);
+        } else if (a->owner == node && a->revoked != NULL && answer) {
+            sl_error_free(assignment_answer(a)); /* its streams are gone already */
+            at = &a->next;
         } else {
             at = &a->next;
         }

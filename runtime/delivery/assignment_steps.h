@@ -67,6 +67,7 @@ struct assignment {
     bool lost;
     void (*revoked)(void *arg);
     void *revoked_arg;
+    bool answered; /* early, since the owner is closed */
     struct cycle_waiter *waiters;
 };
 
@@ -79,6 +80,9 @@ struct assignment *assignment_new(struct host *host, struct host_node *owner, si
 void assignment_free(struct assignment *a);
 /* It gets its turn when those before it have ended. */
 void assignment_queue(struct assignment *a);
+/* Tells the owner of a revocation that it is through, unless it has been told, or is closed.
+ * Errors: NO_MEMORY. */
+sl_error *assignment_answer(struct assignment *a);
 /* The first revocation that waits behind it, or NULL. */
 const struct assignment *assignment_revocation_behind(const struct assignment *a);
 /* The revocation that may not wait for this assignment: itself, or one behind it; NULL. */

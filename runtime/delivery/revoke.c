@@ -43,7 +43,7 @@ static void step_return(struct assignment *a) {
     if (a->again) {
         assignment_assign_again(a);
     } else {
-        sl_error *error = loop_post_new(a->owner->object.loop, a->revoked, a->revoked_arg);
+        sl_error *error = assignment_answer(a);
         if (error != NULL) {
             host_node_failed(a->owner, error);
         }

@@ -264,6 +264,7 @@ struct restart {
 
 /* A node whose plugin's objects are being closed or opened: see reopen.c. Control loop. */
 struct reopening {
+    bool closes; /* its plugin is not to be called any more, or was closed */
     void (*closed)(struct host_node *node);
     void (*opened)(struct host_node *node, sl_error *error);
     struct cycle_waiter waiter;

@@ -161,6 +161,15 @@ static void let_in(struct host_node *node) {
     }
 }
 
+/* The run ends: it does not need those any more that were closed; what they have is durable. */
+static void cut_short(struct reload *reload) {
+    reload->host->uneven = true;
+    for (size_t i = 0; i < reload->leaving.n; i++) {
+        reload->leaving.list[i]->restart.under_way = false;
+    }
+    end(reload);
+}
+
 /* ---- back again ---- */
 
 static void restored(void *arg, struct assignment *turn, bool whole) {
@@ -231,8 +240,7 @@ static void bring_back(struct reload *reload) {
     if (reload->at < leaving->n) {
         node_open(leaving->list[reload->at], old_opened);
     } else if (reload->host->draining || !move(reload, concerns_leaving, restored)) {
-        reload->host->uneven = true;
-        end(reload);
+        cut_short(reload);
     }
 }
 
@@ -243,8 +251,7 @@ static void one_is_closed(struct reload *reload) {
     retire_all(&reload->coming);
     reload->at = 0;
     if (reload->host->draining) {
-        reload->host->uneven = true;
-        end(reload); /* what they have is durable, and the run does not need them any more */
+        cut_short(reload);
     } else {
         bring_back(reload);
     }

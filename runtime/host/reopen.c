@@ -41,6 +41,7 @@ static void task_is_shut(void *arg) {
     struct host_node *node = arg;
     if (--node->reopening.outstanding == 0) {
         assignment_forget_owner(node, true);
+        node->reopening.closes = true;
         loop_post(node->object.loop, &node->start_message, close_plugin, node);
     }
 }
@@ -127,5 +128,6 @@ static void open_plugin(void *arg) {
 
 void node_open(struct host_node *node, void (*then)(struct host_node *node, sl_error *error)) {
     node->reopening.opened = then;
+    node->reopening.closes = false;
     loop_post(node->object.loop, &node->start_message, open_plugin, node);
 }

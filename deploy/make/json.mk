@@ -9,7 +9,6 @@ $(BUILD)/obj/plain/%.c.o: %.c
 $(BUILD)/tests/unit/test_json_decode_plain: $(JSON_PLAIN) $(LIB_ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(JSON_PLAIN) $(LIB_ARCHIVES) $(SYS_libs) $(CHECK_LIBS)
-UNIT_PROGRAMS += $(BUILD)/tests/unit/test_json_decode_plain
 
 JSON_ARCHIVES = $(foreach l,json columns base,$(BUILD)/lib/libsl_$(l).a)
 JSON_LINK     = $(CC) $(LDFLAGS) -o $@ $< $(JSON_ARCHIVES) $(SYS_json) $(SYS_columns) $(SYS_base)

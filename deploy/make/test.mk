@@ -1,6 +1,6 @@
 # Testing: tests/unit/test_X.c are Check programs, each linked with all libraries.
 UNIT_SOURCES  = $(wildcard tests/unit/test_*.c)
-UNIT_PROGRAMS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SOURCES))
+UNIT_PROGRAMS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SOURCES)) $(BUILD)/tests/unit/test_json_decode_plain
 CHECK_LIBS   := $(shell pkg-config --libs check 2>/dev/null)
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(LIB_ARCHIVES)

@@ -187,7 +187,9 @@ static void run_history(const struct window_options *window, uint64_t seed) {
 
 START_TEST(a_reader_that_was_behind_has_what_the_others_have) {
     for (uint64_t seed = 0; seed < 30; seed++) {
+        long live_before = live;
         run_history(_i == 0 ? &tumbling : &session, 3000 + seed);
+        ck_assert_msg(seed == 0 || live == live_before, "%ld blocks left", live - live_before);
     }
 }
 END_TEST

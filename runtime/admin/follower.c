@@ -25,10 +25,10 @@ static void beat(uv_timer_t *timer) {
     struct admin *admin = timer->data;
     for (struct follower *f = admin->followers, *next; f != NULL; f = next) {
         next = f->next;
-        if (f->ops->beat != NULL) {
+        if (!f->ended && f->ops->beat != NULL) {
             f->ops->beat(f->arg);
         }
-        follower_send(f, NULL, NULL, 0);
+        (void)follower_send(f, NULL, NULL, 0);
     }
 }
 

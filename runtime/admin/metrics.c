@@ -226,9 +226,7 @@ static void write_histogram(const struct page *page, const struct snapshot_node 
     label(page, "{", "node", node->name);
     sl_buffer_printf(page->out, ",le=\"+Inf\"} %" PRId64 "\n%s_sum", rows, name);
     label(page, "{", "node", node->name);
-    sl_buffer_append_text(page->out, "} ");
-    seconds(page, node->durable_sum_us);
-    sl_buffer_printf(page->out, "\n%s_count", name);
+    sl_buffer_printf(page->out, "} %.6f\n%s_count", node->durable_sum_s, name);
     label(page, "{", "node", node->name);
     sl_buffer_printf(page->out, "} %" PRId64 "\n", rows);
 }

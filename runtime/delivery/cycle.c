@@ -56,7 +56,7 @@ static void record_latency(struct cycle *cycle, int64_t us, const struct latency
     }
     if (sample->age_us >= 0) {
         cycle->durable_histogram[bucket_of(us + sample->age_us)] += sample->rows;
-        cycle->durable_sum_us += (us + sample->age_us) * sample->rows;
+        cycle->durable_sum_s += (double)(us + sample->age_us) / 1e6 * (double)sample->rows;
     }
 }
 

@@ -242,7 +242,7 @@ struct cycle {
     int64_t latency_histogram[LATENCY_BUCKETS];
     int64_t latency_max_us;
     int64_t durable_histogram[LATENCY_BUCKETS]; /* from the record's own timestamp on */
-    int64_t durable_sum_us;
+    double durable_sum_s;                       /* no integer: timestamps may be of 1970 */
     /* Of the oldest record in the commit under way, for what the node emits by it, on its loop; 0:
      * none is under way. */
     _Atomic int64_t oldest_read_us;

@@ -89,7 +89,7 @@ struct snapshot_node {
     /* The same from the record's own timestamp on: rows by cycle_latency_bound_us, LATENCY_BUCKETS
      * of them, and the sum of their times. Borrowed. */
     const int64_t *durable_rows;
-    int64_t durable_sum_us;
+    double durable_sum_s;
     int64_t process_retries;
     int64_t failures;
     int64_t age_us; /* of a source: how old the records of its last batches were when read; -1: not

@@ -251,7 +251,7 @@ static void take_cycle(const struct host_node *node, struct snapshot_node *out) 
     out->latency_p99_us = total == 0 ? -1 : percentile(cycle, total, 990);
     out->latency_max_us = total == 0 ? -1 : cycle->latency_max_us;
     out->durable_rows = cycle->durable_histogram;
-    out->durable_sum_us = cycle->durable_sum_us;
+    out->durable_sum_s = cycle->durable_sum_s;
 }
 
 static bool take_node(const struct host_node *node, struct snapshot_node *out) {

@@ -361,6 +361,9 @@ static void note_age(struct lane_task *task, struct batch *batch) {
         return;
     }
     const int64_t *timestamps = batch->columns.children[SL_RAW_TIMESTAMP]->buffers[1];
+    if (timestamps[0] <= 0) {
+        return; /* Kafka has none for the record */
+    }
     int64_t age_us = sl_now_us() - timestamps[0];
     batch->age_us = age_us > 0 ? age_us : 0;
     if (stream_of(batch->pub.stream)->fed == NULL) {

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 
 import jsonschema
@@ -16,12 +17,20 @@ LIMIT_S = 30
 
 
 class Tap:
-    """An answer of server-sent events, read one by one."""
+    """An answer of server-sent events, read one by one. The place of a client that has gone is free
+    once the endpoint has noticed: `patient` waits for it."""
 
-    def __init__(self, running, node, query="", headers=None):
-        self.connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT_S)
-        self.connection.request("GET", f"/v1/nodes/{node}/tap{query}", headers=headers or {})
+    def __init__(self, running, node, query="", headers=None, patient=True):
+        self.port = running.port
+        self.path = f"/v1/nodes/{node}/tap{query}"
+        self.headers = headers or {}
+        wait_for(lambda: self.ask() != 429 or not patient, LIMIT_S, "a free place")
+
+    def ask(self):
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+        self.connection.request("GET", self.path, headers=self.headers)
         self.answer = self.connection.getresponse()
+        return self.answer.status
 
     def __enter__(self):
         return self
@@ -143,7 +152,7 @@ def test_there_are_eight_and_the_places_come_free(running):
         try:
 
             def full():
-                taps.append(Tap(running, "silver"))
+                taps.append(Tap(running, "silver", patient=False))
                 return taps[-1].answer.status == 429
 
             wait_for(full, LIMIT_S, "the limit")
@@ -155,11 +164,8 @@ def test_there_are_eight_and_the_places_come_free(running):
         before = rows()
         wait_for(lambda: rows() > before, LIMIT_S, "rows")
 
-        def one_is_free():
-            with Tap(running, "silver") as tap:
-                return tap.answer.status == 200
-
-        wait_for(one_is_free, LIMIT_S, "a place")
+        with Tap(running, "silver") as tap:
+            assert tap.answer.status == 200
 
 
 def test_a_client_that_does_not_read_holds_nobody_up(running):
@@ -194,6 +200,37 @@ def test_who_may_look(tmp_path):
             assert "audit: operator at 127.0.0.1 looks at rows: /v1/nodes/silver/tap" in process.text(1)
             process.signal(15)  # its end ends the tap
             assert process.wait(LIMIT_S).exit_code == 0
+
+
+def test_a_change_of_the_users_ends_taps(tmp_path):
+    """Also of a client that does not read, whose end is only queued: beats pass over it."""
+    users = [entry(role, "operator", "--token") for role in ("staying", "going")]
+    path = tmp_path / "users.json"
+    path.write_text(json.dumps({"users": [user for user, _ in users]}))
+    listen = {"listen": "127.0.0.1:0", "users": str(path)}
+    with sluice.Process("run", topology(tmp_path, admin=listen)) as process:
+        running = Running(process)
+        staying = bearer(users[0][1])
+        wait_for(lambda: running.ask("/ready")[0] == 200, LIMIT_S, "readiness")
+        with Tap(running, "silver", headers=bearer(users[1][1])) as tap:
+            looks = tap.looks()
+            next(looks)
+            with Tap(running, "gen", "?rows=500", headers=staying) as deaf:
+                deaf.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                path.write_text(json.dumps({"users": [users[0][0]]}))
+                anew = "the file of admin.users has changed"
+                wait_for(
+                    lambda: running.ask("/connectors", headers=staying)[0] == 200
+                    and anew in process.text(1),
+                    LIMIT_S,
+                    "the change",
+                )
+                assert sum(1 for _ in looks) >= 0  # to its end
+                began = time.monotonic()
+                wait_for(lambda: time.monotonic() - began > 3.5, LIMIT_S, "a beat")
+                assert running.ask("/health")[0] == 200
+        process.signal(15)
+        assert process.wait(LIMIT_S).exit_code == 0
 
 
 @pytest.mark.parametrize(

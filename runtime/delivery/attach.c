@@ -207,6 +207,9 @@ static void suspend_node(struct host_node *node, struct stream *stream) {
 void detach_path(struct stream *stream) {
     lane_remove_stream(stream->lane, stream);
     stream->attached = false;
+    if (stream->n_branches > 0) {
+        lane_spin(stream->lane); /* nobody waits any more for those that were apart */
+    }
     if (stream->source != NULL) {
         detach_task(stream, stream->source);
     }

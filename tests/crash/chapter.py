@@ -61,7 +61,7 @@ class Tally:
         """How likely the point is reached in such a chapter, as far as is known; never little, so
         that what is rare gets its turns once the others have had theirs."""
         key = (type(chapter).__name__, name, side)
-        return max(0.25, 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1))
+        return max(0.1, 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1))
 
 
 class RationedProducer(Producer):

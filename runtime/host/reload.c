@@ -2,10 +2,12 @@
  * Replacing the topology while it runs. What is kept goes on with its objects; what is changed is a
  * node that leaves and a new one, of the same name, that comes:
  *
- *   leave   the streams of those that leave are taken away, which commits what they have, and
- * return without them; they are closed come    those that come are opened and started, while the
- * others go on effect  the edition of the configuration is stored enter   the streams of those that
- * come are taken away, and return with them: in between the new topology replaces the old one
+ * - leave: the streams of those that leave are taken away, which commits what they have, and return
+ *   without them; they are closed
+ * - come: those that come are opened and started, while the others go on
+ * - effect: the edition of the configuration is stored
+ * - enter: the streams of those that come are taken away, and return with them; in between the new
+ *   topology replaces the old one
  *
  * When a step fails, those that came are closed, those that left are opened again, and enter. Every
  * node that was ever made stays until the run's end, since streams and lanes know it. Control loop.

@@ -696,8 +696,8 @@ bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter) {
     cycle->again = cycle->again && cycle->waiters != NULL;
     /* a recovery that does not wait for what is under way cannot forgive it */
     cycle->recover = cycle->recover || !cycle->discard || cycle->state != CYCLE_FLUSH_AGAIN;
+    cycle->abandoned += cycle->discard ? 0 : 1;
     cycle->discard = true;
-    cycle->abandoned++;
     if (cycle->state == CYCLE_FLUSH_AGAIN) {
         uv_timer_stop(&cycle->timer);
         drop_pieces(cycle);

@@ -292,9 +292,13 @@ static bool is_detachable(const struct host_node *node) {
 }
 
 /* Two nodes that may fall behind alone could drop each other's rows for ever, each by its recovery:
- * who was not waited for and has committed nothing since is waited for twice as long. */
+ * who was not waited for and has committed nothing since is waited for twice as long. What drops
+ * all that it has under way need not be waited for. */
 static int64_t patience_us(const struct host_node *node) {
     enum { DOUBLED_MAX = 12 };
+    if (node->cycle.discard) {
+        return 0;
+    }
     uint32_t times = node->cycle.abandoned;
     int64_t once = node->host->topology->revoke_timeout_us;
     return (once > 1000 ? once : 1000) << (times < DOUBLED_MAX ? times : DOUBLED_MAX);

@@ -12,7 +12,7 @@ from tests.integration.test_admin import Running, topology
 from tests.support import sluice
 from tests.support.servers import ROOT, wait_for
 
-HELP_OPTION = re.compile(r"^  (--[a-z-]+)(?: ([A-Z=]+))?\s+(.+)$", re.M)
+HELP_OPTION = re.compile(r"^  (--[a-z-]+)(?: ([A-Z=/]+))?\s+(.+)$", re.M)
 
 
 def output(*arguments):

@@ -47,23 +47,14 @@ static sl_error *open_history(const struct topology *topology, struct history *h
     return error;
 }
 
-static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
-    (void)place;
-    (void)path;
-    (void)text;
-    *(bool *)arg = true;
-}
-
 static const char *text_of(const struct json_value *entry, const char *key) {
     const struct json_value *value = json_member(entry, key);
     return value != NULL && value->kind == JSON_STRING ? value->text : "";
 }
 
 struct json_value *history_parse(struct arena *arena, const sl_buffer *text) {
-    bool faulty = false;
-    struct json_value *entry =
-        json_parse(arena, (const char *)text->data, text->bytes, note_fault, &faulty);
-    return !faulty && entry != NULL && entry->kind == JSON_OBJECT ? entry : NULL;
+    struct json_value *entry = json_read(arena, (const char *)text->data, text->bytes);
+    return entry != NULL && entry->kind == JSON_OBJECT ? entry : NULL;
 }
 
 /* An entry's text and what it says; *out is NULL where it is none. */

@@ -61,13 +61,6 @@ static struct entry *find_or_add(struct targets *targets, const char *node) {
 
 /* ---- reading ---- */
 
-static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
-    (void)place;
-    (void)path;
-    (void)text;
-    *(bool *)arg = true;
-}
-
 static sl_error *corrupt(const char *where, const char *why) {
     return sl_error_new(SL_ERROR_CORRUPT, "%s does not say which nodes are paused: %s", where, why);
 }
@@ -124,13 +117,11 @@ static sl_error *read_last(struct targets *targets) {
     char where[512];
     error = versions_get(targets->store, FOLDER, number, &text, where, sizeof(where));
     if (error == NULL) {
-        bool faulty = false;
-        const struct json_value *root =
-            json_parse(&arena, (const char *)text.data, text.bytes, note_fault, &faulty);
+        const struct json_value *root = json_read(&arena, (const char *)text.data, text.bytes);
         pthread_mutex_lock(&targets->lock);
-        error = arena.failed             ? sl_error_no_memory()
-                : root == NULL || faulty ? corrupt(where, "it is no JSON")
-                                         : take_version(targets, root, where);
+        error = arena.failed   ? sl_error_no_memory()
+                : root == NULL ? corrupt(where, "it is no JSON")
+                               : take_version(targets, root, where);
         pthread_mutex_unlock(&targets->lock);
     }
     if (error == NULL) {

@@ -55,33 +55,15 @@ static bool write_members(const struct tap_mask *mask, const struct json_value *
 
 static bool write_value(const struct tap_mask *mask, const struct json_value *value,
                         sl_buffer *out) {
-    switch (value->kind) {
-    case JSON_NULL:
-        return sl_buffer_append_text(out, "null");
-    case JSON_BOOL:
-        return sl_buffer_append_text(out, value->truth ? "true" : "false");
-    case JSON_NUMBER:
-        return sl_buffer_append_text(out, value->text);
-    case JSON_STRING:
-        return sl_buffer_append_json_string(out, value->text, strlen(value->text));
-    default:
-        return write_members(mask, value, out);
-    }
-}
-
-static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
-    (void)place;
-    (void)path;
-    (void)text;
-    *(bool *)arg = true;
+    bool has_members = value->kind == JSON_OBJECT || value->kind == JSON_ARRAY;
+    return has_members ? write_members(mask, value, out) : json_write(value, JSON_VALUES, out);
 }
 
 /* The parsed object or array; NULL when it is none. */
 static const struct json_value *parse(struct arena *arena, const char *text, size_t bytes) {
-    bool broken = false;
-    const struct json_value *value = json_parse(arena, text, bytes, note_fault, &broken);
-    bool good = value != NULL && !broken && !arena->failed;
-    return good && (value->kind == JSON_OBJECT || value->kind == JSON_ARRAY) ? value : NULL;
+    const struct json_value *value = json_read(arena, text, bytes);
+    return value != NULL && (value->kind == JSON_OBJECT || value->kind == JSON_ARRAY) ? value
+                                                                                      : NULL;
 }
 
 /* ---- columns ---- */

@@ -60,6 +60,8 @@ typedef void (*json_fault)(void *arg, struct json_place place, const char *path,
  */
 struct json_value *json_parse(struct arena *arena, const char *text, size_t bytes, json_fault fault,
                               void *arg);
+/* The same where nobody is told of faults: NULL when there is any, or the arena has failed. */
+struct json_value *json_read(struct arena *arena, const char *text, size_t bytes);
 
 /* The member called `key`, or NULL. */
 struct json_value *json_member(const struct json_value *object, const char *key);

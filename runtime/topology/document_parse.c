@@ -586,3 +586,16 @@ struct json_value *json_parse(struct arena *arena, const char *text, size_t byte
     sl_buffer_free(&p.path);
     return p.stopped || arena->failed ? NULL : value;
 }
+
+static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
+    (void)place;
+    (void)path;
+    (void)text;
+    *(bool *)arg = true;
+}
+
+struct json_value *json_read(struct arena *arena, const char *text, size_t bytes) {
+    bool faulty = false;
+    struct json_value *value = json_parse(arena, text, bytes, note_fault, &faulty);
+    return faulty ? NULL : value;
+}

@@ -7,20 +7,6 @@
 
 #define NODE_PREFIX "node."
 
-static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
-    *(bool *)arg = true;
-    (void)place;
-    (void)path;
-    (void)text;
-}
-
-/* The text as JSON, NULL when it is none. */
-static struct json_value *parse(struct arena *arena, const char *text) {
-    bool broken = false;
-    struct json_value *value = json_parse(arena, text, strlen(text), note_fault, &broken);
-    return broken ? NULL : value;
-}
-
 /* ---- names ---- */
 
 /* "OPTION.rest" of an option that has members; NULL: there is none. */
@@ -113,7 +99,7 @@ const struct json_value *flat_convert(struct arena *arena, const sl_option *opti
     if (value->kind != JSON_STRING || option == NULL || option->type == SL_OPTION_STRING) {
         return value;
     }
-    struct json_value *parsed = parse(arena, value->text);
+    struct json_value *parsed = json_read(arena, value->text, strlen(value->text));
     if (parsed != NULL && is_read_as(option->type, parsed->kind)) {
         place_all(parsed, value->place);
         return parsed;
@@ -175,7 +161,8 @@ static const char *list_text(struct arena *arena, const struct json_value *list)
         (void)sl_buffer_printf(&text, "%s%s", item == list->first ? "" : ",", item->text);
     }
     const char *joined = arena_take(arena, &text);
-    struct json_value *parsed = plain && joined != NULL ? parse(arena, joined) : NULL;
+    struct json_value *parsed =
+        plain && joined != NULL ? json_read(arena, joined, strlen(joined)) : NULL;
     return plain && (parsed == NULL || parsed->kind != JSON_ARRAY) ? joined : NULL;
 }
 
@@ -190,7 +177,8 @@ static const char *value_text(struct arena *arena, const sl_option *option,
                               const struct json_value *value) {
     uint32_t type = option == NULL ? SL_OPTION_STRING : option->type;
     if (value->kind == JSON_STRING) {
-        bool misread = type == SL_OPTION_JSON && parse(arena, value->text) != NULL;
+        bool misread =
+            type == SL_OPTION_JSON && json_read(arena, value->text, strlen(value->text)) != NULL;
         return misread ? json_text(arena, value) : value->text;
     }
     return type == SL_OPTION_LIST ? flat_list(arena, value) : json_text(arena, value);

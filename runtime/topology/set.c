@@ -101,13 +101,6 @@ static struct position describe(struct loader *loader, const struct position *at
 
 /* ---- values ---- */
 
-static void note_fault(void *arg, struct json_place place, const char *path, const char *text) {
-    (void)place;
-    (void)path;
-    (void)text;
-    *(bool *)arg = true;
-}
-
 static void mark_as_set(struct json_value *value) {
     value->place = set_place;
     value->key_place = set_place;
@@ -118,9 +111,8 @@ static void mark_as_set(struct json_value *value) {
 
 /* JSON when it is, else a string. */
 static struct json_value *make_value(struct loader *loader, const char *text) {
-    bool faulty = false;
-    struct json_value *value = json_parse(loader->arena, text, strlen(text), note_fault, &faulty);
-    if (value == NULL || faulty) {
+    struct json_value *value = json_read(loader->arena, text, strlen(text));
+    if (value == NULL) {
         value = json_new(loader->arena, JSON_STRING, set_place);
         const char *copy = arena_text(loader->arena, text);
         if (value == NULL || copy == NULL) {

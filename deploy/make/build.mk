@@ -3,7 +3,7 @@
 
 lib_sources     = $(wildcard lib/$(1)/*.c lib/$(1)/*.cc)
 plugin_sources  = $(wildcard plugins/$(1)/*.c) $(PARTS_$(1))
-runtime_sources = $(wildcard runtime/*.c runtime/*/*.c)
+runtime_sources = $(wildcard runtime/*/*.c runtime/*/*/*.c)
 objects         = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 PLUGINS        := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
 
@@ -55,7 +55,7 @@ $(BUILD)/sluice: $(call objects,$(runtime_sources)) $(TSAN_OBJECTS) $(LIB_ARCHIV
 
 $(BUILD)/obj/runtime/%.c.o: CPPFLAGS += -Iruntime
 # The assembler takes files in (.incbin), which the compiler does not note as a dependency.
-$(BUILD)/obj/runtime/admin/page.c.o: $(wildcard dashboard/*)
-$(BUILD)/obj/runtime/admin/openapi.c.o: runtime/admin/openapi.json
+$(BUILD)/obj/runtime/admin/view/page.c.o: $(wildcard dashboard/*)
+$(BUILD)/obj/runtime/admin/view/openapi.c.o: runtime/admin/view/openapi.json
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -5,9 +5,10 @@
 #ifndef ADMIN_EXCHANGE_H
 #define ADMIN_EXCHANGE_H
 
-#include "admin/access.h"
+#include "admin/access/access.h"
 #include "host/run.h"
 #include "report/json_out.h"
+#include "topology/document.h"
 
 #include "base/base.h"
 
@@ -50,6 +51,23 @@ struct exchange {
     sl_buffer allow;       /* header Allow, of a 405 */
     sl_buffer note;        /* for the record of a change: what it was */
 };
+
+/* ---- what is asked for ---- */
+
+/* The node that the path names: /connectors/NODE, /v1/nodes/NODE; NULL after a 404. */
+struct host_node *exchange_node(struct exchange *exchange);
+/* The node of this name; NULL after a 404. */
+struct host_node *exchange_node_called(struct exchange *exchange, const char *name);
+/* The lane that the fourth part of the path names; false after a 404. */
+bool exchange_task(struct exchange *exchange, const struct host_node *node, int64_t *task);
+/* The plugin that the second part of the path names; NULL after a 404. */
+const struct plugin *exchange_plugin(struct exchange *exchange);
+/* A query parameter that is true, false, or absent (false); false after a 400. */
+bool exchange_flag(struct exchange *exchange, const char *name, bool *out);
+/* The request's body, which has to be a JSON object, in the arena; NULL after a 400. */
+struct json_value *exchange_object(struct exchange *exchange, struct arena *arena);
+
+/* ---- answers ---- */
 
 /* Kafka Connect's form of an error: {"error_code": ..., "message": ...}. */
 void exchange_fail(struct exchange *exchange, int status, const char *format, ...) SL_PRINTF(3, 4);

@@ -2,11 +2,11 @@
  * A request: gathered whole (bounded), then answered, at once or when what it asked for is done.
  * Until then its connection is suspended. It lives until the library says that it is over.
  */
+#include "admin/access/guard.h"
+#include "admin/access/peer.h"
 #include "admin/admin.h"
 #include "admin/exchange.h"
 #include "admin/follower.h"
-#include "admin/guard.h"
-#include "admin/peer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
  */
 #include "admin/server.h"
 
-#include "admin/access.h"
+#include "admin/access/access.h"
 #include "admin/admin.h"
 #include "admin/follower.h"
 #include "admin/listen.h"

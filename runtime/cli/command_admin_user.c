@@ -1,6 +1,6 @@
 /* sluice admin-user: makes an entry for the file that the topology's admin.users names. */
-#include "admin/access.h"
-#include "admin/password.h"
+#include "admin/access/access.h"
+#include "admin/access/password.h"
 #include "cli/common.h"
 
 #include <openssl/crypto.h>

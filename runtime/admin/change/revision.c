@@ -1,9 +1,9 @@
 /* A change of the topology's document, step by step (see revision.h). */
-#include "admin/revision.h"
+#include "admin/change/revision.h"
 
 #include "admin/admin.h"
-#include "admin/history.h"
-#include "admin/replace.h"
+#include "admin/change/history.h"
+#include "admin/change/replace.h"
 #include "report/plan_report.h"
 #include "topology/edit.h"
 #include "topology/hidden.h"

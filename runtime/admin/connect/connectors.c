@@ -2,8 +2,8 @@
  * What changes connectors in Kafka Connect's REST API: each request is a change of the topology's
  * document (topology/connector.h), which then goes the way of all changes (revision.h).
  */
+#include "admin/change/revision.h"
 #include "admin/handlers.h"
-#include "admin/revision.h"
 #include "topology/connector.h"
 #include "topology/edit.h"
 #include "topology/hidden.h"

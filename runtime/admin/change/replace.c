@@ -1,5 +1,5 @@
 /* See replace.h. */
-#include "admin/replace.h"
+#include "admin/change/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>

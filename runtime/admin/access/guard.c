@@ -4,7 +4,7 @@
  * where nobody is asked who he is, the request has to name the machine by an address or localhost
  * (DNS rebinding).
  */
-#include "admin/guard.h"
+#include "admin/access/guard.h"
 
 #include "admin/admin.h"
 #include "lane/tap.h"

@@ -1,5 +1,5 @@
 /* When credentials end (see credentials.h). */
-#include "admin/credentials.h"
+#include "admin/view/credentials.h"
 
 #include <openssl/asn1.h>
 #include <openssl/pem.h>

@@ -1,7 +1,7 @@
 /* Users, and the check of what they show (see access.h). */
-#include "admin/access.h"
+#include "admin/access/access.h"
 
-#include "admin/password.h"
+#include "admin/access/password.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>

@@ -4,8 +4,8 @@
  * are seconds, sizes bytes.
  */
 #include "admin/accept.h"
-#include "admin/credentials.h"
 #include "admin/handlers.h"
+#include "admin/view/credentials.h"
 #include "delivery/cycle.h"
 #include "host/snapshot_take.h"
 #include "lane/tap.h"

@@ -2,9 +2,9 @@
  * /v1/topology: the document that runs, planned and real changes of it, its history, and what it
  * means with all defaults.
  */
+#include "admin/change/history.h"
+#include "admin/change/revision.h"
 #include "admin/handlers.h"
-#include "admin/history.h"
-#include "admin/revision.h"
 #include "report/plan_report.h"
 #include "topology/edit.h"
 #include "topology/hidden.h"

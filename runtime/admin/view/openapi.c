@@ -3,7 +3,7 @@
 #include "admin/embed.h"
 #include "admin/handlers.h"
 
-EMBED(openapi_document, "runtime/admin/openapi.json")
+EMBED(openapi_document, "runtime/admin/view/openapi.json")
 
 void answer_openapi(struct exchange *exchange) {
     exchange->status = 200;

@@ -2,7 +2,7 @@
  * {"format": 1, "number": 7, "time": "2026-11-22T21:00:00Z", "host": …, "who": …, "peer": …,
  * "what": …, "result": "applied", "plan": {…}, "document": {…}}; see history.h.
  */
-#include "admin/history.h"
+#include "admin/change/history.h"
 
 #include "host/network.h"
 #include "host/versions.h"

@@ -1,5 +1,5 @@
 /* The client's certificate, by GnuTLS, which libmicrohttpd's TLS is (see peer.h). */
-#include "admin/peer.h"
+#include "admin/access/peer.h"
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>

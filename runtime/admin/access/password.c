@@ -1,5 +1,5 @@
 /* Hashes of passwords (see password.h). */
-#include "admin/password.h"
+#include "admin/access/password.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>

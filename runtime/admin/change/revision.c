@@ -301,11 +301,12 @@ static bool hide(struct revision *revision) {
     struct arena *arena = &revision->arena;
     revision->before = hidden_parse(arena, revision->now);
     revision->after = hidden_parse(arena, revision->next);
-    if (revision->before == NULL || revision->after == NULL) {
+    const char *left =
+        revision->after == NULL ? NULL : hidden_left(arena, revision->next, revision->after);
+    if (arena->failed || revision->before == NULL || revision->after == NULL) {
         fail_error(revision->exchange, sl_error_no_memory());
         return false;
     }
-    const char *left = hidden_left(arena, revision->next, revision->after);
     if (left != NULL) {
         exchange_fail(revision->exchange, 400,
                       "%s: \"***\" stands for the secret that is there, and there is none: write "

@@ -35,4 +35,4 @@ $(BUILD)/obj/tests/plugins/%.c.o: CPPFLAGS += -Itests/plugins
 
 # What loads these plugins besides tests/topology.
 $(BUILD)/fuzz/fuzz_runtime_topology: | $(TEST_PLUGINS)
-$(BUILD)/tests/unit/test_runtime_topology $(BUILD)/tests/unit/test_runtime_topology_memory $(BUILD)/tests/unit/test_runtime_edition $(BUILD)/tests/unit/test_runtime_connector: | $(TEST_PLUGINS)
+$(foreach t,topology topology_memory edition plan connector,$(BUILD)/tests/unit/test_runtime_$(t)): | $(TEST_PLUGINS)

@@ -5,56 +5,14 @@
  */
 #include "host/editions.h"
 #include "topology/edition.h"
+#include "topology_text.h"
 
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define PLUGINS SL_BUILD_DIR "/tests/plugins"
 #define SECRET "correct-horse"
 
-static struct plugin_registry *registry;
-static char schema[] = "/tmp/test_edition_XXXXXX";
-
-static void write_schema(const char *text) {
-    FILE *file = fopen(schema, "we");
-    ck_assert_ptr_nonnull(file);
-    (void)fputs(text, file);
-    (void)fclose(file);
-}
-
 static void setup(void) {
-    const char *const paths[] = {PLUGINS};
-    ck_assert_ptr_null(plugin_registry_new(paths, 1, &registry));
     (void)setenv("SLUICE_TEST_TEXT", "from the environment", 1);
     (void)unsetenv("SLUICE_TEST_ABSENT");
-    int file = mkstemp(schema);
-    ck_assert_int_ge(file, 0);
-    (void)close(file);
-    write_schema("{\"a\": \"\\u00e4\"}");
-}
-
-static void teardown(void) {
-    plugin_registry_free(registry);
-    (void)unlink(schema);
-    memcpy(schema + sizeof(schema) - 7, "XXXXXX", 6);
-}
-
-/* A topology; `text` has a %s for the schema's path. */
-static struct topology *load(const char *format) {
-    char text[4096];
-    struct topology *topology = NULL;
-    struct topology_faults *faults = NULL;
-    (void)snprintf(text, sizeof(text), format, schema);
-    sl_error *error = topology_load_text(text, strlen(text), "test.json", "/base", NULL, registry,
-                                         &topology, &faults);
-    if (error != NULL) {
-        ck_abort_msg("%s: %s", sl_error_message(error), topology_faults_at(faults, 0)->text);
-    }
-    topology_faults_free(faults);
-    return topology;
+    begin_texts("{\"a\": \"\\u00e4\"}");
 }
 
 static struct edition *edition_of(const struct topology *topology, sl_buffer *text) {
@@ -252,6 +210,10 @@ START_TEST(nothing_but_an_edition_is_read) {
         {"{\"format\":1,\"pipeline\":\"p\",\"sources\":{\"a\":{\"plugin\":\"x\"}},"
          "\"transforms\":{},\"sinks\":{}}",
          "parts are missing"},
+        {"{\"format\":1,\"pipeline\":\"p\",\"sources\":{\"a\":{\"plugin\":\"x\",\"version\":\"1\","
+         "\"config\":{\"schema\":\"f\"},\"files\":{\"schema\":{}}}},\"transforms\":{},\"sinks\":{}"
+         "}",
+         "parts are missing"},
     };
     for (size_t i = 0; i < SL_ARRAY_LENGTH(bad); i++) {
         struct edition *edition = NULL;
@@ -268,7 +230,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("runtime_edition");
     TCase *cases = tcase_create("editions");
-    tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_add_checked_fixture(cases, setup, end_texts);
     tcase_add_test(cases, what_is_a_change);
     tcase_add_test(cases, hosts_that_start_together_may_differ_in_tuning);
     tcase_add_test(cases, what_a_file_holds);

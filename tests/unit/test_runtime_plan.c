@@ -4,54 +4,11 @@
  */
 #include "report/plan_report.h"
 #include "topology/plan.h"
-
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define PLUGINS SL_BUILD_DIR "/tests/plugins"
-
-static struct plugin_registry *registry;
-static char schema[] = "/tmp/test_plan_XXXXXX";
-
-static void write_schema(const char *text) {
-    FILE *file = fopen(schema, "we");
-    ck_assert_ptr_nonnull(file);
-    (void)fputs(text, file);
-    (void)fclose(file);
-}
+#include "topology_text.h"
 
 static void setup(void) {
-    const char *const paths[] = {PLUGINS};
-    ck_assert_ptr_null(plugin_registry_new(paths, 1, &registry));
-    int file = mkstemp(schema);
-    ck_assert_int_ge(file, 0);
-    (void)close(file);
-    write_schema("{}");
+    begin_texts("{}");
     (void)setenv("SLUICE_TEST_TEXT", "first", 1);
-}
-
-static void teardown(void) {
-    plugin_registry_free(registry);
-    (void)unlink(schema);
-    memcpy(schema + sizeof(schema) - 7, "XXXXXX", 6);
-}
-
-/* A topology; `format` has a %s for the schema's path. */
-static struct topology *load(const char *format) {
-    char text[4096];
-    struct topology *topology = NULL;
-    struct topology_faults *faults = NULL;
-    (void)snprintf(text, sizeof(text), format, schema);
-    sl_error *error = topology_load_text(text, strlen(text), "test.json", "/base", NULL, registry,
-                                         &topology, &faults);
-    if (error != NULL) {
-        ck_abort_msg("%s: %s", sl_error_message(error), topology_faults_at(faults, 0)->text);
-    }
-    topology_faults_free(faults);
-    return topology;
 }
 
 #define TOPOLOGY(top, source, transform, sink, more)                                               \
@@ -189,7 +146,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("runtime_plan");
     TCase *cases = tcase_create("plans");
-    tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_add_checked_fixture(cases, setup, end_texts);
     tcase_add_test(cases, nothing_differs);
     tcase_add_test(cases, sinks_come_go_and_change);
     tcase_add_test(cases, what_reads_of_a_changed_node_is_opened_anew);

@@ -221,16 +221,22 @@ static void expect_ok(const sl_http_request *request) {
     sl_http_answer_free(&answer);
 }
 
+/* `n` requests with the credential are answered well; then all ends. */
+static void run_authorized(const sl_credential *credential, int n) {
+    sl_http_auth *auth = token_auth(credential);
+    sl_http_request request = get();
+    request.auth = auth;
+    for (int i = 0; i < n; i++) {
+        expect_ok(&request);
+    }
+    end();
+    sl_http_auth_close(auth);
+}
+
 START_TEST(a_token_is_fetched_once_and_used) {
     begin((const char *const[]){TOKEN("aaaaaaaaaa", "3600"), OK, NULL}, (sl_http_options){0});
     sl_credential credential = secret_credential();
-    sl_http_auth *auth = token_auth(&credential);
-    sl_http_request request = get();
-    request.auth = auth;
-    expect_ok(&request);
-    expect_ok(&request);
-    end();
-    sl_http_auth_close(auth);
+    run_authorized(&credential, 2);
     ck_assert_uint_eq(server.n_requests, 3);
     ck_assert_ptr_nonnull(strstr(server.requests[0], "POST /tenant/oauth2/v2.0/token "));
     ck_assert_ptr_nonnull(strstr(server.requests[1], "Authorization: Bearer aaaaaaaaaa\r\n"));
@@ -243,12 +249,7 @@ START_TEST(a_managed_identity_asks_the_metadata_service) {
     sl_credential credential = secret_credential();
     credential.kind = SL_CREDENTIAL_MANAGED_IDENTITY;
     credential.identity_endpoint = authority;
-    sl_http_auth *auth = token_auth(&credential);
-    sl_http_request request = get();
-    request.auth = auth;
-    expect_ok(&request);
-    end();
-    sl_http_auth_close(auth);
+    run_authorized(&credential, 1);
     ck_assert_ptr_nonnull(strstr(server.requests[0],
                                  "GET /metadata/identity/oauth2/token?api-version=2018-02-01&"
                                  "resource=https%3A%2F%2Fstorage.azure.com&client_id=client "));
@@ -264,12 +265,7 @@ START_TEST(app_service_has_a_metadata_service_of_its_own) {
     snprintf(endpoint, sizeof(endpoint), "%s/msi/token", authority);
     setenv("IDENTITY_ENDPOINT", endpoint, 1);
     setenv("IDENTITY_HEADER", "only-for-us", 1);
-    sl_http_auth *auth = token_auth(&credential);
-    sl_http_request request = get();
-    request.auth = auth;
-    expect_ok(&request);
-    end();
-    sl_http_auth_close(auth);
+    run_authorized(&credential, 1);
     ck_assert_ptr_nonnull(strstr(server.requests[0],
                                  "GET /msi/token?api-version=2019-08-01&"
                                  "resource=https%3A%2F%2Fstorage.azure.com&client_id=client "));
@@ -303,12 +299,7 @@ START_TEST(the_default_is_the_first_that_the_environment_has) {
             setenv(names[i], values[i], 1);
         }
     }
-    sl_http_auth *auth = token_auth(&credential);
-    sl_http_request request = get();
-    request.auth = auth;
-    expect_ok(&request);
-    end();
-    sl_http_auth_close(auth);
+    run_authorized(&credential, 1);
     ck_assert_msg(strstr(server.requests[0], defaults[_i].sent) != NULL, "%s", server.requests[0]);
 }
 END_TEST
@@ -316,13 +307,7 @@ END_TEST
 START_TEST(a_short_token_is_used_too) {
     begin((const char *const[]){TOKEN("aaaaaaaaaa", "40"), OK, NULL}, (sl_http_options){0});
     sl_credential credential = secret_credential();
-    sl_http_auth *auth = token_auth(&credential);
-    sl_http_request request = get();
-    request.auth = auth;
-    expect_ok(&request);
-    expect_ok(&request);
-    end();
-    sl_http_auth_close(auth);
+    run_authorized(&credential, 2);
     ck_assert_uint_eq(server.n_requests, 3);
 }
 END_TEST

@@ -21,7 +21,8 @@ static int find_last(const sl_store_entry *entry, void *arg) {
     int64_t number;
     const char *digits = entry->path + search->folder_bytes;
     if (strspn(digits, "0123456789") == DIGITS && strcmp(digits + DIGITS, ".json") == 0 &&
-        sscanf(digits, "%20" SCNd64, &number) == 1 && number > search->last) {
+        sscanf(digits, "%20" SCNd64, &number) == 1 && number > search->last &&
+        number < INT64_MAX) { /* there is a next one */
         search->last = number;
     }
     return 0;

@@ -71,6 +71,11 @@ static sl_error *check_address(const struct topology *topology, struct listen *o
     return NULL;
 }
 
+sl_error *listen_check(const struct topology *topology) {
+    struct listen listen;
+    return check_address(topology, &listen);
+}
+
 static sl_error *read_pem(const char *key, const char *path, sl_buffer *out) {
     FILE *file = fopen(path, "re");
     if (file == NULL) {

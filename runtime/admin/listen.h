@@ -14,6 +14,9 @@ struct listen {
     bool loopback;
 };
 
+/* Whether the address is one, and one where the endpoint may listen as it is. Errors: CONFIG. */
+sl_error *listen_check(const struct topology *topology);
+
 /*
  * Reads it; blocks. In any case listen_free. Errors: CONFIG: no address, an address that others
  * reach while nobody is asked who he is, half a certificate, a file that cannot be read.

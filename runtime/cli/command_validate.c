@@ -2,8 +2,10 @@
  * sluice validate: loads a topology and its plugins, lets every plugin check its configuration, and
  * prints the graph, the columns that flow, and the delivery guarantee of each path.
  */
+#include "admin/listen.h"
 #include "cli/common.h"
 #include "cli/validate_services.h"
+#include "topology/faults.h"
 #include "topology/graph.h"
 #include "topology/guarantee.h"
 #include "topology/keys.h"
@@ -58,8 +60,9 @@ static void append_node(sl_buffer *out, const struct checked *checked, size_t in
                            node->plugin->descriptor.name, node->plugin->descriptor.version);
     for (size_t i = 0; i < node->n_inputs; i++) {
         const struct topology_edge *edge = &node->inputs[i];
-        (void)sl_buffer_printf(out, "    reads %s (buffer %s, when full: block)\n", edge->name,
-                               sl_format_size(edge->buffer_bytes, size));
+        (void)sl_buffer_printf(out, "    reads %s (buffer %s, when full: %s)\n", edge->name,
+                               sl_format_size(edge->buffer_bytes, size),
+                               topology_when_full_names[edge->when_full]);
     }
     (void)sl_buffer_printf(out, "    config %s\n", node->config_json);
     if (node->kind == TOPOLOGY_SINK || (topology_node_flags(node) & SL_ROLE_DURABLE) != 0) {
@@ -264,6 +267,19 @@ static int print_json(const char *file, const struct topology_faults *faults,
 
 /* ---- the command ---- */
 
+/* What a run would refuse of the endpoint's address. */
+static void check_admin(struct cli_loaded *loaded, struct graph **graph) {
+    sl_error *error = loaded->topology->admin_enabled ? listen_check(loaded->topology) : NULL;
+    if (error == NULL) {
+        return;
+    }
+    topology_fault_add(loaded->faults, (struct json_place){0, 0, false}, "$.admin", "%s",
+                       sl_error_message(error));
+    sl_error_free(error);
+    graph_close(*graph);
+    *graph = NULL;
+}
+
 /* Opens every node as a check; *graph stays NULL after faults. */
 static sl_error *check_nodes(struct cli_loaded *loaded, struct validate_host **host,
                              struct graph **graph) {
@@ -278,6 +294,7 @@ static sl_error *check_nodes(struct cli_loaded *loaded, struct validate_host **h
                                     .object = validate_host_object,
                                     .object_arg = *host};
     error = graph_open(topology, &options, loaded->faults, graph);
+    check_admin(loaded, graph);
     topology_mask_faults(topology, loaded->faults);
     if (error != NULL && !sl_error_is(error, SL_ERROR_NO_MEMORY)) {
         sl_error_free(error);

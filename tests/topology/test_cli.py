@@ -75,6 +75,24 @@ def test_a_plugin_folder_that_is_not_there(tmp_path):
     assert good.returncode == 0
 
 
+# ---- validate
+
+
+def test_validate_says_what_each_input_does_when_it_is_full():
+    sink = '{"plugin":"stdout","inputs":["numbers"],"when_full":"drop_newest"}'
+    text = runner.run(["validate", *PATH, "--set", f"sinks.table={sink}", SHORT]).stdout
+    assert "when full: drop_newest)" in text
+    assert "when full: block)" in runner.run(["validate", *PATH, SHORT]).stdout
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:99999", "0.0.0.0:8083"])
+def test_validate_checks_the_address_of_the_endpoint(listen):
+    done, answer = runner.validate_json(SHORT, ["--set", f"admin.listen={listen}"])
+    assert done.returncode == 2 and not answer["good"]
+    (fault,) = [f for f in answer["faults"] if f["severity"] == "error"]
+    assert fault["path"] == "$.admin" and f'admin.listen is "{listen}"' in fault["message"]
+
+
 # ---- inspect
 
 

@@ -7,6 +7,7 @@
 #include "host/host.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void write_log(void *arg, sl_log_level level, const char *node, const char *message) {
@@ -121,8 +122,18 @@ static struct log *open_log(const struct cli_args *args, int *status) {
     return log;
 }
 
+/* The soft limit is for programs that call select(); lanes, sinks and connections want the rest. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int run(const struct cli_args *args) {
     int status;
+    raise_descriptor_limit();
     struct log *log = open_log(args, &status);
     if (log == NULL) {
         return status;

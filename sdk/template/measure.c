@@ -26,6 +26,7 @@ static const sl_option options[] = {
 /* ---- the node: one per node of the topology ---- */
 
 struct sl_node {
+    const sl_services *services;
     const struct config *config;
 };
 
@@ -43,16 +44,17 @@ static sl_error *open_node(const sl_node_context *context, sl_node **out) {
     if (node == NULL) {
         return context->services->error_new(SL_ERROR_NO_MEMORY, "out of memory");
     }
+    node->services = context->services;
     node->config = (const struct config *)context->config;
     *out = node;
     return NULL;
 }
 
 static sl_error *output_schema(sl_node *node, uint32_t output, struct ArrowSchema *out) {
-    (void)node;
     (void)output;
-    sl_rows_schema(fields, FIELDS, out);
-    return NULL;
+    return sl_rows_schema(fields, FIELDS, out)
+               ? NULL
+               : node->services->error_new(SL_ERROR_NO_MEMORY, "out of memory");
 }
 
 static void close_node(sl_node *node) {

@@ -2,6 +2,7 @@
 #include "admin/exchange.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 /* ---- answers ---- */
@@ -78,6 +79,27 @@ bool exchange_flag(struct exchange *exchange, const char *name, bool *out) {
     return false;
 }
 
+/* In Kafka Connect's words, which its clients know, and then in ours. */
+static void not_found(struct exchange *exchange, const char *name) {
+    size_t n = exchange->host->n_nodes;
+    const char **names = calloc(n + 1, sizeof(*names));
+    sl_buffer all = SL_BUFFER_INIT;
+    for (size_t i = 0; names != NULL && i < n; i++) {
+        names[i] = exchange->host->nodes[i]->spec->name;
+        sl_buffer_printf(&all, "%s%s", i == 0 ? "" : ", ", names[i]);
+    }
+    const char *nearest = names == NULL ? NULL : sl_nearest_name(name, names, n);
+    const char *text = sl_buffer_text(&all);
+    if (nearest != NULL) {
+        exchange_fail(exchange, 404, "Connector %s not found; did you mean %s?", name, nearest);
+    } else {
+        exchange_fail(exchange, 404, "Connector %s not found; the nodes are %.2000s", name,
+                      text != NULL ? text : "not told: memory is short");
+    }
+    sl_buffer_free(&all);
+    free((void *)names);
+}
+
 struct host_node *exchange_node(struct exchange *exchange) {
     bool v1 = strcmp(exchange->parts[0], "v1") == 0;
     return exchange_node_called(exchange, exchange->parts[v1 ? 2 : 1]);
@@ -90,6 +112,6 @@ struct host_node *exchange_node_called(struct exchange *exchange, const char *na
             return node;
         }
     }
-    exchange_fail(exchange, 404, "Connector %s not found", name);
+    not_found(exchange, name);
     return NULL;
 }

@@ -45,10 +45,13 @@ struct asking {
 static sl_error *refusal(const sl_http_response *response) {
     cJSON *answer = cJSON_ParseWithLength((const char *)response->body, response->body_bytes);
     const cJSON *message = cJSON_GetObjectItemCaseSensitive(answer, "message");
+    /* what was asked is wrong, or it cannot be had: the exit codes differ */
+    bool wrong = response->status == 400 || response->status == 404;
+    sl_error_class class = wrong ? SL_ERROR_CONFIG : SL_ERROR_FATAL;
     sl_error *error =
         cJSON_IsString(message)
-            ? sl_error_new(SL_ERROR_FATAL, "%.8000s (%d)", message->valuestring, response->status)
-            : sl_error_new(SL_ERROR_FATAL, "the endpoint answers %d", response->status);
+            ? sl_error_new(class, "%.8000s (%d)", message->valuestring, response->status)
+            : sl_error_new(class, "the endpoint answers %d", response->status);
     cJSON_Delete(answer);
     return error;
 }
@@ -56,10 +59,13 @@ static sl_error *refusal(const sl_http_response *response) {
 static void answered(void *arg, const sl_http_response *response, sl_error *error) {
     struct asking *asking = arg;
     asking->error = error;
-    if (error == NULL && response->status / 100 != 2) {
+    if (error != NULL) {
+        asking->error =
+            sl_error_wrap(error, "the admin endpoint does not answer (a run's log names "
+                                 "its address, --admin URL says which to ask)");
+    } else if (response->status / 100 != 2) {
         asking->error = refusal(response);
-    } else if (error == NULL &&
-               !sl_buffer_append(asking->body, response->body, response->body_bytes)) {
+    } else if (!sl_buffer_append(asking->body, response->body, response->body_bytes)) {
         asking->error = sl_error_no_memory();
     }
     loop_stop(&asking->loop);

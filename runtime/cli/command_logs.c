@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -89,8 +90,9 @@ const struct cli_command cli_logs_command = {
 static sl_error *write_file(const char *path, const sl_buffer *text) {
     FILE *file = fopen(path, "wxe");
     if (file == NULL) {
-        return sl_error_new(SL_ERROR_FATAL, "%s cannot be made: it exists, or its folder does not",
-                            path);
+        return sl_error_new(SL_ERROR_FATAL, "%s cannot be made: %s", path,
+                            errno == EEXIST ? "it exists, and nothing is overwritten"
+                                            : strerror(errno));
     }
     bool good = fwrite(text->data, 1, text->bytes, file) == text->bytes;
     good = fclose(file) == 0 && good;

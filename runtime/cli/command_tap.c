@@ -74,12 +74,15 @@ static void append_query(sl_buffer *path, char separator, const char *name, cons
 static sl_error *follow(const struct cli_args *args, struct tapping *tapping) {
     const struct client client = client_of(args);
     const char *rows = cli_args_get(args, "--rows");
+    const char *node = args->operands[0];
+    const char *dot = strchr(node, '.'); /* as in a topology's inputs: silver.rejects */
+    const char *output = cli_args_get(args, "--output");
     sl_buffer path = SL_BUFFER_INIT;
     sl_buffer_append_text(&path, "/v1/nodes/");
-    client_append_part(&path, args->operands[0]);
+    sl_percent_encode(&path, node, dot != NULL ? (size_t)(dot - node) : strlen(node), "");
     sl_buffer_append_text(&path, "/tap");
     append_query(&path, '?', "rows", rows != NULL ? rows : "10");
-    append_query(&path, '&', "output", cli_args_get(args, "--output"));
+    append_query(&path, '&', "output", output != NULL || dot == NULL ? output : dot + 1);
     append_query(&path, '&', "input", cli_args_get(args, "--input"));
     const char *text = sl_buffer_text(&path);
     sl_error *error = text == NULL || path.failed
@@ -106,7 +109,7 @@ static int run(const struct cli_args *args) {
 }
 
 static const struct cli_option options[] = {
-    {"--output", "NAME", "of the node's outputs (default: its first)"},
+    {"--output", "NAME", "of the node's outputs (default: its first); silver.rejects says it, too"},
     {"--input", "NAME", "what it takes from there (a sink, by default: its first input)"},
     {"--rows", "N", "at most so many rows a second, 1 to 500 (default 10)"},
     {"--count", "N", "end after so many lines"},
@@ -116,7 +119,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_tap_command = {
     .name = "tap",
-    .operands = "NODE",
+    .operands = "NODE[.OUTPUT]",
     .min_operands = 1,
     .max_operands = 1,
     .summary = "Print some of the rows that a node of a running sluice sends, as JSON.",

@@ -134,13 +134,15 @@ def test_plan_against_a_file(running, tmp_path):
 
 def test_what_cannot_be_done_is_said(running, tmp_path):
     done = client(running, "restart", "a b?")
-    assert done.exit_code == 1 and "Connector a b? not found (404)" in done.log
+    assert done.exit_code == 2 and "Connector a b? not found; the nodes are " in done.log
+    done = client(running, "restart", "brnze")
+    assert done.exit_code == 2 and "Connector brnze not found; did you mean bronze? (404)" in done.log
     path = tmp_path / "bad.json"
     path.write_text('{"pipeline": "admin-test",\n "sinks": []}')
     done = client(running, "apply", path)
-    assert done.exit_code == 1 and "line 2, column 11: $.sinks: found an array" in done.log
+    assert done.exit_code == 2 and "line 2, column 11: $.sinks: found an array" in done.log
     done = sluice.run_command("status", "--admin", "http://127.0.0.1:1", limit_s=30)
-    assert done.exit_code == 1 and "127.0.0.1:1" in done.log
+    assert done.exit_code == 1 and "127.0.0.1:1" in done.log and "--admin URL" in done.log
     done = sluice.run_command("status", "--admin", "no url", limit_s=30)
     assert done.exit_code != 0 and done.log.startswith("sluice: ")
 

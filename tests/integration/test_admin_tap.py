@@ -258,13 +258,16 @@ def test_the_command_prints_rows(running):
     assert done.exit_code == 0, done.log
     rows = [json.loads(line) for line in done.output.splitlines()]
     assert len(rows) == 25 and all(row["country"] == "***" for row in rows)
+    done = tap(running, "silver.rejects", "--count", "1", "--json")
+    assert done.exit_code == 0 and json.loads(done.output)["output"] == "rejects"
     done = tap(running, "bad", "--count", "1", "--json")
     assert done.exit_code == 0 and json.loads(done.output)["output"] == "rejects"
 
 
 def test_the_command_says_what_cannot_be(running):
     for arguments, sentence in [
-        (["none"], "not found (404)"),
+        (["none"], "not found; the nodes are"),
+        (["silver.late"], 'no output "late" (404)'),
         (["silver", "--output", "a b"], 'no output "a b" (404)'),
         (["silver", "--rows", "x"], 'rows is "x"'),
         (["silver", "--count", "0"], 'allowed is a number from 1'),

@@ -6,15 +6,15 @@
 #include "delivery/keeper.h"
 
 #include "host/run.h"
+#include "host/versions.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMAT_VERSION = 1, PATH_BYTES = 64 };
-static const char prefix[] = "positions/";
+#define FOLDER "positions/"
+
+enum { FORMAT_VERSION = 1 };
 
 struct keeper {
     struct host_node *node;
@@ -34,7 +34,7 @@ struct keeper_call {
     size_t n;
     sl_request *request;
     sl_error *error;
-    cJSON *positions; /* what holds once a store has succeeded */
+    cJSON *positions; /* what holds once it has succeeded: what was read or stored */
 };
 
 sl_error *keeper_new(struct host_node *node, sl_store *store, struct keeper **out) {
@@ -53,36 +53,20 @@ sl_error *keeper_new(struct host_node *node, sl_store *store, struct keeper **ou
     return NULL;
 }
 
-static void version_path(int64_t version, char *path) {
-    snprintf(path, PATH_BYTES, "%s%020" PRId64 ".json", prefix, version);
-}
-
-static int find_last(const sl_store_entry *entry, void *arg) {
-    int64_t *last = arg;
-    int64_t version;
-    if (sscanf(entry->path + sizeof(prefix) - 1, "%20" SCNd64 ".json", &version) == 1 &&
-        version > *last) {
-        *last = version;
-    }
-    return 0;
-}
-
-static sl_error *parse(struct keeper *keeper, const char *path, const sl_store_bytes *bytes) {
-    cJSON *root = cJSON_ParseWithLength((const char *)bytes->data, bytes->bytes);
+static sl_error *parse(const sl_buffer *text, const char *where, cJSON **out) {
+    cJSON *root = cJSON_ParseWithLength((const char *)text->data, text->bytes);
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(root, "version");
     cJSON *positions = cJSON_DetachItemFromObjectCaseSensitive(root, "positions");
     sl_error *error = NULL;
     if (!cJSON_IsNumber(version) || !cJSON_IsObject(positions)) {
-        error = sl_error_new(SL_ERROR_CORRUPT, "%s/%s does not hold positions",
-                             keeper->store->ops->url(keeper->store), path);
+        error = sl_error_new(SL_ERROR_CORRUPT, "%s does not hold positions", where);
     } else if (version->valueint != FORMAT_VERSION) {
-        error = sl_error_new(
-            SL_ERROR_UNSUPPORTED, "%s/%s has format version %d, this sluice reads version %d",
-            keeper->store->ops->url(keeper->store), path, version->valueint, FORMAT_VERSION);
+        error = sl_error_new(SL_ERROR_UNSUPPORTED,
+                             "%s has format version %d, this sluice reads version %d", where,
+                             version->valueint, FORMAT_VERSION);
     }
     if (error == NULL) {
-        cJSON_Delete(keeper->positions);
-        keeper->positions = positions;
+        *out = positions;
     } else {
         cJSON_Delete(positions);
     }
@@ -90,21 +74,19 @@ static sl_error *parse(struct keeper *keeper, const char *path, const sl_store_b
     return error;
 }
 
-static sl_error *load(struct keeper *keeper) {
+/* Reads what is stored, unless that is known, into the call: others see it on the loop. */
+static sl_error *load(struct keeper *keeper, struct keeper_call *call) {
     if (keeper->store == NULL || keeper->loaded) {
         return NULL;
     }
     int64_t last = 0;
-    sl_error *error = keeper->store->ops->list(keeper->store, prefix, NULL, 0, find_last, &last);
+    sl_error *error = versions_last(keeper->store, FOLDER, &last);
     if (error == NULL && last > 0) {
-        char path[PATH_BYTES];
-        version_path(last, path);
-        sl_store_bytes bytes = {0};
-        error = keeper->store->ops->get(keeper->store, path, 0, -1, &bytes);
-        if (error == NULL) {
-            error = parse(keeper, path, &bytes);
-            bytes.release(&bytes);
-        }
+        sl_buffer text = SL_BUFFER_INIT;
+        char where[512];
+        error = versions_get(keeper->store, FOLDER, last, &text, where, sizeof(where));
+        error = error != NULL ? error : parse(&text, where, &call->positions);
+        sl_buffer_free(&text);
     }
     if (error == NULL) {
         keeper->version = last;
@@ -116,10 +98,10 @@ static sl_error *load(struct keeper *keeper) {
 static void run_recover(uv_work_t *work) {
     struct keeper *keeper = work->data;
     struct keeper_call *call = keeper->calls;
-    call->error = load(keeper);
+    call->error = load(keeper, call);
+    const cJSON *known = call->positions != NULL ? call->positions : keeper->positions;
     for (size_t i = 0; call->error == NULL && i < call->n; i++) {
-        const cJSON *offset =
-            cJSON_GetObjectItemCaseSensitive(keeper->positions, call->recover[i].key);
+        const cJSON *offset = cJSON_GetObjectItemCaseSensitive(known, call->recover[i].key);
         call->recover[i].from =
             cJSON_IsNumber(offset) ? (int64_t)offset->valuedouble : SL_OFFSET_NONE;
     }
@@ -181,16 +163,14 @@ void keeper_recover(struct keeper *keeper, sl_position *positions, size_t n, sl_
     queue(keeper, positions, NULL, n, request);
 }
 
-/* Whether `path` holds `text`: then it is ours, and its answer got lost. */
-static bool is_stored(struct keeper *keeper, const char *path, const char *text) {
-    sl_store_bytes bytes = {0};
-    sl_error *error = keeper->store->ops->get(keeper->store, path, 0, -1, &bytes);
-    if (error != NULL) {
-        sl_error_free(error);
-        return false;
-    }
-    bool same = bytes.bytes == strlen(text) && memcmp(bytes.data, text, bytes.bytes) == 0;
-    bytes.release(&bytes);
+/* Whether the next version is this text: then it is ours, and its answer got lost. */
+static bool is_stored(struct keeper *keeper, const sl_buffer *text) {
+    sl_buffer stored = SL_BUFFER_INIT;
+    sl_error *error = versions_get(keeper->store, FOLDER, keeper->version + 1, &stored, NULL, 0);
+    bool same = error == NULL && stored.bytes == text->bytes &&
+                memcmp(stored.data, text->data, text->bytes) == 0;
+    sl_error_free(error);
+    sl_buffer_free(&stored);
     return same;
 }
 
@@ -205,28 +185,25 @@ static sl_error *put_version(struct keeper *keeper, const cJSON *positions) {
     if (text == NULL) {
         return sl_error_no_memory();
     }
-    char path[PATH_BYTES];
-    version_path(keeper->version + 1, path);
-    sl_error *error =
-        keeper->store->ops->put(keeper->store, path, text, strlen(text), SL_STORE_IF_ABSENT);
-    if (sl_error_is(error, SL_ERROR_EXISTS) && is_stored(keeper, path, text)) {
+    const sl_buffer next = {.data = (uint8_t *)text, .bytes = strlen(text)};
+    sl_error *error = versions_put(keeper->store, FOLDER, keeper->version + 1, &next);
+    if (sl_error_is(error, SL_ERROR_EXISTS) && is_stored(keeper, &next)) {
         sl_error_free(error);
         error = NULL;
     }
-    free(text);
+    cJSON_free(text);
     if (sl_error_is(error, SL_ERROR_EXISTS)) {
         sl_error_free(error);
         keeper->loaded = false; /* what is stored now is read when the node is recovered */
         return sl_error_new(SL_ERROR_CONFLICT,
-                            "another host has stored positions of this node: %s/%s exists",
-                            keeper->store->ops->url(keeper->store), path);
+                            "another host has stored positions of this node: %s/" FOLDER
+                            ", number %lld",
+                            keeper->store->ops->url(keeper->store), (long long)keeper->version + 1);
     }
     if (error == NULL) {
         keeper->version++;
-        if (keeper->version > 2) {
-            version_path(keeper->version - 2, path);
-            sl_error_free(
-                keeper->store->ops->remove(keeper->store, path)); /* the next one tries again */
+        if (keeper->version > 2) { /* else the next one tries again */
+            sl_error_free(versions_remove(keeper->store, FOLDER, keeper->version - 2));
         }
     }
     return error;

@@ -60,6 +60,7 @@ struct dedup_stream {
     struct dedup_log log;
     size_t log_expected_bytes; /* about as much as the last log held */
     int64_t log_from;          /* offsets below are durable already and not logged again */
+    int64_t next_offset;       /* all below have been looked up; -1: not known */
 };
 
 /* NULL when memory is short. */

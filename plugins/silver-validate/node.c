@@ -13,6 +13,7 @@
 #include "columns/raw.h"
 
 #define MAX_SCHEMA_BYTES ((size_t)16 << 20)
+#define PARKED_MS 10000
 
 static const char *const META_NAMES[] = {"_topic", "_partition", "_offset"};
 static const char *const META_FORMATS[] = {"u", "i", "l"};
@@ -207,6 +208,10 @@ static sl_error *open_dedup(sl_node *node, uint32_t flags) {
 /* ---- operations ---- */
 
 static void node_close(sl_node *node) {
+    if (node->parked_timer != NULL) {
+        node->services->timer_stop(node->parked_timer);
+    }
+    parked_close(&node->parked);
     for (size_t i = 0; i < node->n_computed; i++) {
         expression_free(node->computed[i]);
     }
@@ -233,6 +238,7 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     node->services = context->services;
     node->self = context->self;
     node->config = context->config;
+    parked_init(&node->parked);
     sl_error *error = compile_schema(node);
     if (error == NULL) {
         error = parse_computed(node);
@@ -275,21 +281,51 @@ static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_req
     node->services->done(request, error);
 }
 
+/* What lies in memory, if it is what would be loaded. */
+static sl_error *load_state(sl_node *node, const sl_stream *stream, int64_t offset,
+                            struct dedup_stream **out) {
+    *out = parked_take(&node->parked, stream, offset);
+    if (*out != NULL && segments_adopt(node->segments, stream, offset, *out)) {
+        return NULL;
+    }
+    dedup_stream_free(*out);
+    return segments_load(node->segments, stream, offset, &node->dedup, out);
+}
+
 static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                         void **handle, sl_request *request) {
     (void)position;
     struct dedup_stream *state = NULL;
     sl_error *error = NULL;
     if (node->segments != NULL) {
-        error = segments_load(node->segments, stream, offset, &node->dedup, &state);
+        error = load_state(node, stream, offset, &state);
     }
     *handle = state;
     node->services->done(request, error);
 }
 
+static void parked_too_long(void *arg) {
+    sl_node *node = arg;
+    int64_t now_us = node->services->now_us(node->self);
+    if (!parked_drop(&node->parked, now_us - (int64_t)PARKED_MS * 1000)) {
+        node->services->timer_stop(node->parked_timer);
+        node->parked_timer = NULL;
+    }
+}
+
+/* Its task has parked the state. Without a timer it is not kept. */
 static void node_suspend(sl_node *node, const sl_stream *stream) {
-    if (node->segments != NULL) {
-        segments_forget(node->segments, stream);
+    if (node->segments == NULL) {
+        return;
+    }
+    segments_forget(node->segments, stream);
+    if (node->parked_timer == NULL) {
+        sl_error *error = node->services->timer_start(node->self, PARKED_MS, PARKED_MS,
+                                                      parked_too_long, node, &node->parked_timer);
+        if (error != NULL) {
+            sl_error_free(error);
+            (void)parked_drop(&node->parked, INT64_MAX);
+        }
     }
 }
 

@@ -395,9 +395,21 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
         return error;
     }
     state->log_from = chain == NULL ? SL_OFFSET_NONE : chain->position;
+    state->next_offset = offset;
     segments_acknowledge(segments, stream, offset); /* it is the smallest of all positions */
     *out = state;
     return NULL;
+}
+
+bool segments_adopt(struct segments *segments, const sl_stream *stream, int64_t offset,
+                    struct dedup_stream *state) {
+    const struct chain *chain = sl_slots_get(&segments->chains, stream->index);
+    if (chain == NULL || chain->position != offset) {
+        return false;
+    }
+    state->log_from = offset;
+    segments_acknowledge(segments, stream, offset);
+    return true;
 }
 
 /* ---- writing ---- */

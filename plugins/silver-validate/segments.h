@@ -33,6 +33,10 @@ sl_error *segments_recover(struct segments *segments, const sl_stream *stream, c
 sl_error *segments_load(struct segments *segments, const sl_stream *stream, int64_t offset,
                         struct dedup_shared *shared, struct dedup_stream **out);
 
+/* The same of a state that is that of `offset` already: false when the chain does not end there. */
+bool segments_adopt(struct segments *segments, const sl_stream *stream, int64_t offset,
+                    struct dedup_stream *state);
+
 /* Makes the logs durable as the stream's next segment, from..to. Done already: success. Errors:
  * CONFLICT when the stored position is not `from`; the store's. */
 sl_error *segments_commit(struct segments *segments, const sl_stream *stream, int64_t from,

@@ -8,6 +8,7 @@
 
 #include "dedup.h"
 #include "expression.h"
+#include "parked.h"
 
 #include "base/base.h"
 #include "columns/columns.h"
@@ -59,6 +60,8 @@ struct sl_node {
     size_t n_keys;
     struct dedup_shared dedup; /* the tables' memory, counted over all lanes */
     struct segments *segments; /* NULL without deduplication */
+    struct parked parked;      /* states of streams that may come back */
+    sl_timer *parked_timer;    /* NULL: none is parked for long */
     size_t turn;               /* whose segments are merged next */
 };
 

@@ -296,9 +296,7 @@ static sl_error *reserve_rows(sl_builder *builder, int64_t rows) {
     return error;
 }
 
-static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
-    (void)input;
-    const struct lane_stream *lane = sl_slots_get(&task->streams, batch->stream->index);
+static sl_error *process(sl_task *task, const struct lane_stream *lane, const sl_batch *batch) {
     struct ArrowArray *const *columns = batch->columns->children;
     int64_t duplicates = 0;
     sl_builder_clear(&task->rows);
@@ -330,6 +328,19 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
     return emit_rows(task, batch);
 }
 
+static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
+    (void)input;
+    const struct lane_stream *lane = sl_slots_get(&task->streams, batch->stream->index);
+    if (lane->dedup != NULL) {
+        lane->dedup->next_offset = SL_OFFSET_NONE; /* an error may come between two rows */
+    }
+    sl_error *error = process(task, lane, batch);
+    if (lane->dedup != NULL && error == NULL) {
+        lane->dedup->next_offset = batch->next_offset;
+    }
+    return error;
+}
+
 /* ---- streams and flushes ---- */
 
 static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
@@ -349,7 +360,10 @@ static void task_detach(sl_task *task, const sl_stream *stream) {
     struct lane_stream *lane = sl_slots_get(&task->streams, stream->index);
     if (lane != NULL) {
         sl_slots_set(&task->streams, stream->index, NULL);
-        dedup_stream_free(lane->dedup);
+        if (lane->dedup != NULL) {
+            parked_put(&task->node->parked, stream, lane->dedup,
+                       task->services->now_us(task->self));
+        }
         free(lane);
     }
 }

@@ -27,3 +27,7 @@ bench-built: all $(BUILD)/tests/bench/yardstick
 .PHONY: dashboard-cost
 dashboard-cost: all ## what the dashboard costs a run under full load, in one run with and without it
 	$(BUILD)/venv/bin/python -m tests.dashboard.cost
+
+.PHONY: reload-cost
+reload-cost: all ## what a reload that changes one sink costs the others under full load, in one run; truth checked
+	$(BUILD)/venv/bin/python -m tests.bench.reload

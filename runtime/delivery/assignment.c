@@ -96,23 +96,64 @@ void assignment_forget_stream(struct stream *stream) {
     }
 }
 
+/* Whether the host assigns it again; else its owner has asked for it meanwhile, or will assign it.
+ */
+static bool comes_back(const struct assignment *a, struct stream *stream) {
+    bool own = (a->turns || a->not_own) && stream->owner == a->owner;
+    bool waits = atomic_load(&stream->owner->waiting);
+    if (!stream->leaving && (waits || own)) {
+        stream->set_aside = waits && stream->owner->spec->kind == TOPOLOGY_SOURCE;
+    }
+    return !stream->leaving && !waits && !own;
+}
+
+static void swap(struct stream **streams, size_t i, size_t k) {
+    struct stream *stream = streams[i];
+    streams[i] = streams[k];
+    streams[k] = stream;
+}
+
+/* Moves those of the first's output to the front; how many they are. */
+static size_t gather_output(struct stream **streams, size_t n) {
+    size_t gathered = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (streams[i]->owner == streams[0]->owner && streams[i]->output == streams[0]->output) {
+            swap(streams, gathered++, i);
+        }
+    }
+    return gathered;
+}
+
+/* All of one output of an owner. */
+static sl_error *add_again(struct stream *const *streams, size_t n) {
+    sl_stream_name *names = calloc(n, sizeof(*names));
+    if (names == NULL) {
+        return sl_error_no_memory();
+    }
+    for (size_t i = 0; i < n; i++) {
+        names[i] = (sl_stream_name){streams[i]->topic, streams[i]->pub.partition};
+    }
+    sl_error *error = assignment_add(streams[0]->owner, streams[0]->output, names, n);
+    free(names);
+    return error;
+}
+
+/* Those of one output come back together, so that their steps run beside each other. */
 void assignment_assign_again(struct assignment *a) {
+    size_t n = 0;
     for (size_t i = 0; i < a->n_streams; i++) {
-        struct stream *stream = a->streams[i];
-        bool own = (a->turns || a->not_own) && stream->owner == a->owner;
-        bool waits = atomic_load(&stream->owner->waiting);
-        if (stream->leaving) {
-            continue; /* its owner has asked for it meanwhile */
+        if (comes_back(a, a->streams[i])) {
+            swap(a->streams, n++, i);
         }
-        if (waits || own) { /* ... or will assign it */
-            stream->set_aside = waits && stream->owner->spec->kind == TOPOLOGY_SOURCE;
-            continue;
-        }
-        const sl_stream_name name = {stream->topic, stream->pub.partition};
-        sl_error *error = assignment_add(stream->owner, stream->output, &name, 1);
+    }
+    for (struct stream **at = a->streams; n > 0;) {
+        size_t some = gather_output(at, n);
+        sl_error *error = add_again(at, some);
         if (error != NULL) {
-            host_node_failed(stream->owner, error);
+            host_node_failed(at[0]->owner, error);
         }
+        at += some;
+        n -= some;
     }
 }
 

@@ -71,6 +71,15 @@ function showFailures(failed) {
 
 /* ---- tiles ---- */
 
+/* In records where the sources know where their topics end, else by the records' age. */
+function lagTile({ lag, ageUs }) {
+  const age = ageUs === null ? null : form.time(ageUs);
+  if (lag !== null) {
+    return ["Lag", `${form.compact(lag)} records`, age === null ? "not read yet" : `age when read: ${age}`];
+  }
+  return ["Lag", age ?? "–", age === null ? "no record has a timestamp" : "age of records when they are read"];
+}
+
 function tilesOf(now) {
   const of = now.quality;
   return [
@@ -80,11 +89,7 @@ function tilesOf(now) {
       now.slowest ? form.time(now.slowest.latency.p99_us) : "–",
       now.slowest ? `slowest sink: ${now.slowest.name}` : "nothing committed yet",
     ],
-    [
-      "Lag",
-      now.ageUs === null ? "–" : form.time(now.ageUs),
-      now.ageUs === null ? "no record has a timestamp" : "age of records when they are read",
-    ],
+    lagTile(now),
     [
       "Data quality",
       of ? form.percent(1 - of.rejected, 2) : "–",
@@ -177,6 +182,7 @@ function flowFacts(node, lanes) {
     ...(node.failure ? [["failure", node.failure]] : []),
     ...(node.restarts > 0 ? [["restarts", node.restarts]] : []),
     ["rows/s", form.perSecond(node.rate)],
+    ...(node.lag === null ? [] : [["lag", `${form.count(node.lag)} records`]]),
     ["CPU of one core", form.percent(node.cpu, 1)],
     ["commits", `${form.count(node.commits)} (${form.count(node.commit_retries)} retries)`],
     ...latencyFacts(node),

@@ -157,6 +157,7 @@ export function view(history) {
     commits: sum(nodes, (node) => node.commits),
     slowest: sinks.reduce((a, b) => (a && a.latency.p99_us >= b.latency.p99_us ? a : b), null),
     quality: quality(nodes),
+    lag: sources.reduce((a, { lag: b }) => (b === null ? a : (a ?? 0) + b), null),
     ageUs: sources.reduce((a, { record_age_us: b }) => (b === null || a > b ? a : b), null),
     rssBytes: now.rss_bytes,
     peakRssBytes: now.peak_rss_bytes,

@@ -309,6 +309,9 @@ static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_at
             : (config->count - stream->partition + config->partitions - 1) / config->partitions;
     partition->end = partition->end < 0 ? 0 : partition->end;
     expect(task, partition, 1);
+    if (config->count > 0) {
+        task->services->log_end_offset(task->self, stream, partition->end);
+    }
     return NULL;
 }
 

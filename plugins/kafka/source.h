@@ -34,6 +34,9 @@ struct source_partition {
     int ack_dirty; /* not yet told to the group */
     struct source_mark seen; /* under the node's seen_mutex */
     int64_t kept_offset;     /* of the mark that the state store has */
+    const sl_stream *stream; /* what it is for the host, since it was last resumed */
+    int64_t high;            /* the client's high watermark when it was last looked at */
+    int64_t asked_high;      /* the broker's, when it was asked for; -1: never */
     struct flow *flow;
     struct flow_reader *reader;
 };
@@ -68,6 +71,7 @@ struct sl_node {
     pthread_mutex_t seen_mutex;
     rd_kafka_t *seen_client; /* outside of the group; made when it is wanted */
     uint64_t ticks;
+    bool asks_ends; /* a job is under way */
     struct source_topic *topics;
     size_t n_topics;
     size_t n_known; /* partitions that the broker has of the topics, when it was last asked */
@@ -149,6 +153,14 @@ void source_commit(struct sl_node *node, int wait_ms);
 void source_tell_missing(struct sl_node *node);
 /* Asks the broker how many there are, and tells the host when that has changed. */
 void source_count_partitions(struct sl_node *node);
+
+/* ---- source_lag.c: where the partitions end, on the control loop ---- */
+
+/* Tells the host how far each partition that is read reaches. */
+void source_tell_ends(struct sl_node *node);
+/* Asks the broker for the ends of those that are not fetched at present, since nothing else tells
+ * them. To be called much more rarely. */
+void source_ask_ends(struct sl_node *node);
 
 /* ---- source_side.c: further readers, outside of the group, on the control loop ---- */
 

@@ -46,6 +46,8 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
                                            .acked = SL_OFFSET_NONE,
                                            .seen = {.offset = SL_OFFSET_NONE},
                                            .kept_offset = SL_OFFSET_NONE,
+                                           .high = -1,
+                                           .asked_high = -1,
                                            .flow = flow,
                                            .reader = reader};
     node->partitions[node->n_partitions++] = partition;

@@ -13,6 +13,7 @@
 
 #define TICK_MS 1000
 #define SEEN_TICKS 30 /* seconds between marks of what was seen */
+#define ENDS_TICKS 5  /* seconds between questions for the ends of what is not fetched */
 #define LAST_COMMIT_MS 2000
 #define LEAVE_LIMIT_MS 3000
 
@@ -150,6 +151,7 @@ struct job {
     struct sl_node *node;
     sl_request *request;
     struct source_partition *partition;
+    const sl_stream *stream;
     int64_t offset;
     int64_t *out_offset; /* resolve, bounds */
     int64_t *out_latest; /* bounds */
@@ -226,7 +228,11 @@ static void on_tick(void *arg) {
     struct sl_node *node = arg;
     source_serve(node);
     source_commit(node, 0);
-    if (++node->ticks % SEEN_TICKS == 0) {
+    if (++node->ticks % ENDS_TICKS == 0) {
+        source_ask_ends(node);
+    }
+    source_tell_ends(node);
+    if (node->ticks % SEEN_TICKS == 0) {
         keep_all_seen(node);
     }
 }
@@ -324,6 +330,7 @@ static void node_start(sl_node *node, sl_request *request) {
 static void ask(struct sl_node *node, const sl_stream *stream, struct job job, void (*run)(void *),
                 void (*done)(void *)) {
     job.node = node;
+    job.stream = stream;
     job.partition = source_partition_get(node, stream->topic, stream->partition);
     if (job.partition == NULL) {
         node->services->done(job.request, sl_error_no_memory());
@@ -399,6 +406,7 @@ static void resume_done(void *arg) {
     }
     if (job->error == NULL) {
         *job->out_handle = handle;
+        partition->stream = job->stream;
         if (partition->end > job->offset) {
             job->node->services->metric_add(job->node->expected, partition->end - job->offset);
         }

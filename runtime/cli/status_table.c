@@ -5,12 +5,13 @@
 
 #include <stdlib.h>
 
-enum column { NODE, KIND, STATE, ROWS, RATE, BUFFER, P50, P99, HELD_BACK_BY, N_COLUMNS };
+enum column { NODE, KIND, STATE, ROWS, RATE, LAG, BUFFER, P50, P99, HELD_BACK_BY, N_COLUMNS };
 
-static const char *const titles[N_COLUMNS] = {
-    [NODE] = "NODE", [KIND] = "KIND",   [STATE] = "STATE",
-    [ROWS] = "ROWS", [RATE] = "ROWS/S", [BUFFER] = "BUFFER",
-    [P50] = "P50",   [P99] = "P99",     [HELD_BACK_BY] = "HELD BACK BY"};
+static const char *const titles[N_COLUMNS] = {[NODE] = "NODE",     [KIND] = "KIND",
+                                              [STATE] = "STATE",   [ROWS] = "ROWS",
+                                              [RATE] = "ROWS/S",   [LAG] = "LAG",
+                                              [BUFFER] = "BUFFER", [P50] = "P50",
+                                              [P99] = "P99",       [HELD_BACK_BY] = "HELD BACK BY"};
 
 static bool is_number(enum column column) {
     return column >= ROWS && column <= P99;
@@ -67,6 +68,26 @@ static void append_rate(sl_buffer *out, const cJSON *status, const cJSON *before
     int64_t us = integer(status, "elapsed_us") - integer(before, "elapsed_us");
     int64_t rows = rows_of(node) - rows_of(find(before, text(node, "name")));
     number_count(out, us > 0 ? (int64_t)((double)rows * 1e6 / (double)us) : 0);
+}
+
+/* Records that a source has not read, or that are not durable in another node yet. */
+static void append_lag(sl_buffer *out, const cJSON *status, const cJSON *node) {
+    const cJSON *lag = cJSON_GetObjectItemCaseSensitive(node, "lag");
+    bool known = cJSON_IsNumber(lag);
+    int64_t records = integer(node, "lag");
+    const cJSON *account = NULL;
+    cJSON_ArrayForEach(account, cJSON_GetObjectItemCaseSensitive(status, "accounts")) {
+        const cJSON *reader = NULL;
+        cJSON_ArrayForEach(reader, cJSON_GetObjectItemCaseSensitive(account, "readers")) {
+            bool own = strcmp(text(reader, "node"), text(node, "name")) == 0;
+            known =
+                known || (own && cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(reader, "lag")));
+            records += own ? integer(reader, "lag") : 0;
+        }
+    }
+    if (known) {
+        number_count(out, records);
+    }
 }
 
 /* The fullest input's share of its limit on all lanes. */
@@ -126,6 +147,7 @@ static void fill_row(sl_buffer cells[N_COLUMNS], const cJSON *status, const cJSO
     append_plain(&cells[STATE], text(node, "state"));
     number_count(&cells[ROWS], rows_of(node));
     append_rate(&cells[RATE], status, before, node);
+    append_lag(&cells[LAG], status, node);
     append_fill(&cells[BUFFER], status, node);
     append_latency(&cells[P50], node, "p50_us");
     append_latency(&cells[P99], node, "p99_us");

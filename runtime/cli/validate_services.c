@@ -268,7 +268,7 @@ static void service_hold_back(sl_object *task, const sl_stream *stream, int on) 
     (void)on;
 }
 
-static void service_overtaken(sl_object *node, const sl_stream *stream, int64_t offset) {
+static void service_offset(sl_object *node, const sl_stream *stream, int64_t offset) {
     (void)node;
     (void)stream;
     (void)offset;
@@ -306,5 +306,6 @@ const sl_services validate_services = {
     .reject = service_reject,
     .missing = service_missing,
     .hold_back = service_hold_back,
-    .overtaken = service_overtaken,
+    .overtaken = service_offset,
+    .log_end_offset = service_offset,
 };

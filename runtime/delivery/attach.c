@@ -52,6 +52,7 @@ static void set_covered_outputs(struct stream *stream) {
     for (size_t i = 0; i < stream->n_all_outputs; i++) {
         stream->emitted_to[i] = stream->offset;
     }
+    atomic_store_explicit(&stream->next_offset, stream->offset, memory_order_relaxed);
 }
 
 /* A task that cannot take the stream fails its node; the others go on. */

@@ -124,6 +124,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     stream->lane = &host->lanes[spread % host->n_lanes];
     stream->acknowledged = SL_OFFSET_NONE;
     stream->stop = INT64_MAX;
+    atomic_init(&stream->log_end, SL_OFFSET_NONE);
     stream->topic = strdup(topic);
     sl_error *error = NULL;
     if (stream->topic == NULL) {

@@ -63,8 +63,10 @@ struct stream {
     bool counted;        /* some reader's counts are kept */
     int64_t count_from;  /* records from here on add to `read` */
     _Atomic int64_t read;
-    int64_t stop;  /* nothing is read from here on; INT64_MAX: no bound */
-    int64_t *cuts; /* ascending positions at which batches are cut */
+    _Atomic int64_t next_offset; /* the source reads on from here */
+    _Atomic int64_t log_end;     /* what it has ends here, it says; SL_OFFSET_NONE: not known */
+    int64_t stop;                /* nothing is read from here on; INT64_MAX: no bound */
+    int64_t *cuts;               /* ascending positions at which batches are cut */
     size_t n_cuts;
     size_t next_cut;
     struct stream *next_stopping; /* of the lane's list */

@@ -556,6 +556,11 @@ static void fail(sl_object *self, sl_error *error) {
     host_node_failed(self->node, error);
 }
 
+static void log_end_offset(sl_object *self, const sl_stream *stream, int64_t offset) {
+    (void)self;
+    atomic_store_explicit(&stream_of(stream)->log_end, offset, memory_order_relaxed);
+}
+
 const sl_services *host_services(void) {
     static const sl_services services = {
         .struct_bytes = sizeof(sl_services),
@@ -591,6 +596,7 @@ const sl_services *host_services(void) {
         .missing = missing,
         .hold_back = hold_back,
         .overtaken = overtaken,
+        .log_end_offset = log_end_offset,
     };
     return &services;
 }

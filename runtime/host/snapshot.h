@@ -40,6 +40,15 @@ struct snapshot_metric {
     int64_t value;
 };
 
+/* A stream of a source that is here. */
+struct snapshot_partition {
+    const char *topic;
+    int32_t partition;
+    int64_t next_offset;    /* to be read */
+    int64_t log_end_offset; /* behind the last record that there is; -1: the source does not say */
+    int64_t lag;            /* records between the two, at most; -1: not known */
+};
+
 struct snapshot_input {
     const char *name;
     int64_t rows;               /* taken */
@@ -77,6 +86,9 @@ struct snapshot_node {
     size_t n_rejected;
     const struct snapshot_metric *metrics;
     size_t n_metrics;
+    const struct snapshot_partition *partitions; /* of a source */
+    size_t n_partitions;
+    int64_t lag;      /* of a source: of all its partitions whose lag is known; -1: of none */
     int64_t streams;  /* that it owns and that are assigned */
     int64_t restarts; /* that have succeeded */
     int64_t commits;
@@ -103,6 +115,7 @@ struct snapshot_count {
     const char *node;
     const char *input;
     int64_t next_offset; /* up to here; -1: nothing yet */
+    int64_t lag;         /* records of the source behind that, at most; -1: not known */
     int64_t records;
     int64_t rows;
     int64_t dropped;

@@ -1,12 +1,62 @@
-/* The accounts of a snapshot: see snapshot.h and delivery/accounts.h. */
+/* The accounts and the lag of a snapshot: see snapshot.h and delivery/accounts.h. */
 #include "delivery/accounts.h"
 #include "host/snapshot_take.h"
 
 #include <stdlib.h>
 
+/* ---- lag ---- */
+
+/* Records from `next` to the end of what the stream has; -1: one of the two is not known. */
+static int64_t lag_behind(const struct stream *stream, int64_t next) {
+    int64_t end = atomic_load_explicit(&stream->log_end, memory_order_relaxed);
+    if (end == SL_OFFSET_NONE || next == SL_OFFSET_NONE) {
+        return -1;
+    }
+    return end > next ? end - next : 0;
+}
+
+/* Without a commit so far: where it began. */
+static int64_t durable_offset(const struct reader *reader) {
+    return reader->stored == SL_OFFSET_NONE ? reader->position : reader->stored;
+}
+
+static bool is_here(const struct stream *stream) {
+    return stream->state == STREAM_RUNNING || stream->state == STREAM_REVOKING;
+}
+
+static struct snapshot_partition partition_of(const struct stream *stream) {
+    int64_t next = atomic_load_explicit(&stream->next_offset, memory_order_relaxed);
+    int64_t end = atomic_load_explicit(&stream->log_end, memory_order_relaxed);
+    return (struct snapshot_partition){.topic = stream->topic,
+                                       .partition = stream->pub.partition,
+                                       .next_offset = next,
+                                       .log_end_offset = end == SL_OFFSET_NONE ? -1 : end,
+                                       .lag = lag_behind(stream, next)};
+}
+
+bool snapshot_take_partitions(const struct host_node *node, struct snapshot_node *out) {
+    const struct host *host = node->host;
+    if (node->spec->kind != TOPOLOGY_SOURCE) {
+        return true;
+    }
+    struct snapshot_partition *partitions = calloc(node->n_streams + 1, sizeof(*partitions));
+    size_t n = 0;
+    for (size_t s = 0; s < host->n_streams && n < node->n_streams && partitions != NULL; s++) {
+        if (host->streams[s]->owner == node && is_here(host->streams[s])) {
+            partitions[n] = partition_of(host->streams[s]);
+            int64_t lag = partitions[n++].lag;
+            out->lag = lag < 0 ? out->lag : lag + (out->lag < 0 ? 0 : out->lag);
+        }
+    }
+    out->partitions = partitions;
+    out->n_partitions = n;
+    return partitions != NULL;
+}
+
+/* ---- accounts ---- */
+
 static bool has_account(const struct stream *stream) {
-    return (stream->state == STREAM_RUNNING || stream->state == STREAM_REVOKING) &&
-           accounts_read(stream) >= 0;
+    return is_here(stream) && accounts_read(stream) >= 0;
 }
 
 static bool take_account(const struct stream *stream, struct snapshot_account *out) {
@@ -30,6 +80,7 @@ static bool take_account(const struct stream *stream, struct snapshot_account *o
             (struct snapshot_count){.node = reader->node->spec->name,
                                     .input = reader->node->spec->inputs[reader->input].name,
                                     .next_offset = reader->stored,
+                                    .lag = lag_behind(stream, durable_offset(reader)),
                                     .records = records,
                                     .rows = accounts_stored(reader, TALLY_ROWS),
                                     .dropped = accounts_stored(reader, TALLY_DROPPED)};

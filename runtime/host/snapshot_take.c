@@ -263,7 +263,7 @@ static bool take_node(const struct host_node *node, struct snapshot_node *out) {
     out->streams = (int64_t)node->n_streams;
     out->restarts = node->restart.succeeded;
     out->failures = node->failures;
-    out->age_us = -1;
+    out->age_us = out->lag = -1;
     out->cpu_us = relaxed(&node->object.cpu_us);
     for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
         out->cpu_us += relaxed(&node->tasks[lane].object.cpu_us);
@@ -273,7 +273,8 @@ static bool take_node(const struct host_node *node, struct snapshot_node *out) {
     }
     take_cycle(node, out);
     return take_inputs(node, out) && take_outputs(node, out) && take_dropped(node, out) &&
-           take_rejected(node, out) && take_metrics(node, out);
+           take_rejected(node, out) && take_metrics(node, out) &&
+           snapshot_take_partitions(node, out);
 }
 
 static bool take_vitals(const struct host *host, struct host_snapshot *out) {
@@ -353,6 +354,7 @@ void snapshot_free(struct host_snapshot *snapshot) {
         free((void *)(uintptr_t)nodes[n].dropped);
         free((void *)(uintptr_t)nodes[n].rejected);
         free((void *)(uintptr_t)nodes[n].metrics);
+        free((void *)(uintptr_t)nodes[n].partitions);
     }
     free(nodes);
     free((void *)(uintptr_t)snapshot->http);

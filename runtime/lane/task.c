@@ -396,6 +396,7 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
         return NULL;
     }
     batch->records = batch->pub.rows;
+    atomic_store_explicit(&stream->next_offset, batch->pub.next_offset, memory_order_relaxed);
     if (stream->fed != NULL) {
         error = branch_limit(stream, output, batch, &batch);
     } else {

@@ -86,6 +86,31 @@ static void write_counts(struct json_out *out, const struct snapshot_node *node)
     json_out_end_object(out);
 }
 
+static void write_known(struct json_out *out, const char *key, int64_t value) {
+    json_out_key(out, key);
+    if (value >= 0) {
+        json_out_integer(out, value);
+    } else {
+        json_out_string(out, NULL);
+    }
+}
+
+static void write_partitions(struct json_out *out, const struct snapshot_node *node) {
+    json_out_key(out, "partitions");
+    json_out_array(out);
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        const struct snapshot_partition *partition = &node->partitions[i];
+        json_out_object(out);
+        json_out_member(out, "topic", partition->topic);
+        json_out_member_integer(out, "partition", partition->partition);
+        json_out_member_integer(out, "next_offset", partition->next_offset);
+        write_known(out, "log_end_offset", partition->log_end_offset);
+        write_known(out, "lag", partition->lag);
+        json_out_end_object(out);
+    }
+    json_out_end_array(out);
+}
+
 static void write_latency(struct json_out *out, const struct snapshot_node *node) {
     json_out_key(out, "latency");
     if (node->latency_p50_us < 0) {
@@ -114,12 +139,9 @@ static void write_node(struct json_out *out, const struct snapshot_node *node) {
     json_out_member_integer(out, "commit_retries", node->commit_retries);
     json_out_member_integer(out, "process_retries", node->process_retries);
     json_out_member_integer(out, "failures", node->failures);
-    json_out_key(out, "record_age_us");
-    if (node->age_us >= 0) {
-        json_out_integer(out, node->age_us);
-    } else {
-        json_out_string(out, NULL);
-    }
+    write_known(out, "record_age_us", node->age_us);
+    write_known(out, "lag", node->lag);
+    write_partitions(out, node);
     write_latency(out, node);
     write_inputs(out, node);
     write_outputs(out, node);
@@ -133,6 +155,7 @@ static void write_count(struct json_out *out, const struct snapshot_account *acc
     json_out_member(out, "node", count->node);
     json_out_member(out, "input", count->input);
     json_out_member_integer(out, "next_offset", count->next_offset);
+    write_known(out, "lag", count->lag);
     json_out_member_integer(out, "records", count->records);
     json_out_member_integer(out, "rows", count->rows);
     json_out_member_integer(out, "dropped", count->dropped);

@@ -38,7 +38,7 @@ def test_status_is_a_table(running):
     assert done.exit_code == 0, done.log
     totals, empty, titles, *rows = done.output.splitlines()
     assert totals.startswith("up ") and empty == ""
-    assert re.split(r"\s{2,}", titles)[:6] == ["NODE", "KIND", "STATE", "ROWS", "ROWS/S", "BUFFER"]
+    assert re.split(r"\s{2,}", titles)[:6] == ["NODE", "KIND", "STATE", "ROWS", "ROWS/S", "LAG"]
     cells = {row.split()[0]: re.split(r"\s{2,}", row) for row in rows}
     assert sorted(cells) == ["bad", "bronze", "gen", "good", "silver"]
     assert cells["gen"][1:3] == ["source", "running"]

@@ -255,6 +255,71 @@ static void write_ages(const struct page *page) {
     }
 }
 
+static void partition_labels(const struct page *page, const char *topic, int32_t partition) {
+    label(page, ",", "topic", topic);
+    sl_buffer_printf(page->out, ",partition=\"%" PRId32 "\"} ", partition);
+}
+
+typedef int64_t (*partition_value)(const struct snapshot_partition *partition);
+
+/* What is -1 is not known, and left out. */
+static void per_partition(const struct page *page, const char *name, const char *help,
+                          partition_value value) {
+    family(page, name, "gauge", help);
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_partitions; i++) {
+            if (value(&node->partitions[i]) < 0) {
+                continue;
+            }
+            sl_buffer_append_text(page->out, name);
+            label(page, "{", "node", node->name);
+            partition_labels(page, node->partitions[i].topic, node->partitions[i].partition);
+            sl_buffer_printf(page->out, "%" PRId64 "\n", value(&node->partitions[i]));
+        }
+    }
+}
+
+static int64_t partition_next(const struct snapshot_partition *partition) {
+    return partition->next_offset;
+}
+static int64_t partition_end(const struct snapshot_partition *partition) {
+    return partition->log_end_offset;
+}
+static int64_t partition_lag(const struct snapshot_partition *partition) {
+    return partition->lag;
+}
+
+static void write_durable_lags(const struct page *page) {
+    family(page, "sluice_durable_lag_records", "gauge",
+           "records of a source's partition that the node has not made durable yet, at most");
+    for (size_t a = 0; a < page->snapshot->n_accounts; a++) {
+        const struct snapshot_account *account = &page->snapshot->accounts[a];
+        for (size_t i = 0; i < account->n_counts; i++) {
+            const struct snapshot_count *count = &account->counts[i];
+            if (count->lag < 0) {
+                continue;
+            }
+            sl_buffer_append_text(page->out, "sluice_durable_lag_records");
+            label(page, "{", "node", count->node);
+            label(page, ",", "input", count->input);
+            label(page, ",", "source", account->source);
+            partition_labels(page, account->topic, account->partition);
+            sl_buffer_printf(page->out, "%" PRId64 "\n", count->lag);
+        }
+    }
+}
+
+static void write_lags(const struct page *page) {
+    per_partition(page, "sluice_source_next_offset", "the offset that is read next",
+                  partition_next);
+    per_partition(page, "sluice_source_log_end_offset",
+                  "the offset behind the last record of the partition", partition_end);
+    per_partition(page, "sluice_source_lag_records",
+                  "records of the partition that are not read yet, at most", partition_lag);
+    write_durable_lags(page);
+}
+
 typedef int64_t (*output_value)(const struct snapshot_output *output);
 
 static void per_output(const struct page *page, const char *name, const char *help,
@@ -500,6 +565,7 @@ static void write_nodes(const struct page *page) {
     write_latencies(page);
     write_histograms(page);
     write_ages(page);
+    write_lags(page);
 }
 
 void answer_metrics(struct exchange *exchange) {

@@ -216,6 +216,13 @@ typedef struct sl_services {
      * for others nothing happens: the node has to wait for them. Any thread.
      */
     void (*overtaken)(sl_object *node, const sl_stream *stream, int64_t offset);
+
+    /*
+     * The offset behind the last record that the source's `stream` has, read or not, as far as the
+     * source knows (of Kafka, the partition's high watermark): lag is counted to there. To be said
+     * again as it grows, once a second or so. Sources; any thread, while the stream is assigned.
+     */
+    void (*log_end_offset)(sl_object *self, const sl_stream *stream, int64_t offset);
 } sl_services;
 
 #ifdef __cplusplus

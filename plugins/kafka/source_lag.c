@@ -1,0 +1,104 @@
+/*
+ * Lag: how far each partition reaches. The client learns the high watermark with each answer to a
+ * fetch, and nothing is asked for it. While it does not fetch (all that it may read ahead waits for
+ * the lanes) the watermark grows old just when lag matters: then the brokers are asked, by one
+ * request to each leader.
+ */
+#include "source.h"
+
+#include <stdlib.h>
+
+static bool is_read(const struct source_partition *partition) {
+    return partition->assigned && !partition->leaving && partition->stream != NULL;
+}
+
+static int64_t cached_high(const struct source_partition *partition) {
+    int64_t low = -1;
+    int64_t high = -1;
+    rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(
+        partition->node->client, partition->topic, partition->number, &low, &high);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? high : -1;
+}
+
+void source_tell_ends(struct sl_node *node) {
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        struct source_partition *partition = node->partitions[i];
+        if (!is_read(partition)) {
+            continue;
+        }
+        int64_t high = cached_high(partition);
+        int64_t end = high > partition->asked_high ? high : partition->asked_high;
+        if (end >= 0) {
+            node->services->log_end_offset(node->self, partition->stream, end);
+        }
+    }
+}
+
+/* ---- asking ---- */
+
+struct question {
+    struct sl_node *node;
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t code;
+};
+
+/* On a pool thread. */
+static void ask_run(void *arg) {
+    struct question *question = arg;
+    question->code =
+        rd_kafka_offsets_for_times(question->node->client, question->list, SOURCE_QUERY_LIMIT_MS);
+}
+
+/* What a broker did not say is asked for again. */
+static void ask_done(void *arg) {
+    struct question *question = arg;
+    struct sl_node *node = question->node;
+    node->asks_ends = false;
+    for (int i = 0; i < question->list->cnt && question->code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        const rd_kafka_topic_partition_t *told = &question->list->elems[i];
+        struct source_partition *partition =
+            source_partition_get(node, told->topic, told->partition);
+        if (partition != NULL && told->err == RD_KAFKA_RESP_ERR_NO_ERROR && told->offset >= 0) {
+            partition->asked_high = told->offset;
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(question->list);
+    free(question);
+}
+
+/* The next record for the lanes lies before the watermark, which has not moved since it was last
+ * looked at. */
+static bool is_stalled(struct source_partition *partition) {
+    int64_t high = cached_high(partition);
+    bool moved = high != partition->high;
+    partition->high = high;
+    return !moved && partition->acked < high;
+}
+
+void source_ask_ends(struct sl_node *node) {
+    if (node->section->embedded || node->asks_ends) {
+        return; /* the embedded broker does not know the question */
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    for (size_t i = 0; i < node->n_partitions; i++) {
+        struct source_partition *partition = node->partitions[i];
+        if (is_read(partition) && is_stalled(partition)) {
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset =
+                RD_KAFKA_OFFSET_END; /* as a time: the end */
+        }
+    }
+    struct question *question = list->cnt == 0 ? NULL : malloc(sizeof(*question));
+    if (question == NULL) {
+        rd_kafka_topic_partition_list_destroy(list);
+        return;
+    }
+    *question = (struct question){.node = node, .list = list};
+    sl_error *error = node->services->work(node->self, ask_run, ask_done, question);
+    if (error != NULL) {
+        sl_error_free(error);
+        rd_kafka_topic_partition_list_destroy(list);
+        free(question);
+        return;
+    }
+    node->asks_ends = true;
+}

@@ -60,8 +60,9 @@ void assignment_acknowledge(struct stream *stream) {
     stream->acknowledged = smallest;
     tell_acknowledged(stream->owner, stream, smallest);
     for (size_t r = 0; r < stream->n_readers; r++) {
-        if ((stream->readers[r].node->flags & SL_ROLE_REPLAYS) != 0) {
-            tell_acknowledged(stream->readers[r].node, stream, smallest);
+        struct host_node *node = stream->readers[r].node;
+        if ((node->flags & SL_ROLE_REPLAYS) != 0 && !atomic_load(&node->failed)) {
+            tell_acknowledged(node, stream, smallest);
         }
     }
 }

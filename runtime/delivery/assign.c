@@ -71,15 +71,18 @@ static bool any_reader(const struct reader *reader) {
 static void step_left_alone(struct assignment *a) {
     for (size_t s = 0; s < a->n_streams; s++) {
         assignment_forget_stream(a->streams[s]);
-        a->streams[s]->set_aside =
-            a->owner->spec->kind == TOPOLOGY_SOURCE && !a->streams[s]->leaving;
+        a->streams[s]->set_aside = atomic_load(&a->owner->waiting) &&
+                                   a->owner->spec->kind == TOPOLOGY_SOURCE &&
+                                   !a->streams[s]->leaving;
     }
     assignment_end(a);
 }
 
-/* Who reads the streams is found only now, when it is known who waits. */
+/* Who reads the streams is found only now, when it is known who waits. An owner that has failed
+ * assigns them anew when it is restarted: it may never have started. */
 static void step_wire(struct assignment *a) {
-    a->step = atomic_load(&a->owner->waiting) ? step_left_alone : step_recover;
+    bool alone = atomic_load(&a->owner->waiting) || atomic_load(&a->owner->failed);
+    a->step = alone ? step_left_alone : step_recover;
     for (size_t s = 0; s < a->n_streams && a->error == NULL; s++) {
         a->error = stream_wire(a->streams[s]);
     }
@@ -121,6 +124,16 @@ static bool needs_start(const struct stream *stream) {
 static bool has_position(const struct stream *stream) {
     for (size_t r = 0; r < stream->n_readers; r++) {
         if (stream->readers[r].stored != SL_OFFSET_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Some reader may have a position that it could not be asked for. */
+static bool has_unknown_position(const struct stream *stream) {
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        if (atomic_load(&stream->readers[r].node->failed)) {
             return true;
         }
     }
@@ -170,8 +183,11 @@ static int64_t with_others(const struct stream *stream, int64_t otherwise) {
  * has appeared since the source was first read begins with its first record. */
 static int64_t start_of(const struct reader *reader, int64_t start) {
     const struct stream *stream = reader->stream;
-    if (!has_position(stream)) {
-        return stream->owner->was_read ? stream->earliest : start;
+    if (!has_position(stream) && stream->owner->was_read) {
+        return stream->earliest;
+    }
+    if (!has_position(stream) && !has_unknown_position(stream)) {
+        return start;
     }
     switch (reader->node->spec->start) {
     case TOPOLOGY_START_EARLIEST:

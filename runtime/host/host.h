@@ -45,8 +45,8 @@ struct host_options {
     /* Why nothing may be read to catch up; then it is an error that a stream is not level. NULL: it
      * may. */
     const char *catch_up_refused;
-    /* Called once on a pool thread, when every node has started and before anything is read; an
-     * error (moved) ends the run. NULL: nothing to do. */
+    /* Called once on a pool thread, when every node has started or failed to, and before anything
+     * is read; an error (moved) ends the run. NULL: nothing to do. */
     sl_error *(*begin)(void *arg);
     void *begin_arg;
     /* Called on a pool thread while a topology replaces another, when all that the change concerns
@@ -55,8 +55,8 @@ struct host_options {
     sl_error *(*take_effect)(void *arg, const struct topology *next);
     void *take_effect_arg;
     struct host_outcome *outcome; /* filled when host_run returns; NULL: nobody asks */
-    /* Called once, when every node has started: from now on, until progress says that it is the
-     * last time, the functions below may be called. Control loop. NULL: never. */
+    /* Called once, when every node has started or failed to: from now on, until progress says that
+     * it is the last time, the functions below may be called. Control loop. NULL: never. */
     void (*began)(void *arg, struct host *host);
     void *began_arg;
     /* Called once if `began` was, with its argument, when the run closes: what was opened on the

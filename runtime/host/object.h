@@ -150,7 +150,7 @@ struct lane_task {
     struct retry retry;
     uv_timer_t retry_timer;
     bool has_timer;
-    sl_error *open_error; /* of a restart, on its way to the control loop */
+    sl_error *open_error; /* on its way to the control loop */
     int64_t rows_since_flush;
     _Atomic int64_t *rows_out; /* by output */
     _Atomic int64_t *bytes_out;

@@ -1,7 +1,8 @@
 /*
  * The course of a run: start nodes → open tasks → run → (end of data, signal or failure) → drain in
  * topological order → close. Everything here happens on the control loop, in steps that wait for
- * answers of the other loops.
+ * answers of the other loops. A node that fails at its start is FAILED as one that fails later: the
+ * others go on.
  */
 #include "host/run.h"
 
@@ -119,25 +120,33 @@ static void note_error(struct host *host) {
     }
 }
 
+/* Takes the error; the first one counts. */
+static void set_failed(struct host_node *node, sl_error *error) {
+    atomic_store(&node->failed, true);
+    if (node->failure != NULL) {
+        sl_error_free(error);
+        return;
+    }
+    node->failure = error;
+    node->state = HOST_NODE_FAILED;
+    node->failures++;
+    node->failed_us = sl_monotonic_us();
+    host_log(node->host, SL_LOG_ERROR, node->spec->name, "FAILED: %s", sl_error_message(error));
+}
+
 static void note_failure(void *arg) {
     struct failure *failure = arg;
     struct host_node *node = failure->node;
     struct host *host = node->host;
-    if (node->failure != NULL) {
-        sl_error_free(failure->error);
-        free(failure);
+    bool known = node->failure != NULL;
+    set_failed(node, failure->error);
+    free(failure);
+    if (known) {
         return;
     }
-    node->failure = failure->error;
-    node->state = HOST_NODE_FAILED;
-    node->failures++;
-    node->failed_us = sl_monotonic_us();
-    free(failure);
-    host_log(host, SL_LOG_ERROR, node->spec->name, "FAILED: %s", sl_error_message(node->failure));
-    if (!host->started) {
-        note_error(host);
+    if (host->started) { /* else its restart waits for the others' start */
+        restart_after_failure(node);
     }
-    restart_after_failure(node);
     if (!host->finished) {
         host_release_lanes(host);
     }
@@ -292,19 +301,26 @@ void host_advance(struct host *host) {
 
 /* ---- starting ---- */
 
-static void began(struct host *host) {
-    host->started = true;
-    for (size_t n = 0; n < host->n_nodes; n++) {
-        struct host_node *node = host->nodes[n];
-        if (node->state == HOST_NODE_STARTING) {
-            node->state = node_resting_state(node);
-        }
+/* Who did not start, or whose tasks did not open, is as one that fails later. */
+static void begin_node(struct host_node *node) {
+    if (node->failure != NULL) {
+        restart_after_failure(node);
+    } else {
+        node->state = node_resting_state(node);
         if (node->has_cycle) {
             cycle_start(&node->cycle);
         }
-        if (node->target == TARGET_STOPPED) {
-            pause_left_out(node);
-        }
+    }
+    if (node->target == TARGET_STOPPED ||
+        (node->target == TARGET_PAUSED && node->failure != NULL)) {
+        pause_left_out(node);
+    }
+}
+
+static void began(struct host *host) {
+    host->started = true;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        begin_node(host->nodes[n]);
     }
     if (host->draining) {
         host->draining = false;
@@ -347,42 +363,40 @@ static void begin(struct host *host) {
     }
 }
 
-static void lane_opened(void *arg) {
-    struct lane *lane = arg;
-    struct host *host = lane->host;
-    if (lane->open_error != NULL && host->error == NULL) {
-        host->error = lane->open_error;
-    } else {
-        sl_error_free(lane->open_error);
+static void note_open_errors(struct host_node *node) {
+    for (uint32_t i = 0; i < node->host->n_lanes; i++) {
+        struct lane_task *task = &node->tasks[i];
+        if (task->open_error != NULL) {
+            set_failed(node, sl_error_wrap(task->open_error, "cannot open a task"));
+            task->open_error = NULL;
+        }
     }
-    lane->open_error = NULL;
+}
+
+static void lane_opened(void *arg) {
+    struct host *host = arg;
     if (--host->outstanding > 0) {
         return;
     }
-    if (host->error != NULL) {
-        host_close(host);
-    } else {
-        begin(host);
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        note_open_errors(host->nodes[n]);
     }
+    begin(host);
 }
 
 static void open_tasks(void *arg) {
     struct lane *lane = arg;
     struct host *host = lane->host;
-    for (size_t n = host->n_nodes; n-- > 0 && lane->open_error == NULL;) {
-        sl_error *error = task_open(&host->nodes[n]->tasks[lane->index]);
-        if (error != NULL) {
-            lane->open_error = sl_error_wrap(error, "node %s", host->nodes[n]->spec->name);
+    for (size_t n = host->n_nodes; n-- > 0;) {
+        struct lane_task *task = &host->nodes[n]->tasks[lane->index];
+        if (!atomic_load(&host->nodes[n]->failed)) {
+            task->open_error = task_open(task);
         }
     }
-    loop_post(&host->control, &lane->message, lane_opened, lane);
+    loop_post(&host->control, &lane->message, lane_opened, host);
 }
 
 static void all_started(struct host *host) {
-    if (host->error != NULL) {
-        host_close(host);
-        return;
-    }
     host->outstanding = host->n_lanes;
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         loop_post(&host->lanes[i].loop, &host->lanes[i].message, open_tasks, &host->lanes[i]);
@@ -421,14 +435,7 @@ static void node_started(sl_request *request, sl_error *error) {
         return;
     }
     if (error != NULL) {
-        node->failure = sl_error_wrap(error, "cannot start");
-        node->state = HOST_NODE_FAILED;
-        node->failed_us = sl_monotonic_us();
-        host_log(host, SL_LOG_ERROR, node->spec->name, "%s", sl_error_message(node->failure));
-        if (host->error == NULL) {
-            host->error = sl_error_new(sl_error_get_class(node->failure), "node %s %s",
-                                       node->spec->name, sl_error_message(node->failure));
-        }
+        set_failed(node, sl_error_wrap(error, "cannot start"));
     }
     if (--host->outstanding == 0) {
         all_started(host);

@@ -33,7 +33,6 @@ struct lane {
     uv_timer_t look_timer;   /* looks again at what only time changes, see lane_look_later */
     struct branch *branches; /* apart from their streams, or about to join them */
     struct loop_message message;
-    sl_error *open_error;
 };
 
 /* ---- lane.c: the loop, polling ---- */

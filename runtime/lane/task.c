@@ -573,7 +573,9 @@ static void close_plugin(struct lane_task *task) {
 
 void task_shut(struct lane_task *task) {
     close_plugin(task);
-    uv_timer_stop(&task->retry_timer);
+    if (task->has_timer) {
+        uv_timer_stop(&task->retry_timer);
+    }
     task->retry = (struct retry){0};
     task->paused = task->backing_off = false;
     task->flush_again = task->flush_void = task->flush_last = task->flush_when_empty = false;

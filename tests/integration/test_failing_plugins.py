@@ -16,8 +16,8 @@ LIMIT_S = 60
 TRANSFORM = ("open", "start", "task", "attach", "process")
 SINK = (*TRANSFORM, "recover", "resume", "flush", "commit", "after")
 CALLS = [("sink", at) for at in SINK] + [("transform", at) for at in TRANSFORM]
-# Errors of these end the run before anything is read.
-BEFORE_THE_RUN = ("open", "start", "task")
+# An error of this ends the run before anything is read: the configuration is at fault.
+BEFORE_THE_RUN = ("open",)
 # No error of these is tried again: they ask nothing of anybody.
 NOT_TRIED_AGAIN = ("open", "task", "attach")
 

@@ -84,3 +84,32 @@ def test_without_a_restart_it_stays_failed_and_the_next_run_completes_it(tmp_pat
     mend_table(broken)
     sluice.run_until_end(path)
     assert offsets(broken) == list(range(RECORDS))
+
+
+def test_a_sink_that_cannot_start_leaves_the_others_alone_and_comes_back(tmp_path):
+    path = topology(tmp_path, **{"restart.after": "200ms", "restart.attempts": 100})
+    sound, broken = tmp_path / "sound", tmp_path / "broken"
+    broken.write_text("a file where the table's folder is to be")
+    with sluice.Process("run", "--until-end", "--json", path) as process:
+        process.wait_for(lambda: "broken: FAILED" in process.text(1), LIMIT_S, "the failure")
+        process.wait_for(lambda: sound.exists(), LIMIT_S, "the other's table")
+        process.wait_for(lambda: len(entries(sound)) > 3, LIMIT_S, "the others' commits")
+        broken.unlink()
+        done = process.wait(LIMIT_S)
+    assert done.exit_code == 0, done.failed_because()
+    assert done.node("broken")["restarts"] >= 1
+    assert offsets(sound) == list(range(RECORDS))
+    assert offsets(broken) == list(range(RECORDS))
+
+
+def test_a_sink_that_never_starts_fails_the_run_and_nobody_else(tmp_path):
+    path = topology(tmp_path)
+    broken = tmp_path / "broken"
+    broken.write_text("a file where the table's folder is to be")
+    done = sluice.run_command("run", "--until-end", "--json", path, limit_s=LIMIT_S)
+    assert done.exit_code == 1
+    assert done.node("broken")["failure"].startswith("cannot start: ")
+    assert offsets(tmp_path / "sound") == list(range(RECORDS))
+    broken.unlink()
+    sluice.run_until_end(path)
+    assert offsets(broken) == list(range(RECORDS))

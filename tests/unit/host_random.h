@@ -94,6 +94,8 @@ static void random_fate(void) {
         behaviours[n].applied = below(2) == 0;
         behaviours[n].broken_batches = sometimes(2);
         behaviours[n].broken_commits = sometimes(2);
+        behaviours[n].failing_starts = below(12) == 0;
+        behaviours[n].failing_tasks = below(12) == 0;
         if (nodes[n].kind == TOPOLOGY_SOURCE) {
             behaviours[n].revocations = sometimes(5);
         }
@@ -118,6 +120,7 @@ static void no_fate(void) {
     topology.revoke_timeout_us = 60000000; /* nothing is dropped while the run ends */
     for (size_t n = 0; n < topology.n_nodes; n++) {
         behaviours[n].broken_batches = behaviours[n].broken_commits = 0;
+        behaviours[n].failing_starts = behaviours[n].failing_tasks = 0;
         behaviours[n].commits_left = -1;
         behaviours[n].signal_after = behaviours[n].conflicts = 0;
     }

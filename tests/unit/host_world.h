@@ -66,6 +66,7 @@ struct behaviour {
     atomic_int signal_after;  /* polls until SIGTERM; 0: never */
     atomic_int failing_opens; /* for good, and starts that fail for good */
     atomic_int failing_starts;
+    atomic_int failing_tasks; /* for good: on so many lanes */
     int outbox_max; /* owner: more results are not kept for detached readers; 0: all are */
 };
 
@@ -231,6 +232,9 @@ static bool gate_is_closed(const struct behaviour *does, enum gate gate) {
 }
 
 static sl_error *world_task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
+    if (take_one(&node->does->failing_tasks)) {
+        return services->error_new(SL_ERROR_FATAL, "opens no more");
+    }
     sl_task *task = calloc(1, sizeof(*task));
     task->self = context->self;
     task->does = node->does;

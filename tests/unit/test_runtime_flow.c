@@ -224,27 +224,6 @@ START_TEST(test_starts_fail_and_pass) {
 }
 END_TEST
 
-/* The task of one node cannot be opened, on one lane. */
-static sl_error *open_fails(sl_node *node, const sl_task_context *context, sl_task **out) {
-    if (context->lane == 1) {
-        return services->error_new(SL_ERROR_FATAL, "opens no more");
-    }
-    return world_task_open(node, context, out);
-}
-
-START_TEST(test_a_task_that_does_not_open_leaves_nothing) {
-    build(&blocking_sink_role);
-    sl_task_ops ops = sink_task;
-    sl_role role = sink_role;
-    ops.open = open_fails;
-    role.task = &ops;
-    nodes[2 + _i].role = &role;
-    assert_fails("opens no more");
-    nodes[2 + _i].role = &sink_role;
-    assert_goes_on();
-}
-END_TEST
-
 /* source → owner → two sinks that commit at their own times */
 static void build_owner(void) {
     world_reset();
@@ -344,6 +323,70 @@ START_TEST(test_a_node_that_fails_is_restarted) {
     behaviours[0].revocations = 3;
     assert_goes_on();
     ck_assert_int_eq(behaviours[_i].broken_batches, 0);
+}
+END_TEST
+
+/* At the very beginning: a node that does not start, or of which a task does not open. */
+static void break_start(size_t node, bool task) {
+    behaviours[node].failing_starts = task ? 0 : 1;
+    behaviours[node].failing_tasks = task ? 1 : 0;
+}
+
+START_TEST(test_a_node_that_does_not_start_is_restarted) {
+    build_all_kinds();
+    size_t node = (size_t)_i / 2;
+    break_start(node, _i % 2 == 1);
+    nodes[node].restart_after_us = 3000;
+    nodes[node].restart_attempts = 2;
+    behaviours[0].revocations = 3;
+    assert_goes_on();
+    ck_assert_int_gt(seen_in[HOST_NODE_FAILED], 0);
+}
+END_TEST
+
+START_TEST(test_a_node_that_does_not_start_fails_alone) {
+    build_all_kinds();
+    break_start(4, _i == 1);
+    assert_fails(_i == 0 ? "node n4 failed: cannot start: does not start"
+                         : "node n4 failed: cannot open a task: opens no more");
+    assert_has_each_once(3);
+    assert_has_each_once(6);
+    assert_goes_on();
+}
+END_TEST
+
+static void restart_failed(const struct host_snapshot *snapshot) {
+    for (size_t n = 0; n < snapshot->n_nodes; n++) {
+        if (snapshot->nodes[n].state == HOST_NODE_FAILED) {
+            sl_error_free(host_restart_node(running, names[n]));
+        }
+    }
+}
+
+START_TEST(test_a_node_that_does_not_start_is_restarted_by_order) {
+    build_all_kinds();
+    behaviours[0].one_in_empty = 2;
+    break_start(1, _i % 2 == 1);
+    break_start(4, _i / 2 == 1);
+    at_report = restart_failed;
+    assert_goes_on();
+    at_report = NULL;
+}
+END_TEST
+
+/* Nobody is left to go on for, as when the last one fails later; the next run has it all. */
+START_TEST(test_a_run_ends_if_all_sinks_or_the_source_do_not_start) {
+    build_all_kinds();
+    endless = true;
+    for (size_t n = 0; n < topology.n_nodes; n++) {
+        if (nodes[n].kind == (_i % 2 == 0 ? TOPOLOGY_SINK : TOPOLOGY_SOURCE)) {
+            break_start(n, _i / 2 == 1);
+        }
+    }
+    assert_fails(_i / 2 == 0 ? "cannot start: does not start"
+                             : "cannot open a task: opens no more");
+    endless = false;
+    assert_goes_on();
 }
 END_TEST
 
@@ -831,11 +874,14 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_reader_that_cannot_begin_fails_alone, 0, 2);
     tcase_add_test(flow, test_what_was_resumed_for_a_source_that_cannot_begin_is_freed);
     tcase_add_test(flow, test_starts_fail_and_pass);
-    tcase_add_loop_test(flow, test_a_task_that_does_not_open_leaves_nothing, 0, 2);
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
     tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
     tcase_add_test(flow, test_a_node_that_needs_everything_waits_for_it);
     tcase_add_loop_test(flow, test_a_node_that_fails_is_restarted, 0, 7);
+    tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted, 0, 14);
+    tcase_add_loop_test(flow, test_a_node_that_does_not_start_fails_alone, 0, 2);
+    tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted_by_order, 0, 4);
+    tcase_add_loop_test(flow, test_a_run_ends_if_all_sinks_or_the_source_do_not_start, 0, 4);
     tcase_add_test(flow, test_a_node_that_fails_for_ever_stays_failed);
     tcase_add_test(flow, test_all_nodes_are_restarted_by_order);
     tcase_add_loop_test(flow, test_all_nodes_are_paused_stopped_and_resumed, 0, 3);

@@ -644,7 +644,8 @@ START_TEST(test_a_start_that_never_succeeds_ends_the_run) {
     topology.retry_timeout_us = 300000;
     sl_error *error = run();
     ck_assert_ptr_nonnull(error);
-    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "node source cannot start: not yet"));
+    ck_assert_ptr_nonnull(
+        strstr(sl_error_message(error), "node source failed: cannot start: not yet"));
     sl_error_free(error);
 }
 END_TEST

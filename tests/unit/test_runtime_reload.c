@@ -232,6 +232,7 @@ static void calm_down(void) {
     memset(removed, 0, sizeof(removed));
     for (size_t n = 0; n < topology.n_nodes; n++) {
         behaviours[n].failing_opens = behaviours[n].failing_starts = 0;
+        behaviours[n].failing_tasks = 0;
     }
 }
 

@@ -164,7 +164,9 @@ typedef struct sl_node_ops {
      * rejects (batch.h), and filled by services->reject alone. */
     sl_error *(*output_schema)(sl_node *node, uint32_t output, struct ArrowSchema *out);
 
-    /* Connects, opens tables; a source calls services->assign from here on. NULL: nothing to do. */
+    /* Connects, opens tables; a source calls services->assign from here on. An error that stays
+     * makes the node FAILED and leaves the others alone; of the node's further operations only
+     * drained, suspend and close may then be called. NULL: nothing to do. */
     void (*start)(sl_node *node, sl_request *request);
 
     /* Sets positions[i].from of each to what is stored, or SL_OFFSET_NONE. Durable nodes. */

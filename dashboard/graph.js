@@ -1,8 +1,14 @@
-/* The topology as a drawing: made once for a topology, then only its numbers change. */
+/*
+ * The topology as a drawing: made once for a topology and the kind of screen, then only its numbers
+ * change.
+ */
 import { bytes, percent, perSecond, setAttribute, setText, svg, time } from "./format.js";
-import { layout } from "./layout.js";
+import { layout, outline } from "./layout.js";
 
 const BOX = { width: 190, height: 74, gapX: 84, gapY: 40 };
+const LINE = { ...BOX, gapY: 26 }; // in an outline
+const SMALLEST = 0.7; // a drawing that does not fit is made smaller, to this; then it scrolls
+const NARROW = 600; // px
 const MARGIN = 8;
 const NAME_CHARACTERS = 19;
 const NOTE_CHARACTERS = 33;
@@ -17,16 +23,6 @@ const WAYS = {
 };
 
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-
-function curve(points) {
-  let path = `M${points[0].x},${points[0].y}`;
-  for (let i = 1; i < points.length; i++) {
-    const [a, b] = [points[i - 1], points[i]];
-    const middle = (a.x + b.x) / 2;
-    path += `C${middle},${a.y} ${middle},${b.y} ${b.x},${b.y}`;
-  }
-  return path;
-}
 
 /* What an edge has to say of itself; "" when all is well. */
 export function noteOf(input) {
@@ -76,35 +72,52 @@ export class Graph {
     host.addEventListener("keydown", (event) => this.key(event));
   }
 
+  /* From left to right; as an outline where that does not fit at all. */
+  place(names, edges) {
+    const placed = layout(names, edges, BOX);
+    const room = this.host.clientWidth - 2 * MARGIN;
+    const deepest = (placed.width - BOX.width) / (BOX.width + BOX.gapX);
+    const fits = placed.width * SMALLEST <= room;
+    // an outline of very deep topologies would have no indents left
+    this.isOutline = !fits && room < NARROW && room - BOX.width >= 6 * deepest;
+    return this.isOutline ? outline(names, edges, LINE, room) : placed;
+  }
+
   draw(nodes) {
     const edges = nodes.flatMap((node) =>
       node.inputs.map((input) => ({ from: input.from, to: node.name, name: input.name })),
     );
-    const placed = layout(nodes.map((node) => node.name), edges, BOX);
+    const placed = this.place(nodes.map((node) => node.name), edges);
+    this.width = this.host.clientWidth;
     this.at = placed.nodes;
     this.edges = new Map();
     const lines = svg("g", { class: "edges" });
     edges.forEach((edge, e) => {
       const title = svg("title");
       const key = `${edge.name}>${edge.to}`;
-      const line = svg("path", { d: curve(placed.paths[e]), "data-edge": key }, title);
+      const line = svg("path", { d: placed.paths[e], "data-edge": key }, title);
       lines.append(line);
       this.edges.set(key, { line, title });
     });
     this.nodes = new Map(
       nodes.map((node) => [node.name, drawNode(node, placed.nodes.get(node.name), this.select)]),
     );
-    const [width, height] = [placed.width + 2 * MARGIN, placed.height + 2 * MARGIN - BOX.gapY / 2];
+    const above = this.isOutline ? 0 : BOX.gapY / 2;
+    const [width, height] = [placed.width + 2 * MARGIN, placed.height + 2 * MARGIN - above];
     const drawing = svg("svg", {
       width,
       height,
-      viewBox: `${-MARGIN} ${BOX.gapY / 2 - MARGIN} ${width} ${height}`,
+      viewBox: `${-MARGIN} ${above - MARGIN} ${width} ${height}`,
     });
+    drawing.style.minWidth = this.isOutline ? "" : `${Math.round(width * SMALLEST)}px`;
     drawing.append(lines, ...[...this.nodes.values()].map((made) => made.shape));
     this.host.replaceChildren(drawing);
   }
 
   update(view, selected) {
+    if (this.host.clientWidth !== this.width) {
+      this.draw(view.nodes);
+    }
     const fastest = Math.max(1, ...view.nodes.flatMap((n) => n.inputs.map((i) => i.rate)));
     for (const node of view.nodes) {
       this.updateNode(node, node.name === selected, view);

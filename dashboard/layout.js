@@ -1,10 +1,12 @@
 /*
  * Places a directed acyclic graph from left to right in layers: a node stands behind all that it
  * reads; long edges get a place of their own in each layer between, so that they run around nodes;
- * sweeps of barycentres take crossings out; neighbours then pull each other level.
+ * sweeps of barycentres take crossings out; neighbours then pull each other level. Where there is no
+ * room for layers, on a phone, it is an outline from top to bottom instead.
  */
 
 const SWEEPS = 8;
+const INDENT = 28;
 
 function depths(names, edges) {
   const depth = new Map(names.map((name) => [name, 0]));
@@ -72,10 +74,21 @@ function level(layer, side, step) {
   layer.forEach((p) => (p.y -= shift));
 }
 
+/* A path through points, level at each. */
+function curve(points) {
+  let path = `M${points[0].x},${points[0].y}`;
+  for (let i = 1; i < points.length; i++) {
+    const [a, b] = [points[i - 1], points[i]];
+    const middle = (a.x + b.x) / 2;
+    path += `C${middle},${a.y} ${middle},${b.y} ${b.x},${b.y}`;
+  }
+  return path;
+}
+
 /*
  * names: of the nodes; edges: {from, to}; box: width, height, gapX, gapY.
  * Returns the drawing's width and height, `nodes` (name -> {x, y} of its upper left corner) and
- * `paths`: for each edge the points through which it goes.
+ * `paths`: each edge as the "d" of an SVG path.
  */
 export function layout(names, edges, box) {
   const { layers, places, paths } = place(names, edges);
@@ -102,6 +115,34 @@ export function layout(names, edges, box) {
     width: layers.length * (box.width + box.gapX) - box.gapX,
     height: Math.max(...all.map((p) => p.y)) + box.height,
     nodes: new Map([...places].map(([name, p]) => [name, { x: p.x, y: p.y }])),
-    paths: paths.map(points),
+    paths: paths.map((path) => curve(points(path))),
+  };
+}
+
+/* The same as an outline, for `width`: one node a line, indented below what it reads. */
+export function outline(names, edges, box, width) {
+  const depth = depths(names, edges);
+  const deepest = Math.max(1, ...depth.values());
+  const indent = Math.min(INDENT, (width - box.width) / deepest);
+  const at = new Map();
+  const add = (name) => {
+    const x = depth.get(name) * indent;
+    at.set(name, { x, y: box.gapY + at.size * (box.height + box.gapY) });
+    const readers = edges.filter((edge) => edge.from === name).map((edge) => edge.to);
+    // one that reads several stands below the last of them
+    const ready = (to) => edges.every((edge) => edge.to !== to || at.has(edge.from));
+    readers.filter((to) => !at.has(to) && ready(to)).forEach((to) => at.has(to) || add(to));
+  };
+  names.filter((name) => depth.get(name) === 0).forEach(add);
+  const path = ({ from, to }) => {
+    const [a, b] = [at.get(from), at.get(to)];
+    const [x, y] = [a.x + indent / 2, b.y + box.height / 2];
+    return `M${x},${a.y + box.height}V${y - indent / 2}Q${x},${y} ${b.x},${y}`;
+  };
+  return {
+    width,
+    height: box.gapY + at.size * (box.height + box.gapY) - box.gapY,
+    nodes: at,
+    paths: edges.map(path),
   };
 }

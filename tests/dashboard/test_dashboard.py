@@ -294,11 +294,27 @@ def test_the_keyboard_reaches_every_node(running, new_page):
     expect(page.locator("#detail")).to_be_hidden()
 
 
+def boxes(page):
+    """Node -> the place of its box on the page."""
+    nodes = page.locator("#graph .node").all()
+    return {n.get_attribute("data-node"): n.locator(".box").bounding_box() for n in nodes}
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(running, new_page):
     page, _ = new_page(running[0], viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(page.locator("#tiles")).to_contain_text("duplicates")
+    expect(page.locator("#graph .node").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    placed = boxes(page)
+    assert all(box["x"] + box["width"] <= 390 for box in placed.values()), placed
+    lines = sorted(placed.values(), key=lambda box: box["y"])
+    assert all(a["y"] + a["height"] < b["y"] for a, b in zip(lines, lines[1:])), placed
+    for above, below in (("events", "silver"), ("silver", "per_country"), ("per_country", "gold")):
+        assert placed[above]["y"] < placed[below]["y"] and placed[above]["x"] < placed[below]["x"]
     picture(page, "phone")
+    page.set_viewport_size({"width": 1000, "height": 700})
+    wait_for(lambda: boxes(page)["gold"]["x"] > 600, 10, "the drawing from left to right")
+    assert all(box["x"] + box["width"] <= 1000 for box in boxes(page).values())
 
 
 def test_a_failed_node_says_why_and_can_be_restarted(tmp_path, new_page):

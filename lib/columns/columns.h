@@ -162,12 +162,6 @@ sl_error *sl_builder_finish(sl_builder *builder, struct ArrowArray *out);
 static inline bool sl_bit_get(const uint8_t *bits, int64_t i) {
     return ((bits[i >> 3] >> (i & 7)) & 1) != 0;
 }
-static inline void sl_bit_set(uint8_t *bits, int64_t i) {
-    bits[i >> 3] = (uint8_t)(bits[i >> 3] | (1u << (i & 7)));
-}
-static inline void sl_bit_clear(uint8_t *bits, int64_t i) {
-    bits[i >> 3] = (uint8_t)(bits[i >> 3] & ~(1u << (i & 7)));
-}
 /* True when row `i` (absolute: offset added by the caller) is null. */
 static inline bool sl_array_is_null(const struct ArrowArray *array, int64_t i) {
     return array->null_count != 0 && array->buffers[0] != NULL &&

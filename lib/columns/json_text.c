@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/timestamp.h"
 #include "columns/columns.h"
 
 #define US_PER_DAY INT64_C(86400000000)
@@ -13,31 +14,17 @@
 #define SCALAR_BYTES 48
 #define ESCAPED_BYTES 6
 
-/* Civil date of a day number since 1970-01-01 (proleptic Gregorian). */
-static void civil_date(int64_t days, int64_t *year, int *month, int *day) {
-    int64_t z = days + 719468; /* days since 0000-03-01 */
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-    int64_t day_of_era = z - era * 146097;
-    int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t shifted_month = (5 * day_of_year + 2) / 153;
-    *day = (int)(day_of_year - (153 * shifted_month + 2) / 5 + 1);
-    *month = (int)(shifted_month < 10 ? shifted_month + 3 : shifted_month - 9);
-    *year = year_of_era + era * 400 + (*month <= 2 ? 1 : 0);
-}
-
 static bool append_date(int64_t days, sl_buffer *out) {
     int64_t year;
     int month;
     int day;
-    civil_date(days, &year, &month, &day);
+    sl_civil_from_days(days, &year, &month, &day);
     return sl_buffer_printf(out, "%04" PRId64 "-%02d-%02d", year, month, day);
 }
 
 static bool append_timestamp(int64_t us, bool utc, sl_buffer *out) {
     int64_t days = us / US_PER_DAY - (us % US_PER_DAY < 0 ? 1 : 0);
-    int64_t rest = us - days * US_PER_DAY;
+    int64_t rest = us % US_PER_DAY + (us % US_PER_DAY < 0 ? US_PER_DAY : 0);
     int64_t seconds = rest / 1000000;
     int64_t fraction = rest % 1000000;
     bool good = sl_buffer_append_byte(out, '"') && append_date(days, out) &&

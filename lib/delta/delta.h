@@ -124,12 +124,9 @@ sl_error *sl_delta_check_writable(const sl_delta_table *table, bool removes);
 
 const char *sl_delta_url(const sl_delta_table *table);
 int64_t sl_delta_version(const sl_delta_table *table);
-const char *sl_delta_table_id(const sl_delta_table *table);
 /* All columns, partition columns too, in the table's order. */
 const struct ArrowSchema *sl_delta_schema(const sl_delta_table *table);
 const char *const *sl_delta_partition_columns(const sl_delta_table *table, size_t *n);
-/* NULL when not set. */
-const char *sl_delta_configuration(const sl_delta_table *table, const char *key);
 /* The stored position of an app id, or SL_DELTA_NO_POSITION. */
 int64_t sl_delta_position(const sl_delta_table *table, const char *app_id);
 /* Every app id with its position; visit returns 0 to go on. */

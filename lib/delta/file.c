@@ -112,15 +112,6 @@ sl_error *delta_texts_add(delta_texts *texts, const char *text, size_t bytes) {
     return NULL;
 }
 
-bool delta_texts_have(const delta_texts *texts, const char *text) {
-    for (size_t i = 0; i < texts->n; i++) {
-        if (strcmp(texts->items[i], text) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void delta_texts_free(delta_texts *texts) {
     for (size_t i = 0; i < texts->n; i++) {
         free(texts->items[i]);

@@ -27,7 +27,6 @@ typedef struct delta_pairs {
 } delta_pairs;
 
 sl_error *delta_texts_add(delta_texts *texts, const char *text, size_t bytes);
-bool delta_texts_have(const delta_texts *texts, const char *text);
 void delta_texts_free(delta_texts *texts);
 /* `value` may be NULL. Replaces the value of a key that is there. */
 sl_error *delta_pairs_set(delta_pairs *pairs, const char *key, const char *value);

@@ -205,10 +205,6 @@ int64_t sl_delta_version(const sl_delta_table *table) {
     return table->version;
 }
 
-const char *sl_delta_table_id(const sl_delta_table *table) {
-    return table->metadata.id;
-}
-
 const struct ArrowSchema *sl_delta_schema(const sl_delta_table *table) {
     return &table->schema;
 }
@@ -216,10 +212,6 @@ const struct ArrowSchema *sl_delta_schema(const sl_delta_table *table) {
 const char *const *sl_delta_partition_columns(const sl_delta_table *table, size_t *n) {
     *n = table->metadata.partition_columns.n;
     return (const char *const *)table->metadata.partition_columns.items;
-}
-
-const char *sl_delta_configuration(const sl_delta_table *table, const char *key) {
-    return delta_configuration(table, key);
 }
 
 int64_t sl_delta_position(const sl_delta_table *table, const char *app_id) {

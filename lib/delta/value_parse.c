@@ -4,19 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/timestamp.h"
 #include "delta/read_internal.h"
 
 __extension__ typedef unsigned __int128 uint128;
-
-/* Days since 1970-01-01 (Howard Hinnant's days_from_civil). */
-static int64_t days_of(int64_t year, unsigned month, unsigned day) {
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    unsigned yoe = (unsigned)(year - era * 400);
-    unsigned doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + (int64_t)doe - 719468;
-}
 
 /* `n` digits, and then `*text` is behind them. */
 static bool take_digits(const char **text, int n, int *out) {
@@ -50,7 +41,7 @@ static bool take_date(const char **text, int64_t *days) {
         day < 1 || day > 31) {
         return false;
     }
-    *days = days_of(year, (unsigned)month, (unsigned)day);
+    *days = sl_days_from_civil(year, month, day);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/timestamp.h"
 #include "delta/data_file.h"
 #include "delta/internal.h"
 
@@ -12,34 +13,21 @@ __extension__ typedef unsigned __int128 uint128;
 
 #define DAY_US (INT64_C(86400) * 1000000)
 
-/* Year, month, day of a day count since 1970-01-01 (Howard Hinnant's civil_from_days). */
-static void civil(int64_t days, int64_t *year, unsigned *month, unsigned *day) {
-    int64_t z = days + 719468;
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-    unsigned doe = (unsigned)(z - era * 146097);
-    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    unsigned mp = (5 * doy + 2) / 153;
-    *day = doy - (153 * mp + 2) / 5 + 1;
-    *month = mp < 10 ? mp + 3 : mp - 9;
-    *year = (int64_t)yoe + era * 400 + (*month <= 2);
-}
-
 bool delta_date_text(int64_t days, char *out) {
     int64_t year;
-    unsigned month;
-    unsigned day;
+    int month;
+    int day;
     if (days < -719162 || days > 2932896) {
         return false;
     }
-    civil(days, &year, &month, &day);
-    snprintf(out, 32, "%04d-%02u-%02u", (int)year, month, day);
+    sl_civil_from_days(days, &year, &month, &day);
+    snprintf(out, 32, "%04d-%02d-%02d", (int)year, month, day);
     return true;
 }
 
 bool delta_timestamp_text(int64_t us, bool micros, const char *suffix, char *out) {
     int64_t days = us / DAY_US - (us % DAY_US < 0);
-    int64_t rest = us - days * DAY_US;
+    int64_t rest = us % DAY_US + (us % DAY_US < 0 ? DAY_US : 0);
     if (!delta_date_text(days, out)) {
         return false;
     }

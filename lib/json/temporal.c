@@ -3,18 +3,10 @@
  */
 #include "json/temporal.h"
 
+#include "base/timestamp.h"
+
 #define US_PER_SECOND INT64_C(1000000)
 #define US_PER_DAY (INT64_C(86400) * US_PER_SECOND)
-
-int32_t slj_days_from_civil(int32_t year, unsigned month, unsigned day) {
-    /* Years begin in March, so that the leap day is the last one; eras of 400 years. */
-    year -= month <= 2;
-    int32_t era = (year >= 0 ? year : year - 399) / 400;
-    unsigned year_of_era = (unsigned)(year - era * 400);
-    unsigned day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + (int32_t)day_of_era - 719468;
-}
 
 /* Two digits, or -1. */
 static int digits2(const uint8_t *p) {
@@ -38,7 +30,7 @@ bool slj_parse_date(const uint8_t *text, size_t bytes, int32_t *days) {
     if (month == 2 && day == 29 && !leap) {
         return false;
     }
-    *days = slj_days_from_civil(year, (unsigned)month, (unsigned)day);
+    *days = (int32_t)sl_days_from_civil(year, month, day);
     return true;
 }
 

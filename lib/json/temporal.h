@@ -9,9 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Days from 1970-01-01 in the proleptic Gregorian calendar. */
-int32_t slj_days_from_civil(int32_t year, unsigned month, unsigned day);
-
 /* "2026-11-22": days since 1970-01-01. */
 bool slj_parse_date(const uint8_t *text, size_t bytes, int32_t *days);
 

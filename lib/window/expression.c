@@ -26,15 +26,6 @@ static const struct {
     "count, sum, avg, stddev, stddev_samp, stddev_pop, min, max, count_distinct, quantile, "       \
     "first, last"
 
-const char *function_name(function_id function) {
-    for (size_t i = 0; i < SL_ARRAY_LENGTH(functions); i++) {
-        if (functions[i].function == function) {
-            return functions[i].name;
-        }
-    }
-    return "";
-}
-
 static const char *skip_space(const char *at) {
     while (*at == ' ' || *at == '\t') {
         at++;

@@ -35,7 +35,6 @@ typedef struct expression {
 
 sl_error *expression_parse(const char *text, expression *out);
 void expression_free(expression *parsed);
-const char *function_name(function_id function);
 
 /* ---- values: how a column is read ---- */
 

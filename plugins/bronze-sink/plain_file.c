@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/timestamp.h"
 #include "columns/lines.h"
 
 /* Text is compressed in frames of about this size; zstd's readers take many as one stream. */
@@ -145,18 +146,12 @@ static void put_name(sl_buffer *out, const char *text) {
     }
 }
 
-/* Days since 1970 as a civil date (Howard Hinnant's algorithm, by eras of 400 years from March). */
 static void put_date(sl_buffer *out, int32_t days) {
-    int64_t z = (int64_t)days + 719468;
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-    int64_t of_era = z - era * 146097;
-    int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t shifted = (5 * of_year + 2) / 153;
-    int64_t day = of_year - (153 * shifted + 2) / 5 + 1;
-    int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
-    int64_t year = year_of_era + era * 400 + (month <= 2);
-    sl_buffer_printf(out, "%04" PRId64 "-%02" PRId64 "-%02" PRId64, year, month, day);
+    int64_t year;
+    int month;
+    int day;
+    sl_civil_from_days(days, &year, &month, &day);
+    sl_buffer_printf(out, "%04" PRId64 "-%02d-%02d", year, month, day);
 }
 
 static const char *extension(const struct plain_config *config) {

@@ -116,10 +116,6 @@ void dedup_stream_free(struct dedup_stream *stream) {
     }
 }
 
-size_t dedup_stream_keys(const struct dedup_stream *stream) {
-    return stream->present.count + stream->before.count;
-}
-
 /* The slice of W is over: its table becomes the one before, and the next one begins as large as it
  * had to be. */
 static void turn_over(struct dedup_stream *stream) {

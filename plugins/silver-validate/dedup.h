@@ -66,7 +66,6 @@ struct dedup_stream {
 /* NULL when memory is short. */
 struct dedup_stream *dedup_stream_new(struct dedup_shared *shared);
 void dedup_stream_free(struct dedup_stream *stream);
-size_t dedup_stream_keys(const struct dedup_stream *stream);
 
 /*
  * Moves the clock for a record with this Kafka timestamp (negative: none). Returns whether it

@@ -391,6 +391,11 @@ static void node_commit(sl_node *node, const sl_commit *commit, sl_request *requ
     node->services->done(request, error);
 }
 
+/* The stream was given up before a task had its state. */
+static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    parked_put(&node->parked, stream, handle, node->services->now_us(node->self));
+}
+
 static void node_drop_piece(sl_node *node, void *piece) {
     (void)node;
     silver_piece_free(piece);
@@ -412,6 +417,7 @@ const sl_node_ops silver_node_ops = {
     .acknowledge = node_acknowledge,
     .commit = node_commit,
     .drop_piece = node_drop_piece,
+    .drop_handle = node_drop_handle,
     .close = node_close,
     .flags = node_flags,
 };

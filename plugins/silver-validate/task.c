@@ -331,12 +331,13 @@ static sl_error *process(sl_task *task, const struct lane_stream *lane, const sl
 static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
     (void)input;
     const struct lane_stream *lane = sl_slots_get(&task->streams, batch->stream->index);
+    int64_t next = lane->dedup != NULL ? lane->dedup->next_offset : SL_OFFSET_NONE;
     if (lane->dedup != NULL) {
         lane->dedup->next_offset = SL_OFFSET_NONE; /* an error may come between two rows */
     }
     sl_error *error = process(task, lane, batch);
     if (lane->dedup != NULL && error == NULL) {
-        lane->dedup->next_offset = batch->next_offset;
+        lane->dedup->next_offset = batch->next_offset > next ? batch->next_offset : next;
     }
     return error;
 }

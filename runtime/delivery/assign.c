@@ -209,6 +209,42 @@ static sl_error *no_end_error(const struct stream *stream) {
                         stream->owner->spec->name);
 }
 
+static void use_smaller(int64_t *smallest, int64_t other) {
+    *smallest = other < *smallest ? other : *smallest;
+}
+
+/* The smallest position of the readers behind the node, whose outputs have it again by the node. */
+static void look_below(const struct stream *stream, const struct host_node *node,
+                       int64_t *smallest) {
+    for (uint32_t o = 0; node->passes && o < node->opened->n_outputs; o++) {
+        for (size_t i = 0; i < node->n_routes[o]; i++) {
+            const struct route *route = &node->routes[o][i];
+            const struct reader *reader = stream->reader_by_edge[route->edge];
+            if (!stream->on_edge[route->edge]) {
+                continue;
+            }
+            if (reader != NULL && !atomic_load(&reader->node->failed)) {
+                use_smaller(smallest, reader->position);
+            }
+            look_below(stream, route->to, smallest);
+        }
+    }
+}
+
+/* A node with SL_ROLE_REPLAYS sees again what somebody behind it lacks, others nothing: who reads
+ * the stream beside it does not make it load older state. */
+static void set_begins(struct stream *stream) {
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        struct reader *reader = &stream->readers[r];
+        const struct lane_edge *edge = &reader->node->tasks[0].inputs[reader->input];
+        int64_t edge_begins = branches_begin(stream, edge->index);
+        int64_t smallest = reader->position;
+        look_below(stream, reader->node, &smallest);
+        bool replays = (reader->node->flags & SL_ROLE_REPLAYS) != 0;
+        reader->begins = replays && smallest > edge_begins ? smallest : edge_begins;
+    }
+}
+
 /* Sets where reading begins, each reader's first offset, and the cuts between them. stream->offset
  * comes in as the resolved start. */
 static sl_error *place(struct stream *stream) {
@@ -239,6 +275,7 @@ static sl_error *place(struct stream *stream) {
     smallest = smallest == INT64_MAX ? start : smallest; /* everybody has failed */
     sl_error *error = stream->n_branches == 0 ? NULL : branches_place(stream, &smallest);
     stream->offset = smallest;
+    set_begins(stream);
     return error;
 }
 

@@ -65,7 +65,8 @@ static void attach_edge(struct stream *stream, size_t i) {
     }
     sl_error *error = reader != NULL ? task_add_reader(task, reader) : NULL;
     if (error == NULL) {
-        int64_t offset = branches_begin(stream, stream->edges[i]->index);
+        int64_t offset =
+            reader != NULL ? reader->begins : branches_begin(stream, stream->edges[i]->index);
         error = attach_task(stream, task, input, offset, reader,
                             reader != NULL ? &reader->handle : NULL);
         stream->told[i] = error == NULL;

@@ -104,10 +104,7 @@ static void call_finished(sl_request *request, sl_error *error) {
 
 /* Where the stream begins for the node that resumes. */
 static int64_t begin_of(const struct call *call) {
-    const struct reader *reader = call->reader;
-    return reader == NULL
-               ? call->stream->offset
-               : branches_begin(call->stream, reader->node->tasks[0].inputs[reader->input].index);
+    return call->reader == NULL ? call->stream->offset : call->reader->begins;
 }
 
 static void call_run(void *arg) {

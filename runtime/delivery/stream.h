@@ -32,9 +32,10 @@ struct reader {
     int64_t pending_counts[TALLIES];
     /* lane */
     int64_t counts[TALLIES];
-    int64_t
-        position; /* what was stored at the attach: batches that end there or below are withheld */
-    int64_t covered; /* taken up to here */
+    int64_t position; /* what was stored at the attach: batches that end there or below are
+                         withheld, from a node with SL_ROLE_REPLAYS those that do at `begins` */
+    int64_t begins;   /* what resume and attach are told */
+    int64_t covered;  /* taken up to here */
 };
 
 struct stream {

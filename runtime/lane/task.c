@@ -223,6 +223,10 @@ static bool take(struct lane_task *task, uint32_t input, struct reader *reader,
     return true;
 }
 
+static int64_t needed_from(const struct host_node *node, const struct reader *reader) {
+    return (node->flags & SL_ROLE_REPLAYS) != 0 ? reader->begins : reader->position;
+}
+
 /* What the node has already stays away from it, but not that the stream is at its end. Takes the
  * batch; NULL: nothing is left of it. */
 static struct batch *withhold(struct lane_task *task, struct lane_edge *edge, struct batch *batch) {
@@ -292,8 +296,7 @@ void task_step(struct lane_task *task) {
     } else if (fail_on_gap(task, reader, &batch->pub)) {
         batch_release(&batch->pub);
         batch = NULL;
-    } else if (reader != NULL && (node->flags & SL_ROLE_REPLAYS) == 0 &&
-               batch->pub.next_offset <= reader->position) {
+    } else if (reader != NULL && batch->pub.next_offset <= needed_from(node, reader)) {
         batch = withhold(task, edge, batch);
     }
     if (batch == NULL) {

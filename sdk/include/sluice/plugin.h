@@ -50,10 +50,10 @@ enum {
      * commit succeed: at least once.
      */
     SL_ROLE_DURABLE = 2u,
-    /* A durable transform, or a sink that has rejects, must see again what lies between the
-       stream's resume offset and its own position (it answers the same, and a sink writes nothing
-       of it); without it the host withholds batches below the node's own position. Of a sink it
-       holds while its rejects are read. */
+    /* A durable transform, or a sink that has rejects, must see again what a reader behind it
+       lacks: what lies between its resume offset and its own position (it answers the same, and a
+       sink writes nothing of it); without it the host withholds batches below the node's own
+       position. Of a sink it holds while its rejects are read. */
     SL_ROLE_REPLAYS = 4u,
     /* The node of this transform owns streams: results are emitted by the node, with offsets that
        it numbers itself. */
@@ -177,13 +177,12 @@ typedef struct sl_node_ops {
     void (*resolve)(sl_node *node, const sl_stream *stream, int64_t *offset, sl_request *request);
 
     /*
-     * Reading of `stream` begins at `offset`; `position` is the node's own (SL_OFFSET_NONE: none,
-     * and for a source). Sources seek; stateful nodes load what they need to go on from there.
-     * *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it, or to
-     * drop_handle. A node
-     * with SL_ROLE_OWNS_STREAMS gets this call for its own streams that have readers as well: it
-     * must then emit from `offset` on. `position` is then the smallest that one of them needs: what
-     * lies between it and `offset` will be asked for by `again`.
+     * For this node `stream` begins at `offset`; `position` is the node's own (SL_OFFSET_NONE:
+     * none, and for a source). Sources seek; stateful nodes load what they need to go on from
+     * there. *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it,
+     * or to drop_handle. A node with SL_ROLE_OWNS_STREAMS gets this call for its own streams that
+     * have readers as well: it must then emit from `offset` on. `position` is then the smallest
+     * that one of them needs: what lies between it and `offset` will be asked for by `again`.
      */
     void (*resume)(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                    void **handle, sl_request *request);

@@ -5,8 +5,8 @@
 Each process is ended by SIGKILL at a random moment; or right before or after the n-th call of one
 kind on one kind of file, by SIGKILL or by a power cut, which takes away what was not synced; or it is
 stopped there while another process does its work, and then goes on. Producers feed the topic
-meanwhile. Chapters of one process take turns with chapters of three hosts that come and go, and of
-a broker that is killed, too. After each chapter the oracle compares all tables.
+meanwhile. Chapters of one process run beside chapters of three hosts that come and go, and of a
+broker that is killed, too. After each chapter the oracle compares all tables.
 
 With --lie the shim breaks a promise of the file system, or the program is a build without the check
 of positions (`positions`), and the tests must find that out: the exit code is 0 when they do.
@@ -18,24 +18,28 @@ counts of the points, for a later run to go on with)
 """
 
 import argparse
+import itertools
 import math
 import os
 import random
 import shutil
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.crash.chapter import Broken, Tally
 from tests.crash.hosts import GOLD, HOSTS, Group, Hosts
-from tests.crash.one import OneProcess
+from tests.crash.one import InGroup, OneProcess
 from tests.crash.points import Shim, merged, not_interposed, table
 from tests.support import sluice
-from tests.support.servers import Kafka
+from tests.support.servers import Kafka, wait_for
 
 LIES = ["replace", "sync-files", "sync-folders", "positions"]
-KINDS = (OneProcess, Hosts, Group, OneProcess)
+# Side by side, and in each line one after the other.
+LINES = ((OneProcess, InGroup), (Hosts, Group))
 IN_FLIGHT_SHARE = 0.5
 IN_FLIGHT_FROM = 60  # kills; of fewer the share says little
 HITS = 20  # of each point, in a long run
@@ -46,42 +50,108 @@ def _number(name, default, kind=int):
     return kind(os.environ.get(f"SLUICE_CRASH_{name}", default))
 
 
-def _chapters(broker, shims, folder, seed, lie, tally):
-    """Kinds of chapters take turns; with a lie there is only the first."""
-    kills = _number("KILLS", 90)
-    events = _number("EVENTS", 200_000)
-    deadline = time.monotonic() + _number("SECONDS", "inf", float)
-    pace = _number("PACE", 1.2, float)
-    number, began = 0, time.monotonic()
-    while tally.kills < kills and time.monotonic() < deadline:
-        lake = folder / f"chapter-{number}"
-        kind = KINDS[number % len(KINDS)] if lie is None else KINDS[0]
-        chapter = kind(broker, shims, lake, seed + number, events, lie)
+class SharedBroker(Kafka):
+    """For chapters side by side: while it is away nobody asks it anything."""
+
+    def __init__(self, *arguments, **properties):
+        super().__init__(*arguments, **properties)
+        self._lock = threading.RLock()
+
+    def create_topic(self, *arguments, **config):
+        with self._lock:
+            super().create_topic(*arguments, **config)
+
+    def delete_topic(self, name):
+        with self._lock:
+            super().delete_topic(name)
+
+    def group_members(self, group):
+        with self._lock:
+            return super().group_members(group)
+
+    def end_offsets(self, topic):
+        with self._lock:
+            return super().end_offsets(topic)
+
+    def die_and_come_back(self, topic):
+        """As by a power cut."""
+        with self._lock:
+            self.kill()
+            self.start()
+            wait_for(lambda: self.end_offsets(topic), 60, "the broker")
+
+
+class Long:
+    """What the lines of a run share: how much is to be done, and what has been."""
+
+    def __init__(self, broker, shims, folder, seed, lie, lines):
+        self.broker, self.shims, self.folder, self.lie = broker, shims, folder, lie
+        self.lines = lines
+        self.tally = Tally()
+        self._seed = seed
+        self._kills = _number("KILLS", 90)
+        self._events = _number("EVENTS", 200_000)
+        self._began = time.monotonic()
+        self._deadline = self._began + _number("SECONDS", "inf", float)
+        self._pace = _number("PACE", 1.2, float)
+        self._chapters = itertools.count()
+        self._missing = {kind for line in lines for kind in line}  # no chapter of it has begun
+
+    def run(self):
+        with ThreadPoolExecutor(len(self.lines)) as pool:
+            for line in [pool.submit(self._line, kinds) for kinds in self.lines]:
+                line.result()
+
+    def _line(self, kinds):
+        try:
+            for kind in itertools.cycle(kinds):
+                late = time.monotonic() > self._deadline or self.tally.broken
+                if late or (self.tally.kills >= self._kills and not self._missing):
+                    return
+                self._missing.discard(kind)
+                self._chapter(kind, next(self._chapters))
+        except BaseException:
+            self.tally.broken = True
+            raise
+
+    def _chapter(self, kind, number):
+        lake = self.folder / f"chapter-{number}"
+        chapter = kind(self.broker, self.shims, lake, self._seed + number, self._events, self.lie)
         print(f"chapter {number}: {kind.__name__}", flush=True)
-        todo = min(_number("CHAPTER", 30), kills - tally.kills)
-        told = chapter.run(todo, tally, deadline, pace)
+        left = self._kills - self.tally.kills
+        kills = _number("CHAPTER", 30)
+        kills = min(kills, left) if left > 0 else kills
+        told = chapter.run(kills, self.tally, self._deadline, self._pace)
         print(f"chapter {number}: lost 0, doubled 0, gold exact: {told}", flush=True)
-        broker.delete_topic(chapter.topic)
+        self.broker.delete_topic(chapter.topic)
         shutil.rmtree(lake)
-        number += 1
-        minutes = (time.monotonic() - began) / 60
+        minutes = (time.monotonic() - self._began) / 60
         print(
-            f"{tally.kills} kills in {minutes:.1f} minutes, accounts checked {tally.checks} times",
+            f"{self.tally.kills} kills in {minutes:.1f} minutes, accounts checked "
+            f"{self.tally.checks} times",
             flush=True,
         )
 
 
 def _rarely_hit(points):
-    """The points that a long run has not hit often enough."""
-    hits = {p.name: p.hits("before") + p.hits("after") for p in points.values()}
-    return [f"{name} {n}" for name, n in hits.items() if n < HITS]
+    """Points that a long run has not hit often enough, and those of which that is true of a side."""
+    few, few_of_a_side = [], []
+    for p in points.values():
+        sides = [p.hits("before"), p.hits("after")]
+        if sum(sides) < HITS:
+            few.append(f"{p.name} {sum(sides)}")
+        elif min(sides) < HITS:
+            few_of_a_side.append(f"{p.name} {min(sides)}")
+    return few, few_of_a_side
 
 
 def _verdict(tally, shims):
     points = merged(shims.values())
     print("\n".join(table(points)))
     if tally.kills >= HITS_FROM:
-        print(f"hit fewer than {HITS} times: {', '.join(_rarely_hit(points)) or 'none'}")
+        few, few_of_a_side = _rarely_hit(points)
+        print(f"hit fewer than {HITS} times: {', '.join(few) or 'none'}")
+        print(f"before or after them fewer than {HITS} times: {', '.join(few_of_a_side) or 'none'}")
     ways = ", ".join(f"{way} {n}" for way, n in sorted(tally.by_way.items()))
     beside = ", ".join(f"{event} {n}" for event, n in sorted(tally.events.items()))
     share = tally.in_flight / max(1, tally.measured)
@@ -106,14 +176,16 @@ def run(folder, lie):
     counts = Path(_number("POINTS", folder, str))
     counts.mkdir(exist_ok=True)
     shims = {name: Shim(library, counts / f"points-{name}") for name in ("one", *HOSTS, GOLD)}
-    tally = Tally()
-    with Kafka(folder / "broker", group_min_session_timeout_ms=1000) as broker:
+    lines = LINES if lie is None else ((OneProcess,),)
+    with SharedBroker(folder / "broker", group_min_session_timeout_ms=1000) as broker:
+        long = Long(broker, shims, folder, seed, lie, lines)
         try:
-            _chapters(broker, shims, folder, seed, lie, tally)
+            long.run()
             if lie is None:
-                _verdict(tally, shims)
+                _verdict(long.tally, shims)
         except Broken as error:
-            print(f"after kill {tally.kills}, SLUICE_CRASH_SEED={seed}: {error}", flush=True)
+            kills = long.tally.kills
+            print(f"after kill {kills}, SLUICE_CRASH_SEED={seed}: {error}", flush=True)
             return False
     return True
 

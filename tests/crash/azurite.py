@@ -102,8 +102,7 @@ class Points(FaultProxy):
             self._requests[self._process] += 1
             point = self._points.get(kind)
             if point is None:
-                fired = {(side, action): 0 for side in SIDES for action in ACTIONS}
-                point = self._points[kind] = Point(kind, 0, fired)
+                point = self._points[kind] = Point.never(kind)
             point.reached += 1
             if self._at is not None and self._at[0] == kind:
                 self._seen += 1

@@ -7,6 +7,7 @@ oracle has to find every table as it must be. one.py has one process at a time, 
 
 import random
 import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,11 @@ from tests.support.medallion import Medallion
 from tests.support.producer import Producer
 
 PARTITIONS = 8
-SMALL_BURST = 100  # records, so that there is hardly a moment without any
+SMALL_BURST = 50  # records, so that there is hardly a moment without any
 SPARE_RATIONS = 16  # of the feed, for the rounds that wait so long
+POURED = 3  # rations
 END_LIMIT_S = 300
-ENOUGH = 20  # hits of a point: then others are wanted
+ENOUGH = 20  # hits of a point, then of each of its sides: then others are wanted
 
 
 class Broken(Exception):
@@ -31,7 +33,7 @@ class Broken(Exception):
 
 @dataclass
 class Tally:
-    """Of a whole run of the harness."""
+    """Of a whole run of the harness, by chapters side by side."""
 
     kills: int = 0
     measured: int = 0  # kills of which it is known whether rows were in flight
@@ -41,27 +43,38 @@ class Tally:
     tries: dict = field(default_factory=dict)  # (kind of chapter, point, side) to how often
     misses: dict = field(default_factory=dict)  # of these, how often it was not reached
     checks: int = 0  # of the accounts
+    broken: bool = False  # a chapter has failed, the others need not go on
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, way, in_flight):
-        self.kills += 1
-        if in_flight is not None:
-            self.measured += 1
-            self.in_flight += in_flight > 0
-        self.by_way[way] = self.by_way.get(way, 0) + 1
+        """The kill's number."""
+        with self.lock:
+            self.kills += 1
+            if in_flight is not None:
+                self.measured += 1
+                self.in_flight += in_flight > 0
+            self.by_way[way] = self.by_way.get(way, 0) + 1
+            return self.kills
 
-    def happened(self, event):
-        self.events[event] = self.events.get(event, 0) + 1
+    def happened(self, event, times=1):
+        with self.lock:
+            self.events[event] = self.events.get(event, 0) + times
+
+    def checked(self):
+        with self.lock:
+            self.checks += 1
 
     def tried(self, chapter, name, side, reached):
         key = (type(chapter).__name__, name, side)
-        self.tries[key] = self.tries.get(key, 0) + 1
-        self.misses[key] = self.misses.get(key, 0) + (not reached)
+        with self.lock:
+            self.tries[key] = self.tries.get(key, 0) + 1
+            self.misses[key] = self.misses.get(key, 0) + (not reached)
 
     def odds(self, chapter, name, side):
-        """How likely the point is reached in such a chapter, as far as is known; never little, so
+        """How likely the point is reached in such a chapter, as far as is known; never nothing, so
         that what is rare gets its turns once the others have had theirs."""
         key = (type(chapter).__name__, name, side)
-        return max(0.1, 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1))
+        return max(0.01, (1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1)) ** 2)
 
 
 class RationedProducer(Producer):
@@ -69,7 +82,7 @@ class RationedProducer(Producer):
 
     def __init__(self, broker, topic, feed, rounds, round_s):
         self._ration = feed.records // (rounds + SPARE_RATIONS) + 1
-        self._allowed = 0
+        self._allowed = self._at_once = 0
         self.round_s = round_s
         super().__init__(broker, topic, feed, self._ration / round_s)
 
@@ -80,11 +93,16 @@ class RationedProducer(Producer):
         """A longer round has so much more."""
         self._allowed += round(self._ration * seconds / self.round_s)
 
+    def pour(self):
+        """As much as for some rounds, at once."""
+        self._allowed += POURED * self._ration
+        self._at_once = self._allowed
+
     def _paced(self):
         for number, record in enumerate(self._feed):
             while number >= self._allowed and not self._hurry.is_set():
                 self._hurry.wait(0.02)
-            if number % SMALL_BURST == 0:
+            if number % SMALL_BURST == 0 and number >= self._at_once:
                 self._hurry.wait(SMALL_BURST / self._rate)
             yield record
 
@@ -100,10 +118,14 @@ class Chapter:
         self.topic = f"crash-{seed}"
         self.feed = events.Feed(records=records, seed=seed)
         self.logs = 0
+        self.kills = 0
         self.producer = None
         broker.create_topic(self.topic, PARTITIONS, **events.TOPIC_CONFIG)
         self.whole = self.medallion()
         self.ledger = self.new_ledger()
+
+    def __str__(self):
+        return type(self).__name__
 
     def medallion(self, name=None):
         """The whole topology in the chapter's folder, committing often. `name` sets its pipeline
@@ -127,8 +149,7 @@ class Chapter:
         )
         producer.start()
         try:
-            until = tally.kills + kills
-            while tally.kills < until and time.monotonic() < deadline:
+            while self.kills < kills and time.monotonic() < deadline and not tally.broken:
                 producer.next_round()
                 self.round(tally)
         finally:
@@ -153,10 +174,11 @@ class Chapter:
 
     def tell(self, tally, way, started, in_flight):
         """`in_flight`: rows, or None when that is not known. After each kill, the accounts."""
-        tally.add(way.split()[0], in_flight)
+        self.kills += 1
+        number = tally.add(way.split()[0], in_flight)
         rows = "" if in_flight is None else f", {in_flight} rows in flight"
         seconds = time.monotonic() - started
-        print(f"kill {tally.kills}: {way}; {seconds:.1f} s{rows}", flush=True)
+        print(f"kill {number}: {self}: {way}; {seconds:.1f} s{rows}", flush=True)
         self.check_accounts(tally)
 
     def check_accounts(self, tally, done=None, alone=True, through=False):
@@ -172,12 +194,16 @@ class Chapter:
             raise Broken(f"the accounts cannot be read: {error!r}") from error
         if wrong is not None:
             raise Broken(wrong)
-        tally.checks += 1
+        tally.checked()
+
+    def candidates(self, shim):
+        """What can be hit here: all that `shim` has passed."""
+        return shim.points()
 
     def choose(self, shim, tally, wanted=lambda point: True):
-        """(name of the point, side, n) of what `shim` has passed, is wanted, and lacks most hits
-        of all chapters, as far as it can be expected to be reached. None: nothing."""
-        points = shim.points()
+        """(name of the point, side, n) of what can be hit, is wanted, and lacks most hits of all
+        chapters, as far as it can be expected to be reached. None: nothing."""
+        points = self.candidates(shim)
         sides = [(p, side) for p in points.values() for side in SIDES if wanted(p)]
         if not sides:
             return None
@@ -185,7 +211,11 @@ class Chapter:
 
         def gain(point_side):
             point, side = point_side
-            lacking = max(0.1, ENOUGH / 2 - hits[point.name].hits(side))
+            of_side, of_both = 0, 0
+            if point.name in hits:
+                of_side = hits[point.name].hits(side)
+                of_both = sum(hits[point.name].hits(s) for s in SIDES)
+            lacking = max(0.1, ENOUGH - of_side) + max(0, ENOUGH - of_both)
             return lacking * tally.odds(self, point.name, side)
 
         self.rng.shuffle(sides)

@@ -12,6 +12,7 @@ import signal
 import time
 
 from tests.crash.chapter import Broken, Chapter, stopped
+from tests.crash.orders import ADMIN, Operator
 from tests.support import sluice
 from tests.support.servers import wait_for
 
@@ -27,7 +28,8 @@ RANDOM_S = 1.5
 RANDOM_SHARE = 0.1
 STOP_SHARE = 0.2  # of the points before a name is given
 # Of all rounds, those with something else before the kill.
-EVENTS = (("leave", 0.06), ("stop", 0.06), ("broker", 0.02))
+EVENTS = (("leave", 0.06), ("stop", 0.06), ("broker", 0.02), ("reload", 0.06))
+FEED_STEP_S = 0.2
 NAMING = ("renameat2", "rename", "link")
 
 
@@ -35,6 +37,7 @@ class Slot:
     """A host with its process."""
 
     def __init__(self, name, medallion, shim):
+        medallion.document["admin"] = ADMIN
         self.name, self.path, self.shim = name, medallion.write(), shim
         self.group = f"sluice-{medallion.document['pipeline']}-events"
         self.process = None
@@ -93,7 +96,7 @@ class Hosts(Chapter):
             self._wait(slot.shim.consumed, READING_LIMIT_S)
         at = self._plan(slot, tally)
         if at is None:
-            self.pass_time(slot.process, self.rng.uniform(0.05, RANDOM_S))
+            self._wait(slot.process.ended, self.rng.uniform(0.05, RANDOM_S))
             self._kill(slot, f"random {slot.name}", tally)
             return
         name, side, n, action = at
@@ -149,10 +152,14 @@ class Hosts(Chapter):
         self._go_on_late(slot)
         return True
 
-    @staticmethod
-    def _wait(condition, seconds):
-        end = time.monotonic() + seconds
+    def _wait(self, condition, seconds):
+        """Time passes, in which there is always something to read."""
+        end = fed = time.monotonic()
+        end += seconds
         while time.monotonic() < end and not condition():
+            if time.monotonic() > fed + FEED_STEP_S:
+                self.producer.go_on(FEED_STEP_S)
+                fed += FEED_STEP_S
             time.sleep(0.005)
 
     def _kill(self, slot, way, tally):
@@ -206,16 +213,30 @@ class Hosts(Chapter):
         self._wait(slot.process.ended, self.rng.uniform(0.2, 3.0))
 
     def _broker(self, _tally):
-        """The broker dies as by a power cut, and comes back. All hosts read by then."""
+        """All hosts read by then."""
         self._wait(lambda: all(slot.shim.consumed() for slot in self.slots), READING_LIMIT_S)
-        self.broker.kill()
-        self.broker.start()
-        wait_for(lambda: self.broker.end_offsets(self.topic), 60, "the broker")
+        self.broker.die_and_come_back(self.topic)
+
+    def _reload(self, _tally):
+        """Of the hosts of one pipeline, one gets another interval of a sink, or all of them."""
+        told = self.rng.choice(self.slots)
+        self._wait(lambda: told.shim.consumed() or told.process.ended(), READING_LIMIT_S)
+        if not told.shim.consumed():
+            return  # one that has hardly begun dies of it
+        Operator(told.path, self.rng).change_sink()
+        everybody = self.rng.random() < 0.5
+        for slot in self.slots:
+            if slot is told or (everybody and slot.path == told.path and slot.shim.consumed()):
+                slot.process.signal(signal.SIGHUP)
+
+
+# What a process passes when it starts, ends, cleans or is told something only, or hardly ever.
+BESIDE = ("mkdir ", "unlinkat ", "run-mark", "config-ed", "seen-mark", "targets", "history")
+RARELY = ("unlink segment", "unlink data-file", "chain-base", "chain-base-temporary")
 
 
 def _of_a_running(point):
-    """Not one that a process passes when it starts or ends only."""
-    return not any(what in point.name for what in ("mkdir ", "run-mark", "config-ed", "seen-mark"))
+    return not any(what in point.name for what in BESIDE) and not point.name.endswith(RARELY)
 
 
 class Group(Hosts):

@@ -28,6 +28,10 @@ const char *const kind_names[KINDS] = {
     [KIND_RUN_TEMPORARY] = "run-mark-temporary",
     [KIND_SEEN] = "seen-mark",
     [KIND_SEEN_TEMPORARY] = "seen-mark-temporary",
+    [KIND_TARGETS] = "targets",
+    [KIND_TARGETS_TEMPORARY] = "targets-temporary",
+    [KIND_HISTORY] = "history",
+    [KIND_HISTORY_TEMPORARY] = "history-temporary",
     [KIND_CLOSE] = "close-record",
     [KIND_CLOSE_TEMPORARY] = "close-record-temporary",
     [KIND_PLAIN_FILE] = "plain-file",
@@ -79,6 +83,8 @@ static enum kind state_kind(const char *path, bool temporary) {
         {"/config/", KIND_EDITION, KIND_EDITION_TEMPORARY},
         {"/runs/", KIND_RUN, KIND_RUN_TEMPORARY},
         {"/seen/", KIND_SEEN, KIND_SEEN_TEMPORARY},
+        {"/targets/", KIND_TARGETS, KIND_TARGETS_TEMPORARY},
+        {"/history/", KIND_HISTORY, KIND_HISTORY_TEMPORARY},
     };
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         if (strstr(path, folders[i].folder) != NULL) {

@@ -60,6 +60,9 @@ def wrong(medallion, delivered, ledger):
         "counts": _counted(answer, tables),
         "accounts": wrong_in_the_end(ledger.books(), delivered, answer),
     }
+    slow = medallion.folder / "lake" / "slow"
+    if slow.exists():
+        found["slow"] = check.bronze(readers.read(slow), delivered)
     if (medallion.folder / "lake" / "plain").exists():
         found["archive"] = _archived(medallion.folder, delivered)
     told = (

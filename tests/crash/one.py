@@ -1,6 +1,5 @@
 """A chapter in which one process at a time has the whole medallion, and is killed."""
 
-import json
 import os
 import signal
 import time
@@ -8,16 +7,21 @@ from pathlib import Path
 
 from tests.crash import lake
 from tests.crash.chapter import Broken, Chapter, stopped
+from tests.crash.orders import ADMIN, Operator
+from tests.crash.points import Point
 from tests.support import sluice
-from tests.support.medallion import SCHEMA
 from tests.support.servers import wait_for
 
 POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
-RARE_LIMIT_S = 8  # snapshots come every hundred commits
+READING_LIMIT_S = 5
+RARE_LIMIT_S = 8  # snapshots come with so many changes; what comes at an end takes a while
 STOP_LIMIT_S = 30
 CLEAN_LIMIT_S = 60
 RANDOM_SHARE = 0.06  # points that are not reached add to them
 CLEAN_SHARE = 0.06  # of the rounds: before the kill, a process ends as it should
+ORDER_SHARE = 0.15  # of the processes get an order of the operator's before their end
+SLOW_SHARE = 0.3  # of the processes have a slow disk below one sink
+MAKING_FOLDERS = 2  # rounds of a chapter
 # What a process does with these it does when it is told to stop.
 AT_THE_END = ("seen-mark", "seen-mark-temporary", "unlink run-mark")
 # What a process that was overtaken takes away, and where it was stopped before that.
@@ -25,27 +29,52 @@ OVERTAKEN_BEFORE = {
     "unlink chain-temporary": "renameat2 chain-entry",
     "unlink close-record-temporary": "renameat2 close-record",
     "unlink config-edition-temporary": "renameat2 config-edition",
+    "unlink group-delta-temporary": "renameat2 group-delta",
     "unlink log-temporary": "renameat2 log-entry",
+    "unlink plain-temporary": "renameat2 plain-file",
     "unlink segment-temporary": "renameat2 segment",
 }
+# What is written when the operator says so, to a process that reads.
+ORDERED = {"targets": Operator.pause_or_resume, "history": Operator.patch}
 LEFTOVER = ".sluice-tmp-of-a-killed-process"
+LEFT_DATA = "sluice-of-a-killed-process.parquet"
 A_DAY_S = 25 * 3600
+UNTIL_CLEANING_S = 900  # tables are cleaned when a process has run so long
+SLOW = {"SLUICE_CRASH_SLOW": "/lake/slow/ 300"}  # ms for each file
 OVERTAKEN = ("replace", "positions")  # lies that harm when another process was faster
 NAMING = ("renameat2", "rename", "link")
+
+
+def _slow(folder):
+    """A table beside bronze that is left behind when its disk is slow, and catches up alone."""
+    return {
+        "plugin": "bronze-sink",
+        "inputs": [{"from": "events", "when_full": "detach", "buffer": "96KiB"}],
+        "config": {"table": f"file://{folder}/lake/slow"},
+    }
 
 
 class OneProcess(Chapter):
     def __init__(self, broker, shims, folder, seed, records, lie=None):
         super().__init__(broker, shims, folder, seed, records, lie)
         self.shim = shims["one"]
-        self.whole.document["sinks"]["archive"] = lake.archive(folder)
-        # many groups, so that gold's chain of changes is replaced by a snapshot every second
-        self.whole.document["transforms"]["per_country"]["config"]["group_by"].append("device_id")
+        self._extend(self.whole.document)
         self.whole.write()
-        self.editions = 1
-        self.first = True
+        self.operator = Operator(self.whole.path, self.rng)
+        self.rounds = 0
+
+    def _extend(self, document):
+        document["admin"] = ADMIN
+        document["sinks"]["archive"] = lake.archive(self.folder)
+        document["sinks"]["slow"] = _slow(self.folder)
+        if self.rng.random() < 0.5:  # behind the outbox, too
+            gold = {"from": "per_country", "when_full": "detach", "buffer": "64KiB"}
+            document["sinks"]["gold"]["inputs"] = [gold]
+        # many groups, so that gold's chain of changes is replaced by a snapshot every second
+        document["transforms"]["per_country"]["config"]["group_by"].append("device_id")
 
     def to_the_end(self):
+        self.operator.let_all_go_on(self.whole.state)
         yield self.whole.path, self.shim.environment(self.folder, lie=self.lie)
 
     def round(self, tally):
@@ -54,7 +83,8 @@ class OneProcess(Chapter):
         started, before = time.monotonic(), sum(self._versions().values())
         self.shim.forget_consumed()
         way = self._end_one(tally)
-        self.first = False
+        self.operator.has_been_answered()
+        self.rounds += 1
         if way is None:
             return
         in_flight = self.ledger.in_flight(self.shim.consumed())
@@ -72,32 +102,54 @@ class OneProcess(Chapter):
             raise Broken(f"a process ended by itself: {done.failed_because()}")
         if done.exit_code == 0:
             self.check_accounts(tally, done)
+            tally.happened("fallen behind", _detached(done))
         tally.happened("clean end")
 
     # ---- what has to be so that a point can be reached ----
 
+    def candidates(self, shim):
+        """And what a process takes away that was overtaken, as soon as it may be."""
+        points = super().candidates(shim)
+        for name, before in OVERTAKEN_BEFORE.items():
+            if before in points and name not in points:
+                points[name] = Point.never(name)
+        return points
+
     def _prepare(self, name, tally):
-        if "config-edition" in name:
-            self._change_configuration()
-            tally.happened("configuration changed")
+        """Before the process is started."""
         if name.startswith("unlink"):
             self._let_a_day_pass()
             tally.happened("a day passed")
 
-    def _change_configuration(self):
-        """Another edition, by which the same rows come out."""
-        self.editions += 1
-        path = self.whole.folder / SCHEMA.name
-        schema = json.loads(path.read_text()) | {"$comment": f"edition {self.editions}"}
-        path.write_text(json.dumps(schema))
+    def _order(self, process, name, tally):
+        """To one that reads already. `name`: the point that is to be reached, or None."""
+        if not self._reads(process):
+            return
+        kind = "" if name is None else name.split()[1].removesuffix("-temporary")
+        order = ORDERED.get(kind)
+        if kind == "config-edition":
+            order = Operator.reload_schema
+        if order is None:
+            order = self.rng.choice((Operator.reload, Operator.patch, Operator.pause_or_resume))
+        order(self.operator, process)
+        tally.happened(order.__name__.replace("_", " "))
+
+    def _reads(self, process):
+        end = time.monotonic() + READING_LIMIT_S
+        while time.monotonic() < end and not process.ended() and not self.shim.consumed():
+            time.sleep(0.01)
+        return not process.ended() and bool(self.shim.consumed())
 
     def _let_a_day_pass(self):
         """Between two processes: whatever is only kept for a while may go, so in each folder what
         a process leaves behind that is killed while it writes."""
         for top in ("lake", "state"):
             for folder, _, names in os.walk(self.folder / top):
-                Path(folder, LEFTOVER).touch()
-                for name in [*names, LEFTOVER]:
+                is_table = (Path(folder) / "_delta_log").is_dir()
+                left = [LEFTOVER, LEFT_DATA] if is_table else [LEFTOVER]
+                for name in left:
+                    Path(folder, name).touch()
+                for name in {*names, *left}:
                     path = os.path.join(folder, name)
                     status = os.stat(path)
                     os.utime(path, (status.st_atime - A_DAY_S, status.st_mtime - A_DAY_S))
@@ -105,6 +157,10 @@ class OneProcess(Chapter):
     def _process(self, at=None):
         seed = self.rng.randrange(1, 2**31)
         env = self.shim.environment(self.folder, at, seed, self.lie)
+        if self.lie is None and self.rng.random() < SLOW_SHARE:
+            env |= SLOW
+        if at is not None and at[0] == "unlink data-file":
+            env["SLUICE_CRASH_AHEAD"] = str(UNTIL_CLEANING_S)
         lanes = self.rng.randint(1, 4)
         return sluice.Process("run", "--json", "--set", f"lanes={lanes}", self.whole.path, env=env)
 
@@ -112,31 +168,59 @@ class OneProcess(Chapter):
         """Starts a process and ends it; how, in a few words, the first of which is the way. None:
         it has ended before its point, as it should."""
         at = self._choose(tally)
+        share = 0.5 if at is not None and "config-edition" in at[0] else ORDER_SHARE
+        ordered = self.lie is None and self.rng.random() < share
         if at is None:
             moment = self.rng.uniform(0.05, 3.0)
             with self._process() as process:
+                if ordered:
+                    self._order(process, None, tally)
                 self.pass_time(process, moment)
                 self.kill(process)
             return f"random after {moment:.2f} s"
         name, side, n, action = at
         self._prepare(name, tally)
-        stop_at = OVERTAKEN_BEFORE.get(name)
-        with self._process(at if stop_at is None else (stop_at, "before", 1, "stop")) as process:
-            if stop_at is not None:
-                reached = self._overtake(process, at)
-            elif action == "stop":
-                reached = self._overtake(process)
-            else:
-                reached = self._reached(process, name)
-            ended_well = process.ended() and process.wait().exit_code == 0
-            if not process.ended():
-                self.kill(process)
+        if name in OVERTAKEN_BEFORE:
+            reached, ended_well = self._end_overtaken(at)
+        else:
+            reached, ended_well = self._end_at(at, ordered, tally)
         tally.tried(self, name, side, reached)
         if ended_well:
             return None
         if not reached:
             return f"random where {name} was not reached {n} times"
         return f"{action} {side} {name}, number {n}"
+
+    def _end_overtaken(self, at):
+        """(whether it came there, whether it ended before, as it should)"""
+        stop_at = OVERTAKEN_BEFORE[at[0]]
+        if "config-edition" in at[0]:
+            self.operator.change_schema()
+        with self._process((stop_at, "before", 1, "stop")) as process:
+            reached = self._overtake(process, at, stop_at)
+            return reached, self._is_gone(process)
+
+    def _end_at(self, at, ordered, tally):
+        """As above. With `ordered`, or where only the operator can bring it there, it gets an order
+        before."""
+        name, _, _, action = at
+        late = _is_ordered(name, ordered) and self.lie is None
+        if not late and "config-edition" in name:
+            self.operator.change_schema()
+            tally.happened("configuration changed")
+        with self._process(None if late else at) as process:
+            if late and self._reads(process):
+                self.shim.arm(at)
+                self._order(process, name, tally)
+            reached = self._overtake(process) if action == "stop" else self._reached(process, name)
+            return reached, self._is_gone(process)
+
+    def _is_gone(self, process):
+        """In any case; true when it has ended by itself and well."""
+        if process.ended():
+            return process.wait().exit_code == 0
+        self.kill(process)
+        return False
 
     def _choose(self, tally):
         """(point, side, n, action); None: any moment. Folders are made by a first process only."""
@@ -145,7 +229,8 @@ class OneProcess(Chapter):
         if self.lie in OVERTAKEN:
             chosen = ("renameat2 log-entry", "before", 1)
         else:
-            wanted = lambda point: point.name.startswith("mkdir ") == self.first
+            first = self.rounds < MAKING_FOLDERS
+            wanted = lambda point: point.name.startswith("mkdir ") == first
             chosen = self.choose(self.shim, tally, wanted)
         if chosen is None:
             return None if self.lie is None else _ANY
@@ -163,10 +248,12 @@ class OneProcess(Chapter):
 
     def _reached(self, process, name):
         """Waits for the point. Where it is one of the end, the process is told to stop."""
-        limit_s = RARE_LIMIT_S if "chain-base" in name else POINT_LIMIT_S
-        end = time.monotonic() + limit_s
         told = not name.endswith(AT_THE_END)
+        limit_s = POINT_LIMIT_S if told and "chain-base" not in name else RARE_LIMIT_S
+        end = time.monotonic() + limit_s
         while not process.ended() and time.monotonic() < end:
+            if "chain-base" in name:
+                self.producer.pour()
             self.pass_time(process, min(self.producer.round_s, limit_s))
             self.producer.next_round()
             if not told and not process.ended():
@@ -177,10 +264,10 @@ class OneProcess(Chapter):
         self.killed(process)
         return True
 
-    def _overtake(self, process, then=None):
-        """`process` stops right before it gives a file its name. Another one does the work
-        meanwhile, and must not be harmed when the first one goes on. True when it did stop; with
-        `then`, a point, when it came to that behind it."""
+    def _overtake(self, process, then=None, stop_at=None):
+        """`process` stops right before it gives a file its name, at `stop_at`. Another one does the
+        work meanwhile, and must not be harmed when the first one goes on. True when it did stop;
+        with `then`, a point, when it came to that behind it, since the name was taken."""
         try:
             wait_for(lambda: process.ended() or stopped(process.pid), POINT_LIMIT_S, "the stop")
         except TimeoutError:
@@ -188,11 +275,12 @@ class OneProcess(Chapter):
         if process.ended():
             self.killed(process)
         before = self._versions()
-        fired = self._fired(then)
+        fired, passed = self._fired(then), self._passed(stop_at)
         with self._process() as second:
             try:
                 second.wait_for(
-                    lambda: all(n > before[name] for name, n in self._versions().items()),
+                    lambda: all(n > before[name] for name, n in self._versions().items())
+                    and (stop_at is None or self._passed(stop_at) > passed),
                     STOP_LIMIT_S,
                     "commits of the second process",
                 )
@@ -223,9 +311,35 @@ class OneProcess(Chapter):
         point = self.shim.points().get(at[0])
         return 0 if point is None else point.hits(at[1])
 
+    def _passed(self, name):
+        """How often processes have come to a point so far."""
+        point = self.shim.points().get(name)
+        return 0 if point is None else point.reached
+
     def _versions(self):
         logs = {n: self.whole.table(n) / "_delta_log" for n in ("bronze", "silver_tbl", "gold")}
         return {name: len(list(log.glob("*[0-9].json"))) for name, log in logs.items()}
+
+
+class InGroup(OneProcess):
+    """The same, gold with scope "group": by deltas of a host, here the only one."""
+
+    def _extend(self, document):
+        super()._extend(document)
+        document["transforms"]["per_country"]["config"]["scope"] = "group"
+
+
+def _is_ordered(name, by_chance):
+    """Whether a process comes to this point when it was given an order; `by_chance`: to be given
+    one."""
+    at_start = name.startswith(("mkdir", "unlinkat")) or "run-mark" in name
+    return name.split()[1].removesuffix("-temporary") in ORDERED or (by_chance and not at_start)
+
+
+def _detached(done):
+    """How often a sink has fallen behind alone."""
+    inputs = [i for node in done.summary["nodes"] for i in node["inputs"]]
+    return sum(i["buffer"].get("detached_times", 0) for i in inputs)
 
 
 _ANY = ("write log-temporary", "before", 1, "kill")

@@ -32,6 +32,11 @@ class Point:
     reached: int
     fired: dict  # (side, action) to a number
 
+    @classmethod
+    def never(cls, name):
+        """One that nobody has come to yet."""
+        return cls(name, 0, {(side, action): 0 for side in SIDES for action in ACTIONS})
+
     def hits(self, side):
         return sum(self.fired[side, action] for action in ACTIONS)
 

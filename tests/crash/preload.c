@@ -195,7 +195,8 @@ static enum kind kind_of_fd(int fd) {
 static void fire(struct row *row) {
     atomic_fetch_add(&row->fired[plan.side][plan.action - ACTION_KILL], 1);
     if (plan.action == ACTION_STOP) {
-        kill(getpid(), SIGSTOP);
+        /* to this thread: one that is sent to the process is taken by another one some time later */
+        pthread_kill(pthread_self(), SIGSTOP);
         return;
     }
     if (plan.action == ACTION_POWER) {
@@ -238,6 +239,7 @@ static void pass(enum call call, enum kind kind, enum side side) {
 static void remember(int fd, const char *path, int flags, enum kind kind) {
     if (fd < MAX_FD) {
         atomic_store(&fd_kinds[fd], (unsigned char)kind);
+        slow_opened(fd, path);
     }
     if ((flags & O_CREAT) != 0) {
         power_made(fd, path);
@@ -317,6 +319,7 @@ static void note_folder_synced(int fd) {
 
 static int sync_with(int (*sync)(int), int fd, enum kind kind) {
     bool lies = is_folder(kind) ? lie_sync_folders : lie_sync_files;
+    slow_sync(fd);
     int result = lies ? 0 : sync(fd);
     if (result == 0 && !lies) {
         is_folder(kind) ? note_folder_synced(fd) : power_synced(fd);
@@ -374,6 +377,9 @@ INTERPOSED int renameat2(int from_fd, const char *from, int to_fd, const char *t
     unsigned taken = lie_replace ? flags & ~(unsigned)RENAME_NOREPLACE : flags;
     AT_POINT(CALL_renameat2, kind, real.renameat2(from_fd, from, to_fd, to, taken),
              power_named(from, to));
+    if (kind == KIND_LOG_ENTRY) {
+        slow_clock_on();
+    }
     return result;
 }
 

@@ -35,6 +35,10 @@ enum kind {
     KIND_RUN_TEMPORARY,
     KIND_SEEN, /* a record that the source has read */
     KIND_SEEN_TEMPORARY,
+    KIND_TARGETS, /* which nodes are paused */
+    KIND_TARGETS_TEMPORARY,
+    KIND_HISTORY, /* of the topology's changes */
+    KIND_HISTORY_TEMPORARY,
     KIND_CLOSE,
     KIND_CLOSE_TEMPORARY,
     KIND_PLAIN_FILE,
@@ -73,5 +77,14 @@ void power_folder_synced(const char *path);
 /* Takes away what a power cut could: names not synced (each with even odds), bytes not synced. No
  * other of these functions may run any more. */
 void power_cut(unsigned seed);
+
+/* ---- slow.c: what has to be slow, or late, so that something can happen ---- */
+
+/* A file was opened as `fd`. */
+void slow_opened(int fd, const char *path);
+/* Takes its time where the disk is slow that `fd` lies on. */
+void slow_sync(int fd);
+/* A log entry has got its name: from now on the wall clock is ahead, if it is to be. */
+void slow_clock_on(void);
 
 #endif

@@ -1,0 +1,109 @@
+"""What an operator does to a pipeline while it runs: another edition of the schema, other intervals,
+nodes that are paused and go on. The same rows come out, whatever he does and whenever the process
+dies meanwhile.
+"""
+
+import http.client
+import json
+import os
+import re
+import signal
+import threading
+
+from tests.support.medallion import SCHEMA
+
+ANSWER_LIMIT_S = 20
+# Of these nobody says that rows of them are in flight.
+PAUSED = ("per_country", "gold", "late", "quarantine", "archive", "slow")
+ADMIN = {"listen": "127.0.0.1:0"}
+
+
+class Operator:
+    """`path`: the topology's file, beside it the schema's."""
+
+    def __init__(self, path, rng):
+        self.path, self.rng = path, rng
+        self._editions = 1
+        self._asking = []
+
+    # ---- files ----
+
+    def change_schema(self):
+        """Another edition, by which the same rows come out."""
+        self._editions += 1
+        path = self.path.parent / SCHEMA.name
+        schema = json.loads(path.read_text()) | {"$comment": f"edition {self._editions}"}
+        _replace(path, json.dumps(schema))
+
+    def change_sink(self):
+        document = json.loads(self.path.read_text())
+        name, change = self._other_interval(document)
+        document["sinks"][name] |= change
+        _replace(self.path, json.dumps(document, indent=2))
+
+    def _other_interval(self, document):
+        name = self.rng.choice(sorted(document["sinks"]))
+        now = document["sinks"][name].get("commit.interval")
+        return name, {"commit.interval": "150ms" if now != "150ms" else "120ms"}
+
+    # ---- orders to a process that reads already ----
+
+    def reload(self, process):
+        """The topology is read anew, with a change."""
+        self.rng.choice((self.change_schema, self.change_sink))()
+        process.signal(signal.SIGHUP)
+
+    def reload_schema(self, process):
+        self.change_schema()
+        process.signal(signal.SIGHUP)
+
+    def patch(self, process):
+        name, change = self._other_interval(json.loads(self.path.read_text()))
+        body = json.dumps({"sinks": {name: change}})
+        self._ask(process, "PATCH", "/v1/topology", body)
+
+    def pause_or_resume(self, process):
+        names = [n for n in PAUSED if f'"{n}"' in self.path.read_text()]
+        self._ask(process, "PUT", f"/connectors/{self.rng.choice(names)}/{self._order()}")
+
+    def _order(self):
+        return self.rng.choice(("pause", "stop", "resume", "resume"))
+
+    def _ask(self, process, method, path, body=None):
+        """By a thread: the process may die before it answers."""
+        address = re.search(r"http://127\.0\.0\.1:(\d+)", process.text(1))
+        if address is not None:
+            arguments = (int(address[1]), method, path, body)
+            self._asking.append(threading.Thread(target=_ask, args=arguments))
+            self._asking[-1].start()
+
+    def has_been_answered(self):
+        """Waits for what was asked of processes that are no more."""
+        for thread in self._asking:
+            thread.join()
+        self._asking.clear()
+
+    def let_all_go_on(self, state):
+        """Between two processes: nothing is paused any more. `state`: the state store's folder."""
+        folder = state / "targets"
+        numbers = [int(path.stem) for path in folder.glob("[0-9]*.json")]
+        if numbers:
+            path = folder / f"{max(numbers) + 1:020}.json"
+            _replace(path, json.dumps({"format": 1, "nodes": {}}))
+
+
+def _replace(path, text):
+    fresh = path.with_name(f"fresh-{path.name}")
+    fresh.write_text(text)
+    os.replace(fresh, path)
+
+
+def _ask(port, method, path, body):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_LIMIT_S)
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/merge-patch+json"})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        pass  # it was killed
+    finally:
+        connection.close()

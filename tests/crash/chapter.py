@@ -21,7 +21,8 @@ from tests.support.producer import Producer
 
 PARTITIONS = 8
 SMALL_BURST = 50  # records, so that there is hardly a moment without any
-SPARE_RATIONS = 16  # of the feed, for the rounds that wait so long
+SPARE_RATIONS = 16  # of what a chapter is to have, for the rounds that wait so long
+ENDLESS = 8  # the feed has so many times more
 POURED = 3  # rations
 END_LIMIT_S = 300
 ENOUGH = 20  # hits of a point, then of each of its sides: then others are wanted
@@ -78,10 +79,11 @@ class Tally:
 
 
 class RationedProducer(Producer):
-    """So much for each round, evenly over `round_s`: no round is without anything to do."""
+    """So much for each round, evenly over `round_s`: no round is without anything to do. What no
+    round has asked for is not produced. `records`: about so many for all rounds."""
 
-    def __init__(self, broker, topic, feed, rounds, round_s):
-        self._ration = feed.records // (rounds + SPARE_RATIONS) + 1
+    def __init__(self, broker, topic, feed, records, rounds, round_s):
+        self._ration = records // (rounds + SPARE_RATIONS) + 1
         self._allowed = self._at_once = 0
         self.round_s = round_s
         super().__init__(broker, topic, feed, self._ration / round_s)
@@ -100,7 +102,9 @@ class RationedProducer(Producer):
 
     def _paced(self):
         for number, record in enumerate(self._feed):
-            while number >= self._allowed and not self._hurry.is_set():
+            while number >= self._allowed:
+                if self._hurry.is_set():
+                    return
                 self._hurry.wait(0.02)
             if number % SMALL_BURST == 0 and number >= self._at_once:
                 self._hurry.wait(SMALL_BURST / self._rate)
@@ -116,7 +120,9 @@ class Chapter:
         self.shims = shims
         self.broker, self.folder, self.lie, self.seed = broker, folder, lie, seed
         self.topic = f"crash-{seed}"
-        self.feed = events.Feed(records=records, seed=seed)
+        self.records = records
+        span_s = ENDLESS * events.Feed.span_s
+        self.feed = events.Feed(records=ENDLESS * records, span_s=span_s, seed=seed)
         self.logs = 0
         self.kills = 0
         self.producer = None
@@ -145,7 +151,7 @@ class Chapter:
     def run(self, kills, tally, deadline, seconds_per_kill):
         """Kills up to `kills` processes, and verifies. What the end's line says, or Broken."""
         producer = self.producer = RationedProducer(
-            self.broker, self.topic, self.feed, kills, seconds_per_kill
+            self.broker, self.topic, self.feed, self.records, kills, seconds_per_kill
         )
         producer.start()
         try:

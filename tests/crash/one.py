@@ -55,6 +55,8 @@ def _slow(folder):
 
 
 class OneProcess(Chapter):
+    EDITION_ORDERED = 0.5  # of the editions are stored while the process runs, not when it starts
+
     def __init__(self, broker, shims, folder, seed, records, lie=None):
         super().__init__(broker, shims, folder, seed, records, lie)
         self.shim = shims["one"]
@@ -168,7 +170,8 @@ class OneProcess(Chapter):
         """Starts a process and ends it; how, in a few words, the first of which is the way. None:
         it has ended before its point, as it should."""
         at = self._choose(tally)
-        share = 0.5 if at is not None and "config-edition" in at[0] else ORDER_SHARE
+        edition = at is not None and "config-edition" in at[0]
+        share = self.EDITION_ORDERED if edition else ORDER_SHARE
         ordered = self.lie is None and self.rng.random() < share
         if at is None:
             moment = self.rng.uniform(0.05, 3.0)
@@ -323,6 +326,8 @@ class OneProcess(Chapter):
 
 class InGroup(OneProcess):
     """The same, gold with scope "group": by deltas of a host, here the only one."""
+
+    EDITION_ORDERED = 0  # what gold reads of is changed between two processes only
 
     def _extend(self, document):
         super()._extend(document)

@@ -195,7 +195,7 @@ static enum kind kind_of_fd(int fd) {
 static void fire(struct row *row) {
     atomic_fetch_add(&row->fired[plan.side][plan.action - ACTION_KILL], 1);
     if (plan.action == ACTION_STOP) {
-        /* to this thread: one that is sent to the process is taken by another one some time later */
+        /* to this thread: of the process another one would take it, some time later */
         pthread_kill(pthread_self(), SIGSTOP);
         return;
     }

@@ -12,7 +12,7 @@ With --lie the shim breaks a promise of the file system, or the program is a bui
 of positions (`positions`), and the tests must find that out: the exit code is 0 when they do.
 
 SLUICE_CRASH_KILLS (90), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
-SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (200000 of each chapter),
+SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (about 100000 of each chapter),
 SLUICE_CRASH_PACE (1.2 seconds of feed for a kill), SLUICE_CRASH_POINTS (a folder that keeps the
 counts of the points, for a later run to go on with)
 """
@@ -90,7 +90,7 @@ class Long:
         self.tally = Tally()
         self._seed = seed
         self._kills = _number("KILLS", 90)
-        self._events = _number("EVENTS", 200_000)
+        self._events = _number("EVENTS", 100_000)
         self._began = time.monotonic()
         self._deadline = self._began + _number("SECONDS", "inf", float)
         self._pace = _number("PACE", 1.2, float)

@@ -245,7 +245,8 @@ class OneProcess(Chapter):
     def _action(self, name, side):
         if self.lie is not None:
             return "stop" if self.lie in OVERTAKEN else "power"
-        if side == "before" and name.split()[0] in NAMING and self.rng.random() < 0.3:
+        names = side == "before" and name.split()[0] in NAMING and not name.endswith(AT_THE_END)
+        if names and self.rng.random() < 0.3:
             return "stop"
         return "power" if self.rng.random() < 0.4 else "kill"
 

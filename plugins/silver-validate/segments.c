@@ -396,7 +396,6 @@ sl_error *segments_load(struct segments *segments, const sl_stream *stream, int6
     }
     state->log_from = chain == NULL ? SL_OFFSET_NONE : chain->position;
     state->next_offset = offset;
-    segments_acknowledge(segments, stream, offset); /* it is the smallest of all positions */
     *out = state;
     return NULL;
 }

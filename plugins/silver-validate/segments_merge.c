@@ -210,10 +210,14 @@ void segments_collect(struct segments *segments, const sl_stream *stream, int64_
     if (acknowledged_us - within_us < needed_us) {
         needed_us = acknowledged_us - within_us;
     }
-    /* the last one stays: it holds the position */
-    while (old + 1 < chain->live.n && removed + old < MAX_REMOVED &&
-           last_clock(segments, chain, old) < needed_us) {
-        old++;
+    /* The last one stays: it holds the position. One from before the first clock is as old as what
+     * follows it: without it the rest would begin at an offset that nothing can be resumed at. */
+    for (size_t i = 0; i + 1 < chain->live.n && removed + i < MAX_REMOVED; i++) {
+        int64_t clock_us = last_clock(segments, chain, i);
+        if (clock_us >= needed_us) {
+            break;
+        }
+        old = clock_us > 0 ? i + 1 : old;
     }
     (void)remove_first(segments, chain, &chain->live, old);
 }

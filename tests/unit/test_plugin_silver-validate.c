@@ -357,6 +357,15 @@ static bool host_commit(host *h, bool drop) {
     return false;
 }
 
+/* All that read of the streams have what is durable here. */
+static void host_acknowledge(host *h) {
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        if (h->durable[i] >= 0) {
+            h->plugin->transform->node->acknowledge(h->node, &h->streams[i], h->durable[i]);
+        }
+    }
+}
+
 /* ---- records ---- */
 
 typedef struct record {
@@ -498,6 +507,9 @@ static void run_random(uint64_t seed) {
             }
             h->now_us += below(3) == 0 ? below(600) * SECOND : SECOND;
             host_commit(h, false);
+            if (dedup.keep_us == 0) {
+                host_acknowledge(h);
+            }
         }
         if (below(15) == 0) { /* taken away and given back, at times with rows not committed */
             int64_t position = h->durable[i] < 0 ? 0 : h->durable[i];
@@ -602,6 +614,51 @@ START_TEST(small_segments_are_merged) {
     host_restart(h, &options, MANY / 2);
     process(h, 0, records, MANY / 2);
     commit_each(h, records, 50);
+    host_free(h);
+    remove_schema(path);
+}
+END_TEST
+
+/* ---- deleting ---- */
+
+/* A sink that is paused is left out of the stream, which begins where the others are; nothing is
+ * acknowledged meanwhile. When it goes on, the stream begins where it had come to. */
+START_TEST(what_somebody_is_left_out_of_is_kept) {
+    static record records[MANY];
+    struct dedup_options dedup = small_dedup();
+    dedup.keep_us = 0;
+    char *path = write_schema(ID_SCHEMA);
+    struct options options = make_options(path, &dedup);
+    host *h = host_with_small_segments(&options, records);
+    commit_each(h, records, 300);
+    host_restart(h, &options, 0);
+    commit_each(h, records, 300);
+    host_restart(h, &options, 600);
+    process(h, 0, records, 600);
+    host_acknowledge(h);
+    size_t there = count_segments(h);
+    commit_each(h, records, 100);
+    ck_assert_uint_lt(count_segments(h), there); /* now it is deleted */
+    host_free(h);
+    remove_schema(path);
+}
+END_TEST
+
+/* The first segment of a stream that has a start and no record yet holds no clock. */
+START_TEST(an_empty_first_segment_goes_with_the_next) {
+    static record records[MANY];
+    struct dedup_options dedup = small_dedup();
+    dedup.keep_us = 500 * SECOND;
+    char *path = write_schema(ID_SCHEMA);
+    struct options options = make_options(path, &dedup);
+    host *h = host_with_small_segments(&options, records);
+    ck_assert(host_commit(h, false)); /* each stream begins at 0 */
+    for (int i = 0; i < 200; i++) {
+        commit_each(h, records, 1);
+        host_acknowledge(h);
+    }
+    host_restart(h, &options, 200);
+    process(h, 0, records, 200);
     host_free(h);
     remove_schema(path);
 }
@@ -845,6 +902,8 @@ int main(void) {
     tcase_add_test(cases, a_second_writer_is_fenced);
     tcase_add_test(cases, small_segments_are_merged);
     tcase_add_test(cases, a_merge_may_end_anywhere);
+    tcase_add_test(cases, what_somebody_is_left_out_of_is_kept);
+    tcase_add_test(cases, an_empty_first_segment_goes_with_the_next);
     tcase_add_test(cases, a_writer_that_stood_still_is_fenced_by_merged_segments);
     tcase_add_test(cases, rows_rejects_and_computed_columns);
     tcase_add_test(cases, bad_options_name_the_place);

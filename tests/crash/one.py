@@ -34,6 +34,12 @@ OVERTAKEN_BEFORE = {
     "unlink plain-temporary": "renameat2 plain-file",
     "unlink segment-temporary": "renameat2 segment",
 }
+# What can be reached from the beginning, since it is made to happen; once another point has been.
+MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
+    "unlink data-file": "renameat2 checkpoint",
+    "renameat2 history": "renameat2 run-mark",
+    "renameat2 targets": "renameat2 run-mark",
+}
 # What is written when the operator says so, to a process that reads.
 ORDERED = {"targets": Operator.pause_or_resume, "history": Operator.patch}
 LEFTOVER = ".sluice-tmp-of-a-killed-process"
@@ -110,9 +116,8 @@ class OneProcess(Chapter):
     # ---- what has to be so that a point can be reached ----
 
     def candidates(self, shim):
-        """And what a process takes away that was overtaken, as soon as it may be."""
         points = super().candidates(shim)
-        for name, before in OVERTAKEN_BEFORE.items():
+        for name, before in MADE_TO_HAPPEN.items():
             if before in points and name not in points:
                 points[name] = Point.never(name)
         return points

@@ -326,7 +326,7 @@ class OneProcess(Chapter):
         return 0 if point is None else point.reached
 
     def _versions(self):
-        logs = {n: self.whole.table(n) / "_delta_log" for n in ("bronze", "silver_tbl", "gold")}
+        logs = {n: self.whole.table(n) / "_delta_log" for n in ("bronze", "silver_tbl")}
         return {name: len(list(log.glob("*[0-9].json"))) for name, log in logs.items()}
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import threading
+from pathlib import Path
 
 from tests.support.medallion import SCHEMA
 
@@ -63,11 +64,14 @@ class Operator:
         self._ask(process, "PATCH", "/v1/topology", body)
 
     def pause_or_resume(self, process):
-        names = [n for n in PAUSED if f'"{n}"' in self.path.read_text()]
-        self._ask(process, "PUT", f"/connectors/{self.rng.choice(names)}/{self._order()}")
-
-    def _order(self):
-        return self.rng.choice(("pause", "stop", "resume", "resume"))
+        document = json.loads(self.path.read_text())
+        nodes = [n for n in PAUSED if n in document["sinks"] or n in document["transforms"]]
+        paused = self._targets(Path(document["state"].removeprefix("file://")))[1]
+        orders = [f"{n}/resume" if n in paused else f"{n}/pause" for n in nodes]
+        orders += [f"{n}/stop" for n in nodes if n not in paused]
+        if len(paused) > 2:
+            orders = [o for o in orders if o.endswith("resume")]
+        self._ask(process, "PUT", f"/connectors/{self.rng.choice(orders)}")
 
     def _ask(self, process, method, path, body=None):
         """By a thread: the process may die before it answers."""
@@ -85,11 +89,18 @@ class Operator:
 
     def let_all_go_on(self, state):
         """Between two processes: nothing is paused any more. `state`: the state store's folder."""
-        folder = state / "targets"
-        numbers = [int(path.stem) for path in folder.glob("[0-9]*.json")]
-        if numbers:
-            path = folder / f"{max(numbers) + 1:020}.json"
-            _replace(path, json.dumps({"format": 1, "nodes": {}}))
+        number, paused = self._targets(state)
+        if paused:
+            text = json.dumps({"format": 1, "nodes": {}})
+            _replace(state / "targets" / f"{number + 1:020}.json", text)
+
+    @staticmethod
+    def _targets(state):
+        """(number of the last version of what is paused, nodes)"""
+        paths = sorted((state / "targets").glob("[0-9]*.json"))
+        if not paths:
+            return 0, {}
+        return int(paths[-1].stem), json.loads(paths[-1].read_text())["nodes"]
 
 
 def _replace(path, text):

@@ -378,7 +378,7 @@ INTERPOSED int renameat2(int from_fd, const char *from, int to_fd, const char *t
     AT_POINT(CALL_renameat2, kind, real.renameat2(from_fd, from, to_fd, to, taken),
              power_named(from, to));
     if (kind == KIND_LOG_ENTRY) {
-        slow_clock_on();
+        slow_entry_written();
     }
     return result;
 }

@@ -84,7 +84,7 @@ void power_cut(unsigned seed);
 void slow_opened(int fd, const char *path);
 /* Takes its time where the disk is slow that `fd` lies on. */
 void slow_sync(int fd);
-/* A log entry has got its name: from now on the wall clock is ahead, if it is to be. */
-void slow_clock_on(void);
+/* A log entry has got its name. */
+void slow_entry_written(void);
 
 #endif

@@ -2,8 +2,8 @@
  * What takes long in the field, and what happens late, for the crash tests. Environment:
  *
  *   SLUICE_CRASH_SLOW   "FOLDER MS": syncing a file whose path has FOLDER in it takes so long
- *   SLUICE_CRASH_AHEAD  from its first log entry on the process has a wall clock that is so many
- *                       seconds ahead: what it does ten minutes after it has begun, it does then
+ *   SLUICE_CRASH_AHEAD  once it has written some log entries the process has a wall clock that is
+ *                       so many seconds ahead: what it does ten minutes after, it does then
  *
  * libraries keep their clock, since librdkafka waits until a time of day.
  */
@@ -19,13 +19,14 @@
 #include <unistd.h>
 
 #define MAX_FD 65536
+#define ENTRIES 20 /* of all tables, each of which has written some by then */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 static char slow_folder[256];
 static long slow_ms;
 static time_t ahead_s;
-static atomic_bool is_ahead;
+static atomic_int entries;
 static atomic_bool fd_slow[MAX_FD];
 
 static void start(void) {
@@ -51,9 +52,8 @@ void slow_sync(int fd) {
     }
 }
 
-void slow_clock_on(void) {
-    pthread_once(&once, start);
-    atomic_store(&is_ahead, ahead_s > 0);
+void slow_entry_written(void) {
+    atomic_fetch_add(&entries, 1);
 }
 
 static bool is_library(void *caller) {
@@ -65,7 +65,7 @@ static bool is_library(void *caller) {
 __attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct timespec *out) {
     pthread_once(&once, start);
     int result = real_clock_gettime(clock, out);
-    if (result == 0 && clock == CLOCK_REALTIME && atomic_load(&is_ahead) &&
+    if (result == 0 && clock == CLOCK_REALTIME && ahead_s > 0 && atomic_load(&entries) >= ENTRIES &&
         !is_library(__builtin_return_address(0))) {
         out->tv_sec += ahead_s;
     }

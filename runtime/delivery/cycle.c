@@ -585,7 +585,12 @@ static void call_commit(void *arg) {
     struct cycle *cycle = arg;
     struct host_node *node = cycle_node(cycle);
     if (node->ops->commit == NULL) {
-        host_done(&cycle->request, NULL);
+        host_done(&cycle->request,
+                  cycle->commit.n_pieces == 0
+                      ? NULL
+                      : sl_error_new(SL_ERROR_FATAL,
+                                     "the plugin's flush handed over a piece, but it has no "
+                                     "operation node.commit to take it: the rows would be lost"));
         return;
     }
     struct object_clock clock = object_enter(&node->object);

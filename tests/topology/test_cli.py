@@ -189,6 +189,13 @@ def test_warnings_are_log_lines():
     assert "WARN" not in quiet
 
 
+def test_a_sink_whose_rows_nobody_commits_fails():
+    sink = '{"plugin":"no-commit","inputs":["numbers"]}'
+    source = '{"plugin":"generator","config":{"count":10}}'
+    done = run_short("--set", f"sources.numbers={source}", "--set", f"sinks.table={sink}")
+    assert done.returncode == 1 and "no operation node.commit" in done.stderr
+
+
 def test_a_plugin_that_does_not_open_is_a_bad_topology():
     file = os.path.join(HERE, "faults", "plugin-fails-in-open.json")
     done = runner.run(["run", *PATH, file])

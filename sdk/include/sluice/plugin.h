@@ -193,7 +193,8 @@ typedef struct sl_node_ops {
     /*
      * Makes pieces and positions durable in one step, all or nothing. Errors: RETRIABLE (tried
      * again), CONFLICT (a position is not `from`: the host recovers), others (the node fails). One
-     * commit of a node is under way at a time. With n_pieces 0 it is a position-only commit.
+     * commit of a node is under way at a time. With n_pieces 0 it is a position-only commit. NULL:
+     * flush has made everything durable, and hands over no piece.
      */
     void (*commit)(sl_node *node, const sl_commit *commit, sl_request *request);
 

@@ -10,6 +10,9 @@
 
 #define DAY_US INT64_C(86400000000)
 #define HOUR_US INT64_C(3600000000)
+/* 0001-01-01 and 9999-12-31: the dates that a table's partition can be. */
+#define FIRST_DAY INT64_C(-719162)
+#define LAST_DAY INT64_C(2932896)
 
 const char *const *bronze_partition_columns(int32_t partition_by) {
     static const char *const none[] = {NULL};
@@ -139,7 +142,7 @@ static sl_error *fill_partition(struct widen *widen, const int64_t *times, int64
     for (int64_t i = 0; i < rows; i++) {
         int64_t time = times == NULL ? now_us : times[i];
         int64_t day = floor_divide(time, DAY_US);
-        days[i] = (int32_t)day;
+        days[i] = (int32_t)(day < FIRST_DAY ? FIRST_DAY : day > LAST_DAY ? LAST_DAY : day);
         hours[i] = (int32_t)((time - day * DAY_US) / HOUR_US);
     }
     return NULL;

@@ -63,6 +63,18 @@ def test_a_start_at_the_end_holds_for_the_next_run(broker, new_topic, bronze_of)
     ]
 
 
+def test_times_beyond_all_calendars_stop_nobody(broker, new_topic, tmp_path):
+    topic = new_topic(1)
+    times = [START_MS, START_MS * 1000, START_MS * 1000**2]  # counted in us, in ns
+    broker.produce(topic, [{"value": b"x", "timestamp": t, "partition": 0} for t in times])
+    medallion = Medallion(tmp_path, broker.bootstrap, topic).without("silver")
+    medallion.document["sinks"]["bronze"]["config"]["partition_by"] = "event_date"
+    sluice.run_until_end(medallion.write())
+    rows = readers.read(medallion.table("bronze")).sort_by("offset")
+    assert [str(d) for d in rows["event_date"].to_pylist()] == ["2026-11-22"] + ["9999-12-31"] * 2
+    assert rows["timestamp"].cast("int64").to_pylist()[:2] == [START_MS * 1000, START_MS * 1000**2]
+
+
 def test_a_pattern_takes_all_topics_that_it_matches(broker, new_topic, bronze_of):
     topics = sorted(new_topic(1) for _ in range(3))
     for topic in topics:

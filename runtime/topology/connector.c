@@ -127,7 +127,7 @@ static const char *find_reader(const struct connectors *in, const char *name, co
 
 /* ---- plugins ---- */
 
-static const sl_option *table_of(const struct plugin *plugin, int kind) {
+static const sl_option *table_of(const struct plugin *plugin, enum topology_kind kind) {
     const sl_role *role = plugin_role(plugin, kind);
     return role == NULL ? NULL : role->options;
 }
@@ -328,6 +328,16 @@ static sl_error *settle_inputs(const struct connectors *in, const char *name,
     return error;
 }
 
+bool connector_tasks(const struct json_value *config, int64_t *tasks) {
+    const struct json_value *given = json_member(config, "tasks.max");
+    *tasks = 0;
+    if (given == NULL || given->kind == JSON_NULL) {
+        return true;
+    }
+    return (given->kind == JSON_STRING || given->kind == JSON_NUMBER) &&
+           sl_parse_i64(given->text, strlen(given->text), tasks) && *tasks >= 1;
+}
+
 static sl_error *check_own(const char *name, const struct json_value *config) {
     const struct json_value *given = json_member(config, "name");
     if (given != NULL && (given->kind != JSON_STRING || strcmp(given->text, name) != 0)) {
@@ -337,14 +347,8 @@ static sl_error *check_own(const char *name, const struct json_value *config) {
                             given->kind == JSON_STRING ? given->text : json_kind_name(given->kind),
                             name);
     }
-    const struct json_value *tasks = json_member(config, "tasks.max");
-    int64_t n = 1;
-    bool is_text = tasks != NULL && (tasks->kind == JSON_STRING || tasks->kind == JSON_NUMBER);
-    if (tasks != NULL && tasks->kind != JSON_NULL &&
-        (!is_text || !sl_parse_i64(tasks->text, strlen(tasks->text), &n) || n < 1)) {
-        return fault("tasks.max", "allowed is an integer from 1");
-    }
-    return NULL;
+    int64_t tasks;
+    return connector_tasks(config, &tasks) ? NULL : fault("tasks.max", CONNECTOR_TASKS_ALLOWED);
 }
 
 /* The kind that the node was, if the plugin can be that; else the only one it can be; else a source

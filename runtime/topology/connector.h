@@ -5,7 +5,8 @@
  *   inputs           what the node reads: "events,silver.rejects", or a JSON array
  *   topics           instead of inputs: the topics of Kafka that it reads, through a source that
  *                    reads just them, which is found, or made as NODE-topics
- *   tasks.max        accepted, without effect: lanes are the topology's
+ *   tasks.max        accepted, without effect: each node has a task on every lane, and how many
+ *                    lanes there are is the topology's
  * and the node's keys and the plugin's options (flat.h).
  */
 #ifndef TOPOLOGY_CONNECTOR_H
@@ -13,6 +14,8 @@
 
 #include "topology/document.h"
 #include "topology/topology.h"
+
+#define CONNECTOR_TASKS_ALLOWED "allowed is an integer from 1"
 
 /* The document that is asked or changed, which is an object. Everything made lives in `arena`. */
 struct connectors {
@@ -37,6 +40,8 @@ sl_error *connector_put(const struct connectors *in, const char *name,
  * Errors: CONFIG (others read it, or it is not there). */
 sl_error *connector_remove(const struct connectors *in, const char *name);
 
+/* What the config says as tasks.max on *tasks, 0: nothing; false when it is no integer from 1. */
+bool connector_tasks(const struct json_value *config, int64_t *tasks);
 /* Whether `key` belongs to the connector, and to no option of the plugin. */
 bool connector_owns_key(const sl_option *table, const char *key);
 /* Why a key of Kafka Connect's workers has no meaning here, and what has; NULL: nothing is known.

@@ -280,6 +280,21 @@ def test_validation_finds_each_fault(running):
     assert answer["error_count"] == 1
 
 
+def test_validation_says_that_the_lanes_are_the_tasks(running):
+    def tasks(answer):
+        (found,) = [c for c in answer["configs"] if c["value"]["name"] == "tasks.max"]
+        return found
+
+    lanes = running.json("/v1/status")["lanes"]
+    found = tasks(validate(running, "generator", {"tasks.max": "8"}))
+    assert "without effect" in found["definition"]["documentation"]
+    assert found["value"]["value"] == "8" and found["value"]["recommended_values"] == [str(lanes)]
+    assert found["value"]["errors"] == []
+    wrong = validate(running, "generator", {"tasks.max": "none"})
+    assert tasks(wrong)["value"]["errors"] == ["allowed is an integer from 1"]
+    assert wrong["error_count"] == 1
+
+
 def test_validation_shows_no_secret_and_follows_no_reference(running, tmp_path):
     """A kafka source's password, and a reference to a file of the machine."""
     (tmp_path / "key").write_text("file-content-1234")

@@ -65,6 +65,8 @@ def test_the_python_client(running, broker, new_topic):
     config = sink(running, "one", topic)
     made = client.create_connector({"name": "one", "config": config})
     assert made["name"] == "one" and made["type"] == "sink" and config.items() - {("tasks.max", "1")} <= made["config"].items()
+    told = "tasks.max 1 is without effect" in running.process.text(1)
+    assert told == (running.json("/v1/status")["lanes"] > 1)
     assert "one" in client.list_connectors()
     assert client.list_connectors(expand="status")["one"]["status"]["connector"]["state"] == "RUNNING"
     wait_for(lambda: durable(running, "one") == 20, 60, "the topic's rows")

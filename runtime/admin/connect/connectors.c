@@ -79,6 +79,28 @@ static bool must_be_there(const struct edit *edit, const char *name) {
     return false;
 }
 
+/* Who asks for fewer tasks than there will be is told; it is no fault, since his client may always
+ * send it. */
+static void warn_of_tasks(const struct edit *edit, const char *name,
+                          const struct json_value *config) {
+    int64_t tasks;
+    if (connector_tasks(config, &tasks) && tasks != 0 && tasks < edit->in.lanes) {
+        host_log(
+            edit->exchange->host, SL_LOG_WARN, name,
+            "tasks.max %lld is without effect: it has a task on each of the %u lanes, of which "
+            "the topology's \"lanes\" says how many there are",
+            (long long)tasks, edit->in.lanes);
+    }
+}
+
+static void put(struct edit *edit, const char *name, const struct json_value *config) {
+    sl_error *error = connector_put(&edit->in, name, config);
+    if (error == NULL) {
+        warn_of_tasks(edit, name, config);
+    }
+    proceed(edit, name, error);
+}
+
 /* ---- POST /connectors ---- */
 
 /* False after a 400. */
@@ -111,7 +133,7 @@ static void create(struct edit *edit, const struct json_value *body) {
     } else if (is_there(edit, name->text)) {
         exchange_fail(edit->exchange, 409, "Connector %s already exists", name->text);
     } else if (read_target(edit, body)) {
-        proceed(edit, name->text, connector_put(&edit->in, name->text, config));
+        put(edit, name->text, config);
     }
 }
 
@@ -131,7 +153,7 @@ void answer_put_config(struct exchange *exchange) {
     const char *name = exchange->parts[1];
     const struct json_value *config = exchange_object(exchange, &edit.arena);
     if (config != NULL && begin(&edit, exchange)) {
-        proceed(&edit, name, connector_put(&edit.in, name, config));
+        put(&edit, name, config);
     }
     arena_free(&edit.arena);
 }

@@ -4,7 +4,7 @@
 #include "topology/keys.h"
 
 static void write_plugin(struct json_out *out, const struct plugin *plugin) {
-    for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
+    for (enum topology_kind kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
         if (plugin_role(plugin, kind) != NULL) {
             json_out_object(out);
             json_out_member(out, "class", plugin->descriptor.name);
@@ -95,7 +95,7 @@ void answer_plugin_config(struct exchange *exchange) {
     }
     struct json_out out = exchange_writer(exchange);
     json_out_array(&out);
-    for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
+    for (enum topology_kind kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
         const sl_role *role = plugin_role(plugin, kind);
         const sl_option *options = role != NULL ? role->options : NULL;
         for (int64_t i = 0; options != NULL && options[i].name != NULL; i++) {

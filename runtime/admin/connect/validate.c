@@ -10,6 +10,7 @@
 #include "topology/options.h"
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 
 struct validation {
     struct exchange *exchange;
@@ -129,9 +130,47 @@ static void write_value(struct validation *v, struct json_out *out, const sl_opt
     json_out_end_object(out);
 }
 
+/* Clients of Kafka Connect set it, and are to know that it does nothing. */
+static void write_tasks(struct validation *v, struct json_out *out) {
+    static const sl_option option = {
+        .name = "tasks.max",
+        .type = SL_OPTION_INTEGER,
+        .default_text = "1",
+        .doc = "how many tasks there may be; without effect, since each node has a task on every "
+               "lane, and how many lanes there are the topology's \"lanes\" says for all nodes"};
+    char lanes[16];
+    int64_t tasks;
+    bool good = connector_tasks(v->body, &tasks);
+    (void)snprintf(lanes, sizeof(lanes), "%u", v->exchange->host->n_lanes);
+    json_out_object(out);
+    json_out_key(out, "definition");
+    plugin_option(out, &option, topology_kind_name(v->kind), -1);
+    json_out_key(out, "value");
+    json_out_object(out);
+    json_out_member(out, "name", option.name);
+    write_given(v, out, &option, option.name);
+    json_out_key(out, "recommended_values");
+    json_out_array(out);
+    json_out_string(out, lanes);
+    json_out_end_array(out);
+    json_out_key(out, "errors");
+    json_out_array(out);
+    if (!good) {
+        json_out_string(out, CONNECTOR_TASKS_ALLOWED);
+        v->error_count++;
+    }
+    json_out_end_array(out);
+    json_out_member_bool(out, "visible", true);
+    json_out_end_object(out);
+    json_out_end_object(out);
+}
+
 /* Those of the table, then those that it does not know: their definition is null. */
 static void write_configs(struct validation *v, struct json_out *out) {
     int64_t order = 0;
+    if (flat_option(v->table, "tasks.max") == NULL) {
+        write_tasks(v, out);
+    }
     for (const sl_option *o = v->table; o != NULL && o->name != NULL; o++, order++) {
         if ((o->flags & SL_OPTION_REST) == 0) {
             json_out_object(out);
@@ -174,11 +213,11 @@ static void write_answer(struct validation *v) {
 static const sl_role *choose_role(struct validation *v, const struct plugin *plugin) {
     bool inputs = json_member(v->body, "inputs") != NULL;
     const sl_role *role = NULL;
-    for (int kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
+    for (enum topology_kind kind = TOPOLOGY_SOURCE; kind <= TOPOLOGY_SINK; kind++) {
         const sl_role *of_kind = plugin_role(plugin, kind);
         if (of_kind != NULL && (role == NULL || (inputs && v->kind == TOPOLOGY_SOURCE))) {
             role = of_kind;
-            v->kind = (enum topology_kind)kind;
+            v->kind = kind;
         }
     }
     v->table = role != NULL ? role->options : NULL;

@@ -3,8 +3,10 @@
 import base64
 import json
 import re
+import socket
 import ssl
 import subprocess
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -323,3 +325,30 @@ def test_insecure_is_said_and_warned_of(tmp_path):
         process.wait_for(lambda: "without TLS" in process.text(1), 30, "the warning")
         process.signal(15)
         process.wait(30)
+
+
+def burst(running, requests):
+    """The statuses of so many requests for /health, sent without waiting for answers."""
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    sent = request + b"\r\n"
+    last = request + b"Connection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection:
+        sender = threading.Thread(target=connection.sendall, args=[sent * (requests - 1) + last])
+        sender.start()
+        answers = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        sender.join()
+    return [int(status) for status in re.findall(rb"^HTTP/1.1 (\d+) ", answers, re.M)], answers
+
+
+def test_too_many_requests_are_refused_and_soon_answered_again(guarded):
+    seen = set()
+
+    def refused():
+        statuses, answers = burst(guarded, 3000)
+        seen.update(statuses)
+        assert len(statuses) == 3000 and (429 not in seen or b"Retry-After: 1" in answers)
+        return 429 in seen
+
+    wait_for(refused, 60, "the limit")
+    assert seen == {200, 429}
+    wait_for(lambda: guarded.ask("/health")[0] == 200, 30, "an answer")

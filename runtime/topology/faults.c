@@ -77,6 +77,15 @@ static void add(struct topology_faults *faults, const struct topology_fault *fau
     faults->n++;
 }
 
+/* What is quoted of a file may hold what a terminal obeys, or what looks like a line of its own. */
+static void replace_controls(char *text) {
+    for (; *text != 0; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+            *text = '?';
+        }
+    }
+}
+
 static void add_formatted(struct topology_faults *faults, struct json_place place, bool warning,
                           const char *path, const char *format, va_list args) {
     va_list again;
@@ -85,6 +94,7 @@ static void add_formatted(struct topology_faults *faults, struct json_place plac
     char *text = length < 0 ? NULL : arena_alloc(&faults->arena, (size_t)length + 1);
     if (text != NULL) {
         (void)vsnprintf(text, (size_t)length + 1, format, again);
+        replace_controls(text);
     }
     va_end(again);
     struct topology_fault fault = {.line = place.line,

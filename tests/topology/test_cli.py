@@ -93,6 +93,13 @@ def test_validate_checks_the_address_of_the_endpoint(listen):
     assert fault["path"] == "$.admin" and f'admin.listen is "{listen}"' in fault["message"]
 
 
+def test_what_is_quoted_of_a_file_does_not_reach_the_terminal_as_it_is(tmp_path):
+    file = tmp_path / "topology.json"
+    file.write_text('{"pipeline": "a\\u001b[31m\\nb", "sources": {}, "sinks": {}}')
+    text = runner.run(["validate", str(file)]).stderr
+    assert 'found "a?[31m?b"' in text and "\033" not in text
+
+
 # ---- inspect
 
 

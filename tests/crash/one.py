@@ -20,6 +20,7 @@ CLEAN_LIMIT_S = 60
 RANDOM_SHARE = 0.06  # points that are not reached add to them
 CLEAN_SHARE = 0.06  # of the rounds: before the kill, a process ends as it should
 ORDER_SHARE = 0.15  # of the processes get an order of the operator's before their end
+GO_ON_SHARE = 0.5  # of the rounds begin with nothing paused
 SLOW_SHARE = 0.3  # of the processes have a slow disk below one sink
 MAKING_FOLDERS = 2  # rounds of a chapter
 # What a process does with these it does when it is told to stop.
@@ -39,7 +40,10 @@ MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
     "unlink data-file": "renameat2 checkpoint",
     "renameat2 history": "renameat2 run-mark",
     "renameat2 targets": "renameat2 run-mark",
+    "unlink targets": "renameat2 targets",
 }
+# What the cleaning of a table removes, some time after its beginning.
+CLEANING = ("unlink data-file", "unlinkat data-temporary")
 # What is written when the operator says so, to a process that reads.
 ORDERED = {"targets": Operator.pause_or_resume, "history": Operator.patch}
 LEFTOVER = ".sluice-tmp-of-a-killed-process"
@@ -78,6 +82,8 @@ class OneProcess(Chapter):
         if self.rng.random() < 0.5:  # behind the outbox, too
             gold = {"from": "per_country", "when_full": "detach", "buffer": "64KiB"}
             document["sinks"]["gold"]["inputs"] = [gold]
+        # segments are of no use soon, and deleted
+        document["transforms"]["silver"]["config"]["deduplicate"]["keep"] = "1m"
         # many groups, so that gold's chain of changes is replaced by a snapshot every second
         document["transforms"]["per_country"]["config"]["group_by"].append("device_id")
 
@@ -127,6 +133,10 @@ class OneProcess(Chapter):
         if name.startswith("unlink"):
             self._let_a_day_pass()
             tally.happened("a day passed")
+        if name == "unlink targets":
+            self.operator.repeat_targets(self.whole.state)
+        elif self.lie is None and self.rng.random() < GO_ON_SHARE:
+            self.operator.let_all_go_on(self.whole.state)
 
     def _order(self, process, name, tally):
         """To one that reads already. `name`: the point that is to be reached, or None."""
@@ -166,7 +176,7 @@ class OneProcess(Chapter):
         env = self.shim.environment(self.folder, at, seed, self.lie)
         if self.lie is None and self.rng.random() < SLOW_SHARE:
             env |= SLOW
-        if at is not None and at[0] == "unlink data-file":
+        if at is not None and at[0] in CLEANING:
             env["SLUICE_CRASH_AHEAD"] = str(UNTIL_CLEANING_S)
         lanes = self.rng.randint(1, 4)
         return sluice.Process("run", "--json", "--set", f"lanes={lanes}", self.whole.path, env=env)
@@ -343,8 +353,9 @@ class InGroup(OneProcess):
 def _is_ordered(name, by_chance):
     """Whether a process comes to this point when it was given an order; `by_chance`: to be given
     one."""
-    at_start = name.startswith(("mkdir", "unlinkat")) or "run-mark" in name
-    return name.split()[1].removesuffix("-temporary") in ORDERED or (by_chance and not at_start)
+    if name.startswith(("mkdir", "unlinkat")) or "run-mark" in name:
+        return False  # of the start
+    return by_chance or name.split()[1].removesuffix("-temporary") in ORDERED
 
 
 def _detached(done):

@@ -16,6 +16,7 @@ from tests.support.medallion import SCHEMA
 ANSWER_LIMIT_S = 20
 # Of these nobody says that rows of them are in flight.
 PAUSED = ("per_country", "gold", "late", "quarantine", "archive", "slow")
+KEPT_TARGETS = 10  # versions
 ADMIN = {"listen": "127.0.0.1:0"}
 
 
@@ -93,6 +94,14 @@ class Operator:
         if paused:
             text = json.dumps({"format": 1, "nodes": {}})
             _replace(state / "targets" / f"{number + 1:020}.json", text)
+
+    def repeat_targets(self, state):
+        """As if he had said the same so often that old versions are deleted with the next order."""
+        number, paused = self._targets(state)
+        text = json.dumps({"format": 1, "nodes": paused})
+        (state / "targets").mkdir(exist_ok=True)
+        for following in range(number + 1, number + 1 + KEPT_TARGETS):
+            _replace(state / "targets" / f"{following:020}.json", text)
 
     @staticmethod
     def _targets(state):

@@ -438,7 +438,7 @@ static sl_error *add_stream(struct host *host, struct stream *stream) {
 
 sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stream_name *names,
                          size_t n) {
-    if (owner->host->draining || owner->drain != DRAIN_OPEN) {
+    if (owner->host->draining || !node_is_open(owner)) {
         return NULL; /* nothing will be read any more */
     }
     struct assignment *a = assignment_new(owner->host, owner, n, step_wire);

@@ -32,9 +32,10 @@ sl_error *assignment_revoke(struct host_node *owner, const sl_stream_name *names
                             bool lost, void (*revoked)(void *arg), void *arg);
 
 /*
- * Somebody else has moved a position of `node`: every stream that it reads is detached, after the
- * other nodes have committed what they have of it, and assigned again from what is stored now.
- * False when that cannot be (a source has ended, memory is short). Control loop.
+ * Somebody else has moved a position of `node`: every stream that it reads, and those of its own
+ * results, are detached, after the other nodes have committed what they have of it, and assigned
+ * again from what is stored now. False when that cannot be (a source has ended, memory is short).
+ * Control loop.
  */
 bool assignment_recover(struct host_node *node);
 

@@ -149,11 +149,17 @@ void cycle_forgive(struct cycle *cycle) {
     cycle->discard = false;
 }
 
+/* At the end of the data, too. */
+static bool recover_streams(struct cycle *cycle) {
+    host_reopen(cycle_node(cycle));
+    return assignment_recover(cycle_node(cycle));
+}
+
 /* What was abandoned has come to its end: now that nothing of it is under way, the streams are
  * recovered. */
 static sl_error *recover_abandoned(struct cycle *cycle) {
     cycle->recover = false;
-    if (node_has_failed(cycle) || assignment_recover(cycle_node(cycle))) {
+    if (node_has_failed(cycle) || recover_streams(cycle)) {
         return NULL;
     }
     return sl_error_new(SL_ERROR_FATAL,
@@ -279,7 +285,7 @@ static void drop_pieces(struct cycle *cycle) {
 static bool recover(struct cycle *cycle, sl_error *error) {
     struct host_node *node = cycle_node(cycle);
     if (!sl_error_is(error, SL_ERROR_CONFLICT) || cycle->conflicts >= CONFLICTS_MAX ||
-        !assignment_recover(node)) {
+        !recover_streams(cycle)) {
         return false;
     }
     host_log(node->host, SL_LOG_WARN, node->spec->name,
@@ -654,6 +660,13 @@ void cycle_start(struct cycle *cycle) {
     cycle->state = CYCLE_IDLE;
     cycle->last_commit_us = cycle->started_us = sl_monotonic_us();
     wait_for_tick(cycle);
+}
+
+void cycle_reopen(struct cycle *cycle) {
+    if (cycle->state == CYCLE_STOPPED && !node_has_failed(cycle)) {
+        cycle->last = false;
+        cycle_start(cycle);
+    }
 }
 
 void cycle_restart(struct cycle *cycle) {

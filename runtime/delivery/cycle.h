@@ -34,6 +34,8 @@ bool cycle_abandon(struct cycle *cycle, const struct cycle_waiter *waiter);
 /* A node that throws away what it could not commit starts afresh if none of its streams is attached
  * and nothing is under way. */
 void cycle_forgive(struct cycle *cycle);
+/* What has come to its end, and has not failed, goes on: there will be more to commit. */
+void cycle_reopen(struct cycle *cycle);
 /* A node that had failed begins anew. */
 void cycle_restart(struct cycle *cycle);
 /* Stops ticking and drops the pieces in hand. */

@@ -218,8 +218,10 @@ struct stream *const *assignment_streams(const struct assignment *turn, size_t *
     return turn->streams;
 }
 
-static bool is_reader(const struct host_node *node, const struct stream *stream) {
-    return stream_is_read_by(stream, node);
+/* Results of its own are sent from where its readers are once it knows again what is stored. */
+static bool is_concerned(const struct host_node *node, const struct stream *stream) {
+    return stream_is_read_by(stream, node) ||
+           (stream->state != STREAM_DETACHED && stream->owner == node);
 }
 
 static bool passes(const struct host_node *node, const struct stream *stream) {
@@ -230,7 +232,7 @@ static bool passes(const struct host_node *node, const struct stream *stream) {
 /* The streams are looked up only now: no other assignment is under way, so each is running or gone.
  */
 static void step_gather(struct assignment *a) {
-    if (assignment_gather(a, a->between != NULL ? passes : is_reader)) {
+    if (assignment_gather(a, a->between != NULL ? passes : is_concerned)) {
         assignment_stop(a);
     } else {
         assignment_go_on(a);
@@ -243,7 +245,7 @@ static bool can_return(const struct host_node *node,
     const struct host *host = node->host;
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
-        if (wanted(node, stream) && (stream->owner->drain != DRAIN_OPEN || host->draining)) {
+        if (wanted(node, stream) && (!node_is_open(stream->owner) || host->draining)) {
             return false;
         }
     }
@@ -251,7 +253,7 @@ static bool can_return(const struct host_node *node,
 }
 
 static bool can_recover(const struct host_node *node) {
-    return can_return(node, is_reader);
+    return can_return(node, is_concerned);
 }
 
 bool assignment_recover(struct host_node *node) {

@@ -310,6 +310,8 @@ struct host_node {
     _Atomic bool waiting; /* for these, or by order: nothing flows to it. It becomes what
                              node_must_wait says when its streams are detached */
     enum drain_state drain;
+    bool reopens; /* it is to be open again once its draining is through */
+    bool told_drained;
     unsigned emptying; /* lanes outstanding */
     struct loop_message drained_message;
     struct cycle_waiter drain_waiter;
@@ -335,6 +337,10 @@ static inline enum host_node_state node_resting_state(const struct host_node *no
         return HOST_NODE_PAUSED;
     }
     return atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
+}
+/* It has not come to its end, or goes on after it. */
+static inline bool node_is_open(const struct host_node *node) {
+    return node->drain == DRAIN_OPEN || node->reopens;
 }
 /* Its plugin's objects are closed, or could not be opened. */
 static inline bool node_is_closed(const struct host_node *node) {

@@ -198,9 +198,57 @@ static void tell_drained(void *arg) {
     object_leave(&node->object, clock);
 }
 
+static void open_again(struct host_node *node) {
+    node->drain = DRAIN_OPEN;
+    node->reopens = false;
+    if (node->failure == NULL) {
+        node->state = node_resting_state(node);
+    }
+    if (node->has_cycle) {
+        cycle_reopen(&node->cycle);
+    }
+}
+
+static bool is_or_is_below(const struct host_node *node, const struct host_node *above) {
+    bool found = node == above;
+    for (size_t i = 0; i < node->spec->n_inputs && !found; i++) {
+        found = is_or_is_below(node->tasks[0].inputs[i].from, above);
+    }
+    return found;
+}
+
+static void reopen_from(struct host_node *owner) {
+    struct host *host = owner->host;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = host->nodes[n];
+        if (node->drain == DRAIN_OPEN || !is_or_is_below(node, owner)) {
+            continue;
+        }
+        if (node->drain == DRAIN_DONE) {
+            open_again(node);
+        } else {
+            node->reopens = true;
+        }
+    }
+}
+
+void host_reopen(struct host_node *reader) {
+    struct host *host = reader->host;
+    for (size_t s = 0; s < host->n_streams && !host->draining && !host->finished; s++) {
+        struct stream *stream = host->streams[s];
+        if (stream_is_read_by(stream, reader)) {
+            reopen_from(stream->owner);
+        }
+    }
+}
+
 /* A source hears of it also when it has failed: whoever feeds what it reads need not wait for it.
  */
 static void node_drained(struct host_node *node) {
+    if (node->reopens && !node->host->draining) {
+        open_again(node);
+        return;
+    }
     node->drain = DRAIN_DONE;
     bool failed = node->state == HOST_NODE_FAILED;
     bool source = node->spec->kind == TOPOLOGY_SOURCE;
@@ -210,7 +258,8 @@ static void node_drained(struct host_node *node) {
                  "partitions of its sources");
     } else if (!failed || source) {
         node->state = failed ? HOST_NODE_FAILED : HOST_NODE_DRAINED;
-        if (node->ops->drained != NULL) {
+        if (node->ops->drained != NULL && !node->told_drained) {
+            node->told_drained = true;
             loop_post(node->object.loop, &node->drained_message, tell_drained, node);
         }
     }
@@ -228,7 +277,7 @@ static void task_empty_on_control(void *arg) {
     if (--node->emptying > 0) {
         return;
     }
-    if (node->has_cycle) {
+    if (node->has_cycle && !node->reopens) {
         node->drain = DRAIN_COMMITTING;
         node->drain_waiter = (struct cycle_waiter){.then = cycle_finished, .arg = node};
         cycle_finish(&node->cycle, true, &node->drain_waiter);

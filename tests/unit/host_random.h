@@ -91,6 +91,7 @@ static void random_fate(void) {
         behaviours[n].commits_left = -1;
         behaviours[n].signal_after = 0;
         behaviours[n].conflicts = sometimes(3);
+        behaviours[n].late_conflicts = sometimes(2);
         behaviours[n].applied = below(2) == 0;
         behaviours[n].broken_batches = sometimes(2);
         behaviours[n].broken_commits = sometimes(2);
@@ -122,7 +123,9 @@ static void no_fate(void) {
         behaviours[n].broken_batches = behaviours[n].broken_commits = 0;
         behaviours[n].failing_starts = behaviours[n].failing_tasks = 0;
         behaviours[n].commits_left = -1;
-        behaviours[n].signal_after = behaviours[n].conflicts = 0;
+        behaviours[n].signal_after = 0;
+        behaviours[n].conflicts = sometimes(2); /* these are got over within the run */
+        behaviours[n].late_conflicts = sometimes(2);
     }
 }
 

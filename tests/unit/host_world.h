@@ -50,8 +50,9 @@ struct behaviour {
     enum gate gate;
     atomic_int failing_flushes;
     atomic_int failing_commits;
-    atomic_int conflicts; /* commits that lose a race */
-    bool applied;         /* ... although they were applied, as after an unclear answer */
+    atomic_int conflicts;      /* commits that lose a race */
+    atomic_int late_conflicts; /* the same, of the last commit at the end of the data */
+    bool applied;              /* ... although they were applied, as after an unclear answer */
     atomic_int failing_resumes;
     atomic_int failing_attaches; /* for good */
     atomic_int broken_batches;   /* fail the node */
@@ -588,7 +589,8 @@ static sl_error *failing_commit(struct behaviour *does, const sl_commit *commit)
 /* Commits, as the node's behaviour says: each(node, row) for each row of the pieces. */
 static sl_error *commit_pieces(sl_node *node, const sl_commit *commit,
                                void (*each)(size_t node, int64_t id)) {
-    bool lost = take_one(&node->does->conflicts);
+    bool last = (commit->flags & SL_COMMIT_LAST) != 0;
+    bool lost = take_one(&node->does->conflicts) || (last && take_one(&node->does->late_conflicts));
     bool applied = !lost || node->does->applied;
     sl_error *error = failing_commit(node->does, commit);
     error = error != NULL || !applied ? error : move_positions(commit);

@@ -313,6 +313,27 @@ static void build_all_kinds(void) {
     }
 }
 
+/* Somebody else moves a position when all has been read: it is read again within the run, whichever
+ * node has lost it, and however far the others have come. */
+START_TEST(test_a_race_lost_at_the_end_is_recovered) {
+    build_all_kinds();
+    topology.lanes = 1 + (uint32_t)_i % 3;
+    for (size_t n = 1; n < topology.n_nodes; n++) {
+        bool loses = _i == 0 || n == (size_t)_i;
+        behaviours[n].late_conflicts = loses ? 2 : 0;
+        behaviours[n].applied = _i % 2 == 1;
+        nodes[n].commit_interval_us = loses ? 60000000 : 2000;
+    }
+    behaviours[0].revocations = _i % 2 == 0 ? 3 : 0;
+    assert_goes_on();
+    int left = 0;
+    for (size_t n = 1; n < topology.n_nodes; n++) {
+        left += behaviours[n].late_conflicts;
+    }
+    ck_assert(_i > 0 || left < 2 * (int)(topology.n_nodes - 1));
+}
+END_TEST
+
 /* Each kind of node fails in its way, several times, and comes back by itself. */
 START_TEST(test_a_node_that_fails_is_restarted) {
     build_all_kinds();
@@ -877,6 +898,7 @@ int main(void) {
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
     tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
     tcase_add_test(flow, test_a_node_that_needs_everything_waits_for_it);
+    tcase_add_loop_test(flow, test_a_race_lost_at_the_end_is_recovered, 0, 7);
     tcase_add_loop_test(flow, test_a_node_that_fails_is_restarted, 0, 7);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted, 0, 14);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_fails_alone, 0, 2);

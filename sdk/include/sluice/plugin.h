@@ -202,7 +202,8 @@ typedef struct sl_node_ops {
     void (*drop_piece)(sl_node *node, void *piece);
 
     /* All inputs have ended and are committed (--until-end, clean stop); for a source: none of its
-     * streams is read any more. NULL: nothing to do. */
+     * streams is read any more. Once: when a reader loses its position to somebody else at the end
+     * of the data, streams may come again all the same. NULL: nothing to do. */
     void (*drained)(sl_node *node);
 
     /* Every reader of `stream` has made durable what lies below `position`, and none will go back

@@ -206,10 +206,14 @@ static void step_detach_failed(struct assignment *a) {
 
 /* ---- revoke.timeout: half of it for what waits on the way, all of it for the commit ---- */
 
+static void stop_listening(struct assignment *a);
+
 static void deadline_passes(uv_timer_t *timer) {
     struct host *host = timer->data;
     struct assignment *a = host->assignments;
-    if (!a->late) {
+    if (!a->leaves && a->after_commit == NULL) {
+        stop_listening(a);
+    } else if (!a->late) {
         a->late = true;
         attach_stop_waiting(host);
         assignment_start_deadline(a);
@@ -247,6 +251,69 @@ void assignment_start_deadline(struct assignment *a) {
     uv_timer_start(&a->host->deadline, deadline_passes, left > 0 ? (uint64_t)left / 1000 : 0, 0);
 }
 
+/* ---- nodes that do not answer while a revocation waits ---- */
+
+/* What the calls of an assignment say may come at any time: no lane knows of its streams, and
+ * nothing is being stored. */
+static bool may_stop_listening(const struct assignment *a) {
+    bool may = !a->leaves && a->after_commit == NULL && a->running;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        may = may && a->streams[i]->state == STREAM_ASSIGNED;
+    }
+    for (const struct call *call = a->calls; call != NULL; call = call->next) {
+        may = may && call->kind != CALL_STORE_START;
+    }
+    return may;
+}
+
+/* A quarter of revoke.timeout, since what is committed then takes its time, too. */
+static void limit_listening(struct assignment *a) {
+    const struct assignment *pressing = assignment_revocation_behind(a);
+    if (pressing != NULL && may_stop_listening(a)) {
+        int64_t left = pressing->asked_us + a->host->settings->revoke_timeout_us / 4;
+        left -= sl_monotonic_us();
+        assignment_wait_longer(a, left > 0 ? left : 0);
+    }
+}
+
+/* Its streams are assigned again behind the revocation, and whatever is answered until then to the
+ * old calls is dropped. */
+static void stop_listening(struct assignment *a) {
+    struct host *host = a->host;
+    if (!may_stop_listening(a)) {
+        return;
+    }
+    for (const struct call *call = a->calls; call != NULL; call = call->next) {
+        if (!call->answered) {
+            host_log(host, SL_LOG_WARN, call->node->spec->name,
+                     "does not say where it begins with %zu partitions of %s, and others of them "
+                     "are to be given up now: it is asked again afterwards",
+                     a->n_streams, a->owner->spec->name);
+        }
+    }
+    for (size_t i = 0; i < a->n_streams; i++) {
+        assignment_forget_stream(a->streams[i]);
+    }
+    assignment_assign_again(a);
+    host->assignments = a->next;
+    a->unheard = true;
+    a->next = host->unheard;
+    host->unheard = a;
+    assignment_continue(host);
+}
+
+static void end_unheard(struct assignment *a) {
+    struct host *host = a->host;
+    struct assignment **at = &host->unheard;
+    while (*at != a) {
+        at = &(*at)->next;
+    }
+    *at = a->next;
+    drop_handles(a);
+    assignment_free(a);
+    host_advance(host);
+}
+
 /* ---- steps, and their failure ---- */
 
 /* What was read already of its attached streams is committed before they are detached: pieces hold
@@ -268,9 +335,12 @@ static void assignment_fail(struct assignment *a) {
 
 void assignment_go_on(struct assignment *a) {
     if (a->outstanding > 0) {
+        limit_listening(a);
         return;
     }
-    if (a->error != NULL) {
+    if (a->unheard) {
+        end_unheard(a);
+    } else if (a->error != NULL) {
         assignment_fail(a);
     } else if (a->put_off) {
         a->put_off = false;
@@ -305,6 +375,8 @@ void assignment_queue(struct assignment *a) {
         host_hurry(a->host); /* what is under way may wait for its next try */
         if (first->again) {
             assignment_start_deadline(first);
+        } else {
+            limit_listening(first);
         }
     }
 }
@@ -370,7 +442,7 @@ void assignment_forget_owner(struct host_node *node, bool answer) {
 }
 
 bool assignment_is_idle(const struct host *host) {
-    return host->assignments == NULL;
+    return host->assignments == NULL && host->unheard == NULL;
 }
 
 /* ---- ends of streams, and of all ---- */
@@ -421,10 +493,16 @@ void assignment_detach_all(struct host *host, void (*then)(void *arg), void *arg
     one_detached(detaching, NULL);
 }
 
-void assignment_free_all(struct host *host) {
-    while (host->assignments != NULL) {
-        struct assignment *a = host->assignments;
-        host->assignments = a->next;
+static void free_queue(struct assignment *a) {
+    while (a != NULL) {
+        struct assignment *next = a->next;
         assignment_free(a);
+        a = next;
     }
+}
+
+void assignment_free_all(struct host *host) {
+    free_queue(host->assignments);
+    free_queue(host->unheard);
+    host->assignments = host->unheard = NULL;
 }

@@ -37,6 +37,7 @@ struct call {
     sl_commit commit;
     int64_t offset;
     void *handle;
+    bool answered;
     struct retry retry;
 };
 
@@ -56,6 +57,7 @@ struct assignment {
     int64_t asked_us;
     bool late;    /* revoke.timeout has passed since */
     bool put_off; /* a call failed while a revocation waits: its streams are assigned again later */
+    bool unheard; /* the same, but its calls are still under way: nobody waits for them */
     /* revocation; its streams may have several owners */
     bool again;   /* they are assigned anew afterwards */
     bool turns;   /* its owner begins or ends to wait in between */

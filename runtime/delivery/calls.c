@@ -67,7 +67,9 @@ static void call_finished(sl_request *request, sl_error *error) {
                                         [CALL_RESUME] = "resuming"};
     struct call *call = (struct call *)(void *)((char *)request - offsetof(struct call, request));
     struct assignment *a = call->assignment;
-    if (error != NULL && must_make_way(a, error)) {
+    if (a->unheard && error != NULL) {
+        sl_error_free(error);
+    } else if (error != NULL && must_make_way(a, error)) {
         a->put_off = true;
         sl_error_free(error);
     } else if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,
@@ -98,6 +100,7 @@ static void call_finished(sl_request *request, sl_error *error) {
     } else {
         call->stream->handle = call->handle;
     }
+    call->answered = true;
     a->outstanding--;
     assignment_go_on(a);
 }

@@ -680,6 +680,7 @@ void cycle_restart(struct cycle *cycle) {
 
 void cycle_finish(struct cycle *cycle, bool last, struct cycle_waiter *waiter) {
     if (cycle->state == CYCLE_STOPPED) {
+        cycle->held = cycle->held || waiter->hold; /* it may be reopened meanwhile */
         waiter->then(waiter->arg);
         return;
     }

@@ -294,16 +294,20 @@ static bool is_detachable(const struct host_node *node) {
 }
 
 /* Two nodes that may fall behind alone could drop each other's rows for ever, each by its recovery:
- * who was not waited for and has committed nothing since is waited for twice as long. What drops
- * all that it has under way need not be waited for. */
+ * who was not waited for and has committed nothing since is waited for twice as long. Not longer
+ * than retry.timeout: what may still pass has passed by then, or has failed its node, and what is
+ * left hangs. What drops all that it has under way need not be waited for. */
 static int64_t patience_us(const struct host_node *node) {
-    enum { DOUBLED_MAX = 12 };
+    const struct topology *settings = node->host->settings;
+    int64_t us = settings->revoke_timeout_us > 1000 ? settings->revoke_timeout_us : 1000;
+    int64_t most = settings->retry_timeout_us > us ? settings->retry_timeout_us : us;
     if (node->cycle.discard) {
         return 0;
     }
-    uint32_t times = node->cycle.abandoned;
-    int64_t once = node->host->topology->revoke_timeout_us;
-    return (once > 1000 ? once : 1000) << (times < DOUBLED_MAX ? times : DOUBLED_MAX);
+    for (uint32_t i = 0; i < node->cycle.abandoned && us < most; i++) {
+        us *= 2;
+    }
+    return us < most ? us : most;
 }
 
 /* A node that could not be recovered afterwards is waited for: the run ends. So are, unless a

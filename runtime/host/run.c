@@ -277,7 +277,9 @@ static void task_empty_on_control(void *arg) {
     if (--node->emptying > 0) {
         return;
     }
-    if (node->has_cycle && !node->reopens) {
+    if (node->cycle.held && !node->reopens) {
+        node->drain = DRAIN_OPEN; /* drained again once its streams are detached */
+    } else if (node->has_cycle && !node->reopens) {
         node->drain = DRAIN_COMMITTING;
         node->drain_waiter = (struct cycle_waiter){.then = cycle_finished, .arg = node};
         cycle_finish(&node->cycle, true, &node->drain_waiter);

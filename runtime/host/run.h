@@ -45,6 +45,7 @@ struct host {
     size_t capacity_streams;
     uint32_t n_stream_indexes;      /* given to streams and feeds */
     struct assignment *assignments; /* waiting for the nodes to start, or under way */
+    struct assignment *unheard;     /* were under way: nodes have still to answer */
     bool started;                   /* every node has started, or failed to */
     uv_work_t begin_work;           /* options->begin */
     bool has_begun;                 /* options->began was called */

@@ -32,8 +32,8 @@ enum {
 enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
 
 /* What a sink does not do while streams of the first source still are to leave: take a batch,
- * flush, commit, answer a commit. */
-enum gate { GATE_NONE, GATE_PROCESS, GATE_FLUSH, GATE_COMMIT, GATE_ANSWER, GATES };
+ * flush, commit, answer a commit, return from a commit (on a thread of its own). */
+enum gate { GATE_NONE, GATE_PROCESS, GATE_FLUSH, GATE_COMMIT, GATE_ANSWER, GATE_HANG, GATES };
 
 /* What a node does besides its work. Numbers count down: so many times. */
 struct behaviour {
@@ -763,6 +763,10 @@ static void look_at_gate(void *arg) {
 }
 
 static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (gate_is_closed(node->does, GATE_HANG)) {
+        (void)nanosleep(&pause, NULL);
+    }
     if (gate_is_closed(node->does, GATE_ANSWER)) {
         node->commit = commit;
         node->request = request;

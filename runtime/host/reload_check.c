@@ -49,6 +49,8 @@ static void check_old(const struct host_node *node, struct topology_plan *plan) 
         refuse(plan, "%s: %s", name, in_group);
     } else if (node->restart.under_way) {
         refuse(plan, "%s is being restarted or stopped just now", name);
+    } else if (atomic_load(&node->waiting) != node_must_wait(node)) {
+        refuse(plan, "%s is being paused, stopped or resumed just now", name);
     } else if (node->drain != DRAIN_OPEN || !assignment_can_take_away(node)) {
         refuse(plan, "what %s reads has ended, so that it cannot be read again", name);
     }

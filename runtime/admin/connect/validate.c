@@ -144,7 +144,7 @@ static void write_tasks(struct validation *v, struct json_out *out) {
     (void)snprintf(lanes, sizeof(lanes), "%u", v->exchange->host->n_lanes);
     json_out_object(out);
     json_out_key(out, "definition");
-    plugin_option(out, &option, topology_kind_name(v->kind), -1);
+    plugin_option(out, &option, topology_kind_name(v->kind), 0);
     json_out_key(out, "value");
     json_out_object(out);
     json_out_member(out, "name", option.name);
@@ -167,7 +167,7 @@ static void write_tasks(struct validation *v, struct json_out *out) {
 
 /* Those of the table, then those that it does not know: their definition is null. */
 static void write_configs(struct validation *v, struct json_out *out) {
-    int64_t order = 0;
+    int64_t order = 1;
     if (flat_option(v->table, "tasks.max") == NULL) {
         write_tasks(v, out);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 
 #define FIRST_CAPACITY_BYTES 64
 
@@ -65,33 +66,6 @@ bool sl_buffer_printf(sl_buffer *buffer, const char *format, ...) {
     return done;
 }
 
-/*
- * Length of the well-formed UTF-8 sequence at text (1 to 4), or 0 with *skip set to the length of
- * the maximal ill-formed subpart (Unicode 15, table 3-7).
- */
-static size_t utf8_sequence(const uint8_t *text, size_t bytes, size_t *skip) {
-    uint8_t lead = text[0];
-    *skip = 1;
-    if (lead < 0x80) {
-        return 1;
-    }
-    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4) {
-        return 0;
-    }
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    for (size_t i = 1; i < length; i++) {
-        if (i >= bytes || text[i] < low || text[i] > high) {
-            *skip = i;
-            return 0;
-        }
-        low = 0x80;
-        high = 0xbf;
-    }
-    return length;
-}
-
 static bool append_escape(sl_buffer *buffer, uint8_t byte) {
     switch (byte) {
     case '"':
@@ -128,7 +102,7 @@ bool sl_buffer_append_json_string(sl_buffer *buffer, const char *text, size_t by
             continue;
         }
         size_t skip = 1;
-        size_t length = utf8_sequence(data + i, bytes - i, &skip);
+        size_t length = sl_utf8_sequence(data + i, bytes - i, &skip);
         if (length > 1) {
             i += length;
             continue;

@@ -3,6 +3,8 @@
  */
 #include "columns/raw.h"
 
+#include "base/utf8.h"
+
 static const struct raw_field {
     const char *name;
     const char *format;
@@ -75,4 +77,28 @@ sl_error *sl_raw_reserve(sl_raw_builder *builder, int64_t rows) {
         error = sl_builder_reserve(&builder->root.children[i], rows, 0);
     }
     return error;
+}
+
+static bool replace_bad(sl_buffer *out, const uint8_t *text, size_t bytes) {
+    bool good = true;
+    for (size_t at = 0; at < bytes && good;) {
+        size_t skip;
+        size_t length = sl_utf8_sequence(text + at, bytes - at, &skip);
+        good = length > 0 ? sl_buffer_append(out, text + at, length)
+                          : sl_buffer_append(out, "\xef\xbf\xbd", 3);
+        at += length > 0 ? length : skip;
+    }
+    return good;
+}
+
+bool sl_raw_append_header_name(sl_raw_builder *builder, const char *name, size_t bytes) {
+    sl_builder *names = &builder->root.children[SL_RAW_HEADERS].children[0].children[0];
+    if (sl_utf8_is_valid(name, bytes)) {
+        return sl_builder_append_bytes(names, name, bytes);
+    }
+    sl_buffer text = SL_BUFFER_INIT;
+    bool good = replace_bad(&text, (const uint8_t *)name, bytes) &&
+                sl_builder_append_bytes(names, text.data, text.bytes);
+    sl_buffer_free(&text);
+    return good;
 }

@@ -46,10 +46,12 @@ static inline bool sl_raw_append(sl_raw_builder *builder, const void *key, size_
            sl_builder_append_i64(&columns[SL_RAW_TIMESTAMP], timestamp_us) &&
            sl_builder_append_i64(&columns[SL_RAW_OFFSET], offset);
 }
+/* A header's name is text: bytes of it that are none become U+FFFD, as in the Java client. */
+bool sl_raw_append_header_name(sl_raw_builder *builder, const char *name, size_t bytes);
 static inline bool sl_raw_append_header(sl_raw_builder *builder, const char *name,
                                         size_t name_bytes, const void *value, size_t value_bytes) {
     sl_builder *item = &builder->root.children[SL_RAW_HEADERS].children[0];
-    return sl_builder_append_bytes(&item->children[0], name, name_bytes) &&
+    return sl_raw_append_header_name(builder, name, name_bytes) &&
            (value != NULL ? sl_builder_append_bytes(&item->children[1], value, value_bytes)
                           : sl_builder_append_null(&item->children[1])) &&
            sl_builder_append_struct(item);

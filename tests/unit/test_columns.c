@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "columns/columns.h"
+#include "columns/raw.h"
 
 static void ok(sl_error *error) {
     if (error != NULL) {
@@ -441,6 +442,37 @@ START_TEST(reserve_refuses_too_much) {
 }
 END_TEST
 
+START_TEST(header_names_are_text) {
+    static const struct {
+        const char *given;
+        const char *kept;
+    } names[] = {{"trace", "trace"},
+                 {"Zo\xc3\xab", "Zo\xc3\xab"},
+                 {"caf\xe9s", "caf\xef\xbf\xbds"},
+                 {"", ""},
+                 {"\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd"}};
+    sl_raw_builder builder;
+    ck_assert_ptr_null(sl_raw_builder_init(&builder));
+    ck_assert(sl_raw_append(&builder, NULL, 0, NULL, 0, 0, 0));
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(names); i++) {
+        ck_assert(sl_raw_append_header(&builder, names[i].given, strlen(names[i].given), "v", 1));
+    }
+    ck_assert(sl_raw_end_row(&builder));
+    struct ArrowArray rows;
+    ck_assert_ptr_null(sl_builder_finish(&builder.root, &rows));
+    const struct ArrowArray *kept = rows.children[SL_RAW_HEADERS]->children[0]->children[0];
+    const int32_t *offsets = kept->buffers[1];
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(names); i++) {
+        size_t bytes = (size_t)(offsets[i + 1] - offsets[i]);
+        ck_assert_uint_eq(bytes, strlen(names[i].kept));
+        ck_assert_int_eq(memcmp((const char *)kept->buffers[2] + offsets[i], names[i].kept, bytes),
+                         0);
+    }
+    rows.release(&rows);
+    sl_raw_builder_free(&builder);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("columns");
     TCase *cases = tcase_create("columns");
@@ -456,6 +488,7 @@ int main(void) {
     tcase_add_test(cases, bad_arrays_are_refused);
     tcase_add_test(cases, bytes_round_trip);
     tcase_add_test(cases, reserve_refuses_too_much);
+    tcase_add_test(cases, header_names_are_text);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

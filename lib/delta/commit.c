@@ -365,6 +365,28 @@ static sl_error *begin(sl_delta_table *table, sl_delta_commit_info *info, bool *
     return error;
 }
 
+/*
+ * The entry that ours follows is there. An entry alone in a folder from which the table was
+ * deleted, or behind the few of a new one, would be accepted by the store and read by nobody.
+ */
+static sl_error *check_there(const sl_delta_table *table) {
+    char path[DELTA_PATH_BYTES];
+    sl_store_entry entry;
+    delta_log_path(table->version, path);
+    sl_error *error = table->store->ops->stat(table->store, path, &entry);
+    if (!sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+        return error;
+    }
+    sl_error_free(error);
+    return sl_error_new(
+        SL_ERROR_FATAL,
+        "%s: the table's newest entry, %s, is not there any more: the table was "
+        "deleted or replaced by another one while we write to it; nothing more is "
+        "written. Put it back, or restart the node, which then goes on from what it "
+        "finds",
+        table->url, path);
+}
+
 sl_error *sl_delta_commit(sl_delta_table *table, sl_delta_commit_info *info) {
     bool done = false;
     sl_error *error = begin(table, info, &done);
@@ -372,6 +394,7 @@ sl_error *sl_delta_commit(sl_delta_table *table, sl_delta_commit_info *info) {
     for (int i = 0; i < MAX_ATTEMPTS && error == NULL && !done; i++) {
         bool lost = false;
         error = check_all(table, info);
+        error = error ? error : check_there(table);
         error = error ? error : write_entry(&entry, table, info);
         error = error ? error : attempt(table, &entry, info, &lost);
         if (error == NULL && lost) {

@@ -16,6 +16,17 @@ sl_error *sl_rejects_schema(const char *plugin, struct ArrowSchema *out);
  * name's length. Borrowed. */
 const char *sl_rejects_of(const struct ArrowSchema *schema, size_t *bytes);
 
+/* Why, in texts that end with a 0 byte and are borrowed; for services->reject. */
+static inline sl_reject sl_reject_of(const char *reason, const char *path, const char *detail) {
+    return (sl_reject){.struct_bytes = sizeof(sl_reject),
+                       .reason = reason,
+                       .reason_bytes = strlen(reason),
+                       .path = path,
+                       .path_bytes = strlen(path),
+                       .detail = detail,
+                       .detail_bytes = strlen(detail)};
+}
+
 /*
  * Appends the rejected record `row` of `batch` to a builder of sl_rejects_schema. A raw record
  * keeps its key, value, headers and timestamp; any other row becomes JSON. False when memory is

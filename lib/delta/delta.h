@@ -167,6 +167,14 @@ sl_error *sl_delta_fit_schema_to(const char *url, const struct ArrowSchema *tabl
                                  const struct ArrowSchema *input, sl_delta_evolution evolution,
                                  bool *changed, struct ArrowSchema *merged);
 
+/*
+ * A copy of `input` in which every field that the table declares NOT NULL is not nullable, for
+ * callers that keep rows without it out (row_fault.h); *changed: some field is so now. Owned by the
+ * caller.
+ */
+sl_error *sl_delta_demand(const struct ArrowSchema *table, const struct ArrowSchema *input,
+                          bool *changed, struct ArrowSchema *out);
+
 /* Names that Delta and Parquet can hold, types that Delta has, no two names that differ only in
  * case. CONFIG with a proposed rename. */
 sl_error *sl_delta_check_schema(const struct ArrowSchema *schema);

@@ -246,6 +246,41 @@ static sl_error *fit_field(fit *f, const struct ArrowSchema *table, const struct
     return NULL;
 }
 
+/* ---- demanding ---- */
+
+static bool demand_children(const struct ArrowSchema *table, struct ArrowSchema *field);
+
+static bool demand_field(const struct ArrowSchema *table, struct ArrowSchema *field) {
+    bool changed = !is_nullable(table) && is_nullable(field);
+    if (changed) {
+        field->flags &= ~(int64_t)ARROW_FLAG_NULLABLE;
+    }
+    return demand_children(table, field) || changed;
+}
+
+/* By name in structs, by place in lists and maps; what does not correspond is for the fit to say.
+ */
+static bool demand_children(const struct ArrowSchema *table, struct ArrowSchema *field) {
+    bool by_name = strcmp(table->format, "+s") == 0 && strcmp(field->format, "+s") == 0;
+    bool changed = false;
+    for (int64_t i = 0; i < field->n_children; i++) {
+        int64_t at = by_name ? sl_schema_find(table, field->children[i]->name) : i;
+        if (at >= 0 && at < table->n_children) {
+            changed = demand_field(table->children[at], field->children[i]) || changed;
+        }
+    }
+    return changed;
+}
+
+sl_error *sl_delta_demand(const struct ArrowSchema *table, const struct ArrowSchema *input,
+                          bool *changed, struct ArrowSchema *out) {
+    sl_error *error = sl_schema_copy(input, out);
+    if (error == NULL) {
+        *changed = demand_children(table, out);
+    }
+    return error;
+}
+
 /* ---- growing ---- */
 
 /* Everything below a new column is nullable: older files have none of it. */

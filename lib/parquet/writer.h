@@ -27,6 +27,10 @@
 
 typedef struct sl_parquet_writer sl_parquet_writer;
 
+/* A row's values in one leaf column fit one page: at most so many bytes, with up to 17 for each
+ * value beside its own. What a page's header can say is below 2^31; the rest is room for levels. */
+#define SL_PARQUET_ROW_MAX_BYTES ((size_t)1 << 30)
+
 /* Takes the file's next bytes, borrowed for the call. An error ends the file: only
  * sl_parquet_writer_restart and sl_parquet_writer_free may follow. */
 typedef sl_error *(*sl_parquet_output)(void *arg, const void *data, size_t bytes);

@@ -9,8 +9,6 @@
 /* The sample by which the encoding is chosen. */
 #define SAMPLE_VALUES 4096
 #define SAMPLE_BYTES ((size_t)64 << 10)
-/* What a page's header can say is below 2^31; some room for levels and encoding. */
-#define SLICE_MAX_BYTES ((size_t)1 << 30)
 /* Numbers and indexes gain nothing from pages as large as those of strings. */
 #define NUMBER_PAGE_DIVISOR 4
 
@@ -306,11 +304,11 @@ sl_error *sl_pqw_column_append(sl_pqw_column_context *context, sl_pqw_column *co
                part > 1) {
             part /= 2;
         }
-        if (weight > SLICE_MAX_BYTES) {
+        if (weight > SL_PARQUET_ROW_MAX_BYTES) {
             return sl_error_new(SL_ERROR_RECORD,
                                 "column %s: a row of %zu bytes is too large for a page (at most "
                                 "%zu)",
-                                column->leaf->described, weight, SLICE_MAX_BYTES);
+                                column->leaf->described, weight, SL_PARQUET_ROW_MAX_BYTES);
         }
         sl_error *error = append_slice(context, column, columns, first, part);
         if (error != NULL) {

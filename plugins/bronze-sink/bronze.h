@@ -37,6 +37,9 @@ struct bronze_config {
 struct bronze_inner {
     const sl_node_ops *node;
     const sl_task_ops *task;
+    /* In place of the task's: rows of `widened` are those of `came`, whose records are rejected. */
+    sl_error *(*process)(sl_task *task, uint32_t input, const sl_batch *widened,
+                         const sl_batch *came);
     /* The config that `node` expects, from ours; to be freed with free(). */
     sl_error *(*config)(const struct bronze_config *config, void **out);
     bool ingest_time; /* rows carry when they came; plain files must be the same when made again */

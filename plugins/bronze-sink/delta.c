@@ -40,6 +40,7 @@ static sl_error *make_config(const struct bronze_config *from, void **out) {
 const struct bronze_inner bronze_delta = {
     .node = &sink_node_ops,
     .task = &sink_task_ops,
+    .process = sink_process,
     .config = make_config,
     .ingest_time = true,
 };

@@ -41,8 +41,9 @@ struct sl_node {
     const sl_services *services;
     sl_object *self;
     const struct ArrowSchema *schema; /* of the widened rows; borrowed */
-    struct ArrowSchema file_schema;   /* without partition columns */
-    struct ArrowSchema raw_schema;    /* of raw records, for the format raw */
+    size_t n_inputs;
+    struct ArrowSchema file_schema; /* without partition columns */
+    struct ArrowSchema raw_schema;  /* of raw records, for the format raw */
     size_t n_partition_columns;
     char layout[64]; /* format, compression and partitioning: what names and contents follow */
     sl_store *store;
@@ -137,6 +138,8 @@ struct plain_piece {
 void plain_piece_free(struct plain_piece *piece);
 
 extern const sl_node_ops plain_node_ops; /* plain_node.c */
-extern const sl_task_ops plain_task_ops; /* plain_task.c */
+extern const sl_task_ops plain_task_ops; /* plain_task.c; without process */
+sl_error *plain_process(sl_task *task, uint32_t input, const sl_batch *widened,
+                        const sl_batch *came);
 
 #endif /* BRONZE_PLAIN_H */

@@ -108,6 +108,8 @@ static sl_error *node_open(const sl_node_context *context, sl_node **out) {
         return sl_error_no_memory();
     }
     node->config = context->config;
+    node->schema = context->inputs[0].schema;
+    node->n_inputs = context->n_inputs;
     node->services = context->services;
     node->self = context->self;
     node->state = state;
@@ -431,6 +433,7 @@ const sl_node_ops plain_node_ops = {
 const struct bronze_inner bronze_plain = {
     .node = &plain_node_ops,
     .task = &plain_task_ops,
+    .process = plain_process,
     .config = make_config,
     .ingest_time = false,
 };

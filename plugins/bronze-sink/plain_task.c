@@ -3,6 +3,7 @@
  * A stream that is read again after a crash first passes through the recorded ranges: rows of
  * stored ones are skipped, missing ones are made again with exactly their rows.
  */
+#include "gate.h"
 #include "plain.h"
 
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct sl_task {
     sl_node *node;
     const sl_services *services;
     sl_object *self;
+    struct sink_gate gate;
     struct plain_maker maker;
     struct plain_stream **streams;
     size_t n_streams;
@@ -166,16 +168,18 @@ static struct plain_replay *own_replay(struct plain_replay **replays, uint32_t i
 static sl_error *task_attach(sl_task *task, const sl_stream *pub, const sl_attach *how) {
     struct plain_replay *replay = own_replay(how->handle, how->input);
     plain_replays_free(how->handle);
+    sl_error *error = sl_replayed_attach(&task->gate.replayed, pub, how->input, how->position);
     struct plain_stream **grown = realloc(task->streams, (task->n_streams + 1) * sizeof(*grown));
     if (grown != NULL) {
         task->streams = grown;
     }
     struct plain_stream *stream = grown == NULL ? NULL : calloc(1, sizeof(*stream));
-    if (stream == NULL) {
+    if (error != NULL || stream == NULL) {
         if (replay != NULL) {
             plain_replay_free(replay);
         }
-        return sl_error_no_memory();
+        free(stream);
+        return error ? error : sl_error_no_memory();
     }
     stream->index = pub->index;
     stream->pub = pub;
@@ -188,6 +192,7 @@ static sl_error *task_attach(sl_task *task, const sl_stream *pub, const sl_attac
 }
 
 static void task_detach(sl_task *task, const sl_stream *pub) {
+    sl_replayed_detach(&task->gate.replayed, pub);
     size_t kept = 0;
     for (size_t i = 0; i < task->n_streams; i++) {
         if (task->streams[i]->index == pub->index) {
@@ -300,18 +305,41 @@ static sl_error *replay(sl_task *task, struct plain_stream *stream, const sl_bat
     return error;
 }
 
-static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
-    struct plain_stream *stream = find(task, batch->stream->index, input);
+/* The rows that passed go into files. */
+static sl_error *take(sl_task *task, struct plain_stream *stream, const sl_batch *batch) {
     int64_t row = 0;
-    if (stream == NULL) {
-        return sl_error_new(SL_ERROR_FATAL, "rows of a stream that is not attached");
-    }
     sl_error *error = replay(task, stream, batch, &row);
     if (error == NULL && row < batch->rows) {
         error = append_rows(task, stream, batch->columns, row, batch->rows);
     }
     stream->next = batch->next_offset > stream->next ? batch->next_offset : stream->next;
     tell_memory(task);
+    return error;
+}
+
+sl_error *plain_process(sl_task *task, uint32_t input, const sl_batch *batch,
+                        const sl_batch *came) {
+    struct plain_stream *stream = find(task, batch->stream->index, input);
+    if (stream == NULL) {
+        return sl_error_new(SL_ERROR_FATAL, "rows of a stream that is not attached");
+    }
+    const struct sink_look look = {
+        .rules = {.schema = task->node->schema,
+                  .partition_columns = bronze_partition_columns(task->node->config->partition_by),
+                  .n_partition_columns = task->node->n_partition_columns},
+        .delete_column = -1,
+        .rows = batch->columns,
+    };
+    struct sink_passed passed;
+    sl_error *error = sink_gate_pass(&task->gate, input, came, &look, &passed);
+    if (error != NULL || passed.rows == NULL) {
+        return error;
+    }
+    sl_batch rest = *batch;
+    rest.columns = passed.rows;
+    rest.rows = passed.rows->length;
+    error = take(task, stream, &rest);
+    sink_passed_free(&passed);
     return error;
 }
 
@@ -341,10 +369,12 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
         return sl_error_no_memory();
     }
     task->node = node;
-    task->services = context->services;
-    task->self = context->self;
-    sl_error *error = plain_maker_init(&task->maker, node);
+    task->services = task->gate.services = context->services;
+    task->self = task->gate.self = context->self;
+    sl_error *error = sl_replayed_open(&task->gate.replayed, node->n_inputs);
+    error = error ? error : plain_maker_init(&task->maker, node);
     if (error != NULL) {
+        sl_replayed_close(&task->gate.replayed);
         free(task);
         return error;
     }
@@ -359,6 +389,7 @@ static void task_close(sl_task *task) {
     free(task->streams);
     plain_piece_free(task->piece);
     plain_maker_free(&task->maker);
+    sl_replayed_close(&task->gate.replayed);
     free(task);
 }
 
@@ -367,7 +398,6 @@ const sl_task_ops plain_task_ops = {
     .open = task_open,
     .attach = task_attach,
     .detach = task_detach,
-    .process = task_process,
     .flush = task_flush,
     .close = task_close,
 };

@@ -7,6 +7,7 @@ static const char *const FORMATS[] = {"delta", "parquet", "jsonl", "raw", NULL};
 static const char *const PARTITIONS[] = {"none",        "event_date",  "event_hour",
                                          "ingest_date", "ingest_hour", NULL};
 static const char *const POSITIONS[] = {"own", "adopt", "start", NULL};
+static const char *const OUTPUTS[] = {SL_REJECT_OUTPUT, NULL};
 
 #define FIELD(member) .offset = offsetof(struct bronze_config, member)
 #define RANGE(low, high) .flags = SL_OPTION_RANGE, .min = (low), .max = (high)
@@ -92,11 +93,12 @@ static const sl_option OPTIONS[] = {
 
 static const sl_role SINK = {
     .struct_bytes = sizeof(SINK),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS | SL_ROLE_REPLAYS,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = OPTIONS,
     .config_bytes = sizeof(struct bronze_config),
+    .outputs = OUTPUTS,
     .min_inputs = 1,
     .max_inputs = 64,
     .node = &bronze_node_ops,

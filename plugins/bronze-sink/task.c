@@ -61,7 +61,7 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
     }
     widened.struct_bytes = sizeof(widened);
     widened.schema = &bronze->node->schema;
-    return bronze->node->inner->task->process(bronze->inside, input, &widened);
+    return bronze->node->inner->process(bronze->inside, input, &widened, batch);
 }
 
 static void task_flush(sl_task *task, void **piece, sl_request *request) {

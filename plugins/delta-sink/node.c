@@ -12,22 +12,40 @@
 
 /* ---- open: no I/O ---- */
 
-void sink_release(struct sl_node *node) {
-    if (atomic_fetch_sub(&node->users, 1) > 1) {
-        return;
-    }
+/* What start has made; a start that may succeed later begins anew. */
+static void undo_start(struct sl_node *node) {
     sink_tail_free(node);
     if (node->grown.release != NULL) {
         node->grown.release(&node->grown);
     }
-    sl_delta_close(node->table);
-    if (node->store != NULL) {
-        node->store->ops->close(node->store);
+    for (size_t i = 0; node->demanded != NULL && i < node->n_inputs; i++) {
+        if (node->demanded[i].release != NULL) {
+            node->demanded[i].release(&node->demanded[i]);
+        }
     }
+    free(node->demanded);
+    node->demanded = NULL;
+    free(node->own_inputs);
+    node->own_inputs = NULL;
     for (size_t i = 0; i < node->n_partitions; i++) {
         free(node->partitions[i]);
     }
     free(node->partitions);
+    node->partitions = NULL;
+    node->n_partitions = 0;
+    sl_delta_close(node->table);
+    node->table = NULL;
+    if (node->store != NULL) {
+        node->store->ops->close(node->store);
+        node->store = NULL;
+    }
+}
+
+void sink_release(struct sl_node *node) {
+    if (atomic_fetch_sub(&node->users, 1) > 1) {
+        return;
+    }
+    undo_start(node);
     free((void *)node->key);
     free(node->key_text);
     free(node);
@@ -224,10 +242,60 @@ static sl_error *take_partitions(struct sl_node *node) {
     return NULL;
 }
 
+/*
+ * The inputs' schemas with what the table declares NOT NULL. It is demanded of rows, one by one, as
+ * far as the table says so now; what another writer demands while we run is for fit_inputs to say.
+ */
+static sl_error *demand_values(struct sl_node *node) {
+    node->demanded = calloc(node->n_inputs, sizeof(*node->demanded));
+    node->own_inputs = calloc(node->n_inputs, sizeof(*node->own_inputs));
+    if (node->demanded == NULL || node->own_inputs == NULL) {
+        return sl_error_no_memory();
+    }
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        const sl_input *input = &node->inputs[i];
+        bool changed = false;
+        sl_error *error = sl_delta_demand(sl_delta_schema(node->table), input->schema, &changed,
+                                          &node->demanded[i]);
+        if (error != NULL) {
+            return error;
+        }
+        node->own_inputs[i] = (sl_input){input->name, &node->demanded[i]};
+        if (changed) {
+            node->services->log(node->self, SL_LOG_INFO,
+                                "%s: columns that may be null in the input \"%s\" are NOT NULL in "
+                                "the table: rows without a value there are records at fault",
+                                sl_delta_url(node->table), input->name);
+        }
+    }
+    node->inputs = node->own_inputs;
+    return NULL;
+}
+
+/* Files are on their way that are divided by the columns of the start. */
+static sl_error *check_partitions(const struct sl_node *node) {
+    size_t n = 0;
+    const char *const *columns = sl_delta_partition_columns(node->table, &n);
+    bool same = n == node->n_partitions;
+    for (size_t i = 0; i < n && same; i++) {
+        same = strcmp(columns[i], node->partitions[i]) == 0;
+    }
+    return same ? NULL
+                : sl_error_new(SL_ERROR_CONFIG,
+                               "%s: another writer has changed the table's partition columns while "
+                               "we write to it; restart the node, which then divides its files by "
+                               "the new ones",
+                               sl_delta_url(node->table));
+}
+
 /* Every input against the table; node->grown becomes the schema that takes them all. */
 static sl_error *fit_inputs(struct sl_node *node) {
     sl_delta_evolution evolution =
         node->config->evolution == EVOLUTION_STRICT ? SL_DELTA_STRICT : SL_DELTA_ADDITIVE;
+    sl_error *changed_partitions = check_partitions(node);
+    if (changed_partitions != NULL) {
+        return changed_partitions;
+    }
     if (node->grown.release != NULL) {
         node->grown.release(&node->grown);
     }
@@ -269,21 +337,29 @@ static void make_metrics(struct sl_node *node) {
 }
 
 static sl_error *start(struct sl_node *node) {
-    make_metrics(node);
     sl_error *error = node->services->store_open(node->self, node->config->table, &node->store);
     error = error ? error : open_table(node);
     error = error ? error : sl_delta_check_writable(node->table, node->way != WAY_APPEND);
     error = error ? error : take_partitions(node);
+    error = error ? error : demand_values(node);
     error = error ? error : fit_inputs(node);
     error = error ? error : sink_check_positions(node);
-    if (error == NULL) {
-        sink_upkeep_begins(node);
-    }
     return error || node->way != WAY_TAIL ? error : sink_tail_new(node);
 }
 
 static void node_start(sl_node *node, sl_request *request) {
-    node->services->done(request, start(node));
+    const sl_input *given = node->inputs;
+    if (node->commits == NULL) {
+        make_metrics(node);
+    }
+    sl_error *error = start(node);
+    if (error == NULL) {
+        sink_upkeep_begins(node);
+    } else {
+        node->inputs = given;
+        undo_start(node);
+    }
+    node->services->done(request, error);
 }
 
 /* ---- positions ---- */

@@ -5,6 +5,7 @@
 static const char *const MODES[] = {"append", "upsert", NULL};
 static const char *const EVOLUTIONS[] = {"additive", "strict", NULL};
 static const char *const POSITIONS[] = {"own", "adopt", "start", NULL};
+static const char *const OUTPUTS[] = {SL_REJECT_OUTPUT, NULL};
 const char *const sink_compressions[] = {"zstd", "snappy", "lz4", "none", NULL};
 
 #define FIELD(member) .offset = offsetof(struct sink_config, member)
@@ -100,11 +101,12 @@ static const sl_option OPTIONS[] = {
 
 static const sl_role SINK = {
     .struct_bytes = sizeof(SINK),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS | SL_ROLE_REPLAYS,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = OPTIONS,
     .config_bytes = sizeof(struct sink_config),
+    .outputs = OUTPUTS,
     .min_inputs = 1,
     .max_inputs = 64,
     .node = &sink_node_ops,

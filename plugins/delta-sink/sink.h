@@ -5,6 +5,8 @@
 #ifndef DELTA_SINK_H
 #define DELTA_SINK_H
 
+#include "gate.h"
+
 #include <stdatomic.h>
 
 #include "delta/delta.h"
@@ -52,8 +54,11 @@ struct sl_node {
     sl_object *self;
     const char *pipeline;
     const char *name;
-    const sl_input *inputs;
+    const sl_input *inputs; /* from start on with the schemas in `demanded` */
     size_t n_inputs;
+    struct ArrowSchema *demanded; /* the inputs', with what the table declares NOT NULL: rows
+                                     without it are rejected */
+    sl_input *own_inputs;
     enum sink_way way;
     const char **key; /* WAY_TAIL, WAY_REPLACE; texts in key_text or the config */
     size_t n_key;
@@ -73,10 +78,20 @@ struct sl_node {
     sl_metric *commits, *conflicts, *version, *rows, *files, *bytes, *compacted;
 };
 
+/* A batch on its way to the node. */
+struct sink_kept {
+    const sl_batch *batch; /* retained */
+    struct sink_passed passed;
+};
+
+static inline const struct ArrowArray *sink_kept_rows(const struct sink_kept *kept) {
+    return kept->passed.kept.release != NULL ? &kept->passed.kept : kept->batch->columns;
+}
+
 /* What a flush hands over. */
 struct sink_piece {
-    sl_delta_files files;     /* WAY_APPEND */
-    const sl_batch **batches; /* the others, in their order; retained */
+    sl_delta_files files;      /* WAY_APPEND */
+    struct sink_kept *batches; /* the others, in their order */
     size_t n_batches;
     size_t capacity;
 };
@@ -126,5 +141,8 @@ sl_error *sink_replace(struct sl_node *node, const sl_commit *commit,
 
 /* task.c */
 extern const sl_task_ops sink_task_ops;
+/* The task's process for rows that were made of another batch, `came`, row by row: it is that one
+ * whose records are rejected. WAY_APPEND. */
+sl_error *sink_process(sl_task *task, uint32_t input, const sl_batch *batch, const sl_batch *came);
 
 #endif /* DELTA_SINK_H */

@@ -27,6 +27,7 @@ struct sl_task {
     struct sl_node *node;
     const sl_services *services;
     sl_object *self;
+    struct sink_gate gate;
     sl_delta_encoder **encoders; /* by input; NULL until it has rows */
     sl_delta_files stored;       /* files that are durable already, for the next piece */
     /* One upload at a time, over all encoders. */
@@ -46,13 +47,18 @@ struct sl_task {
     sl_error *failure; /* of an upload between flushes: the next flush tells */
 };
 
+static void kept_free(const sl_services *services, struct sink_kept *kept) {
+    services->release(kept->batch);
+    sink_passed_free(&kept->passed);
+}
+
 void sink_piece_free(const sl_services *services, struct sink_piece *piece) {
     if (piece == NULL) {
         return;
     }
     sl_delta_files_free(&piece->files);
     for (size_t i = 0; i < piece->n_batches; i++) {
-        services->release(piece->batches[i]);
+        kept_free(services, &piece->batches[i]);
     }
     free(piece->batches);
     free(piece);
@@ -83,6 +89,7 @@ static void task_free(sl_task *task) {
     sink_piece_free(task->services, task->kept);
     sl_delta_files_free(&task->stored);
     sl_error_free(task->failure);
+    sl_replayed_close(&task->gate.replayed);
     free(task->encoders);
     free(task->streams);
     free(task);
@@ -101,24 +108,24 @@ static void task_close(sl_task *task) {
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
     struct sl_task *task = calloc(1, sizeof(*task));
     sl_delta_encoder **encoders = calloc(node->n_inputs, sizeof(*encoders));
-    if (task == NULL || encoders == NULL) {
+    sl_error *error = task == NULL || encoders == NULL
+                          ? sl_error_no_memory()
+                          : sl_replayed_open(&task->gate.replayed, node->n_inputs);
+    if (error != NULL) {
         free(task);
         free(encoders);
-        return sl_error_no_memory();
+        return error;
     }
     task->node = node;
-    task->services = context->services;
-    task->self = context->self;
+    task->services = task->gate.services = context->services;
+    task->self = task->gate.self = context->self;
     task->encoders = encoders;
     *out = task;
     return NULL;
 }
 
 static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
-    (void)task;
-    (void)stream;
-    (void)how;
-    return NULL;
+    return sl_replayed_attach(&task->gate.replayed, stream, how->input, how->position);
 }
 
 /* ---- streams with rows ---- */
@@ -182,8 +189,8 @@ static void forget_batches(const sl_task *task, const sl_stream *stream) {
     struct sink_piece *piece = task->kept;
     size_t kept = 0;
     for (size_t i = 0; i < piece->n_batches; i++) {
-        if (piece->batches[i]->stream->index == stream->index) {
-            task->services->release(piece->batches[i]);
+        if (piece->batches[i].batch->stream->index == stream->index) {
+            kept_free(task->services, &piece->batches[i]);
         } else {
             piece->batches[kept++] = piece->batches[i];
         }
@@ -192,6 +199,7 @@ static void forget_batches(const sl_task *task, const sl_stream *stream) {
 }
 
 static void task_detach(sl_task *task, const sl_stream *stream) {
+    sl_replayed_detach(&task->gate.replayed, stream);
     if (task->kept != NULL) {
         forget_batches(task, stream);
     }
@@ -280,7 +288,8 @@ static sl_error *start_upload(sl_task *task) {
 
 /* ---- taking rows ---- */
 
-static sl_error *encode(sl_task *task, uint32_t input, const sl_batch *batch) {
+static sl_error *encode(sl_task *task, uint32_t input, const sl_stream *stream,
+                        const struct ArrowArray *rows) {
     sl_delta_encoder **encoder = &task->encoders[input];
     sl_error *error = NULL;
     if (*encoder == NULL) {
@@ -288,8 +297,8 @@ static sl_error *encode(sl_task *task, uint32_t input, const sl_batch *batch) {
             sink_encoder_options(task->node, task->node->inputs[input].schema);
         error = sl_delta_encoder_new(&options, encoder);
     }
-    error = error ? error : note_stream(task, batch->stream);
-    error = error ? error : sl_delta_encoder_append(*encoder, batch->columns, 0, batch->rows);
+    error = error ? error : note_stream(task, stream);
+    error = error ? error : sl_delta_encoder_append(*encoder, rows, 0, rows->length);
     /* before a retry, a file of the next flush must not come to those of this one */
     if (error == NULL && !task->working && task->flush == NULL && !task->retrying &&
         task->failure == NULL) {
@@ -299,37 +308,65 @@ static sl_error *encode(sl_task *task, uint32_t input, const sl_batch *batch) {
     return error;
 }
 
-static sl_error *keep_batch(sl_task *task, const sl_batch *batch) {
+/* Takes what has passed, also when it fails. */
+static sl_error *keep_batch(sl_task *task, const sl_batch *batch, struct sink_passed *passed) {
     if (task->kept == NULL) {
         task->kept = calloc(1, sizeof(*task->kept));
-        if (task->kept == NULL) {
-            return sl_error_no_memory();
-        }
     }
     struct sink_piece *piece = task->kept;
-    if (piece->n_batches == piece->capacity) {
+    if (piece != NULL && piece->n_batches == piece->capacity) {
         size_t capacity = piece->capacity == 0 ? 16 : piece->capacity * 2;
-        const sl_batch **batches =
-            realloc((void *)piece->batches, capacity * sizeof(*piece->batches));
-        if (batches == NULL) {
-            return sl_error_no_memory();
+        struct sink_kept *batches = realloc(piece->batches, capacity * sizeof(*batches));
+        if (batches != NULL) {
+            piece->batches = batches;
+            piece->capacity = capacity;
         }
-        piece->batches = batches;
-        piece->capacity = capacity;
+    }
+    if (piece == NULL || piece->n_batches == piece->capacity) {
+        sink_passed_free(passed);
+        return sl_error_no_memory();
     }
     task->services->retain(batch);
-    piece->batches[piece->n_batches++] = batch;
+    struct sink_kept *kept = &piece->batches[piece->n_batches++];
+    *kept = (struct sink_kept){batch, *passed};
     return NULL;
 }
 
-static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
-    if (batch->rows == 0) {
+/* The batch's rows that are to be written, or to be kept for the node. */
+static sl_error *take(sl_task *task, uint32_t input, const sl_batch *batch,
+                      struct sink_passed *passed) {
+    if (passed->rows == NULL) {
         return NULL;
     }
     if (task->node->way != WAY_APPEND) {
-        return keep_batch(task, batch);
+        return keep_batch(task, batch, passed);
     }
-    return (batch->flags & SL_BATCH_UPDATES) != 0 ? NULL : encode(task, input, batch);
+    sl_error *error =
+        passed->rows->length == 0 ? NULL : encode(task, input, batch->stream, passed->rows);
+    sink_passed_free(passed);
+    return error;
+}
+
+sl_error *sink_process(sl_task *task, uint32_t input, const sl_batch *batch, const sl_batch *came) {
+    const struct sl_node *node = task->node;
+    bool final = (batch->flags & SL_BATCH_UPDATES) == 0;
+    if (batch->rows == 0 || (node->way == WAY_APPEND && !final)) {
+        return NULL;
+    }
+    const struct sink_look look = {
+        .rules = {.schema = node->inputs[input].schema,
+                  .partition_columns = (const char *const *)node->partitions,
+                  .n_partition_columns = node->n_partitions},
+        .delete_column = node->way == WAY_REPLACE ? node->delete_column : -1,
+        .rows = batch->columns,
+    };
+    struct sink_passed passed;
+    sl_error *error = sink_gate_pass(&task->gate, input, came, &look, &passed);
+    return error ? error : take(task, input, batch, &passed);
+}
+
+static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
+    return sink_process(task, input, batch, batch);
 }
 
 /* ---- flushing ---- */

@@ -132,21 +132,26 @@ static sl_error *encoder_of(struct sl_node *node, const char *owner, sl_delta_en
     return sl_delta_encoder_new(&options, out);
 }
 
-/* One batch: open rows into the tail, final ones out of it and into files. */
-static sl_error *take_batch(struct sl_node *node, const sl_batch *batch,
+/* One batch: open rows into the tail, final ones out of it and into files. What was there of a key
+ * whose row is at fault goes, too: it is out of date. */
+static sl_error *take_batch(struct sl_node *node, const struct sink_kept *kept,
                             sl_delta_encoder **finals) {
     struct tail_state *tail = node->tail;
+    const struct ArrowArray *rows = sink_kept_rows(kept);
     int64_t before = sl_delta_tail_rows(tail->rows);
-    if ((batch->flags & SL_BATCH_UPDATES) != 0) {
+    sl_error *error = kept->passed.faulty.release == NULL
+                          ? NULL
+                          : sl_delta_tail_drop(tail->rows, &kept->passed.faulty);
+    if (error == NULL && (kept->batch->flags & SL_BATCH_UPDATES) != 0) {
         tail->replaces = true;
-        return sl_delta_tail_put(tail->rows, batch->columns);
+        return rows->length == 0 ? NULL : sl_delta_tail_put(tail->rows, rows);
     }
-    sl_error *error = sl_delta_tail_drop(tail->rows, batch->columns);
+    error = error ? error : sl_delta_tail_drop(tail->rows, rows);
     tail->replaces = tail->replaces || sl_delta_tail_rows(tail->rows) != before;
     if (error == NULL && *finals == NULL) {
         error = encoder_of(node, NULL, finals);
     }
-    return error ? error : sl_delta_encoder_append(*finals, batch->columns, 0, batch->rows);
+    return error ? error : sl_delta_encoder_append(*finals, rows, 0, rows->length);
 }
 
 static sl_error *take_batches(struct sl_node *node, const sl_commit *commit) {
@@ -155,7 +160,7 @@ static sl_error *take_batches(struct sl_node *node, const sl_commit *commit) {
     for (size_t i = 0; i < commit->n_pieces && error == NULL; i++) {
         const struct sink_piece *piece = commit->pieces[i];
         for (size_t j = 0; j < piece->n_batches && error == NULL; j++) {
-            error = take_batch(node, piece->batches[j], &finals);
+            error = take_batch(node, &piece->batches[j], &finals);
         }
     }
     if (error == NULL && finals != NULL) {
@@ -192,7 +197,7 @@ static sl_error *collect_batches(const sl_commit *commit, const struct ArrowArra
     for (size_t i = 0; i < commit->n_pieces; i++) {
         const struct sink_piece *piece = commit->pieces[i];
         for (size_t j = 0; j < piece->n_batches; j++) {
-            batches[at++] = piece->batches[j]->columns;
+            batches[at++] = sink_kept_rows(&piece->batches[j]);
         }
     }
     *out = batches;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "columns/columns.h"
+#include "columns/rejects.h"
 
 #define DESCRIBE_LIMIT_MS 5000
 #define TOPIC_NAME_MAX 249 /* org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH */
@@ -236,13 +237,7 @@ static bool may_be_too_large(const struct sl_node *node, const sl_batch *batch) 
 
 static sl_error *mark(struct sink_writer *writer, sl_object *task, const sl_batch *batch,
                       int64_t row, const struct fault *fault, sink_faults **faults) {
-    const sl_reject why = {.struct_bytes = sizeof(why),
-                           .reason = fault->reason,
-                           .reason_bytes = strlen(fault->reason),
-                           .path = fault->path,
-                           .path_bytes = strlen(fault->path),
-                           .detail = fault->detail,
-                           .detail_bytes = strlen(fault->detail)};
+    const sl_reject why = sl_reject_of(fault->reason, fault->path, fault->detail);
     if (*faults == NULL) {
         *faults = calloc((size_t)batch->rows / 8 + 1, 1);
     }

@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-#include "base/slots.h"
+#include "columns/replayed.h"
 
 /* After so many rows or bytes, room is looked for again. */
 #define CHUNK_ROWS 64
@@ -36,7 +36,7 @@ struct sl_task {
     struct sink_generation *flushing;
     struct sink_writer writer;
     struct sink_piece *piece; /* in transactions: what was taken since the last flush */
-    sl_slots *positions;      /* by input and stream: int64_t, where the node stood when it began */
+    sl_replayed replayed;
     sl_metric *records, *bytes;
 };
 
@@ -197,12 +197,6 @@ static void on_signal(void *arg) {
     check_flush(task);
 }
 
-/* Whether the rows are written already, and only come again for those who read what is rejected. */
-static bool is_replayed(const sl_task *task, uint32_t input, const sl_batch *batch) {
-    const int64_t *position = sl_slots_get(&task->positions[input], batch->stream->index);
-    return position != NULL && batch->next_offset <= *position;
-}
-
 static sl_error *take(sl_task *task, uint32_t input, const sl_batch *batch, sink_faults *faults) {
     task->batch = batch;
     task->faults = faults;
@@ -232,7 +226,7 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
     if (error != NULL) {
         return error;
     }
-    if (is_replayed(task, input, batch)) {
+    if (sl_replayed_has(&task->replayed, input, batch)) {
         free(faults);
         return NULL;
     }
@@ -247,25 +241,16 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
 }
 
 static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
-    int64_t *position = how->position == SL_OFFSET_NONE ? NULL : malloc(sizeof(*position));
-    if (position == NULL) {
-        return how->position == SL_OFFSET_NONE ? NULL : sl_error_no_memory();
-    }
-    *position = how->position;
-    if (!sl_slots_set(&task->positions[how->input], stream->index, position)) {
-        free(position);
-        return sl_error_no_memory();
-    }
-    return NULL;
+    return sl_replayed_attach(&task->replayed, stream, how->input, how->position);
 }
 
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
     sl_task *task = calloc(1, sizeof(*task));
     struct sink_lane *lane = calloc(1, sizeof(*lane));
     int fd = wakeup_new();
-    sl_slots *positions = calloc(node->n_inputs + 1, sizeof(*positions));
-    sl_error *error =
-        task == NULL || lane == NULL || positions == NULL ? sl_error_no_memory() : NULL;
+    sl_error *error = task == NULL || lane == NULL
+                          ? sl_error_no_memory()
+                          : sl_replayed_open(&task->replayed, node->n_inputs);
     if (error == NULL && fd < 0) {
         error = sl_error_new(SL_ERROR_RETRIABLE, "cannot make an eventfd for a lane");
     }
@@ -276,9 +261,11 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
         error = task->services->watch(task->self, fd, on_signal, task, &task->watch);
     }
     if (error != NULL) {
+        if (task != NULL) {
+            sl_replayed_close(&task->replayed);
+        }
         free(task);
         free(lane);
-        free(positions);
         if (fd >= 0) {
             close(fd);
         }
@@ -287,7 +274,6 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     lane->fd = fd;
     lane->generations[0].lane = lane->generations[1].lane = lane;
     task->lane = lane;
-    task->positions = positions;
     task->generation = &lane->generations[0];
     task->records =
         task->services->metric(task->self, SL_METRIC_COUNTER, "kafka_records_written_total",
@@ -306,10 +292,7 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
  * transaction are out.) */
 static void task_detach(sl_task *task, const sl_stream *stream) {
     sink_piece_forget(task->piece, task->services, stream);
-    for (size_t i = 0; i < task->node->n_inputs; i++) {
-        free(sl_slots_get(&task->positions[i], stream->index));
-        (void)sl_slots_set(&task->positions[i], stream->index, NULL);
-    }
+    sl_replayed_detach(&task->replayed, stream);
 }
 
 static void task_close(sl_task *task) {
@@ -324,10 +307,7 @@ static void task_close(sl_task *task) {
     task->lane->fd = -1;
     pthread_mutex_unlock(&task->node->mutex);
     sink_writer_free(&task->writer);
-    for (size_t i = 0; i < task->node->n_inputs; i++) {
-        sl_slots_free(&task->positions[i]);
-    }
-    free(task->positions);
+    sl_replayed_close(&task->replayed);
     free(task);
 }
 

@@ -32,12 +32,14 @@ void accounts_moved(struct reader *reader);
 void accounts_begin(struct stream *stream);
 /* The source has sent a batch. On its lane. */
 void accounts_sent(struct stream *stream, const struct batch *batch);
-/* The reader has taken a batch. On its lane. */
-static inline void accounts_took(struct reader *reader, const struct batch *batch) {
+/* The reader has taken a batch, all but the rows that it rejected, of which `lost` went nowhere. On
+ * its lane. */
+static inline void accounts_took(struct reader *reader, const struct batch *batch, int64_t rejected,
+                                 int64_t lost) {
     if (batch->pub.next_offset > reader->position) {
         reader->counts[TALLY_RECORDS] += batch->records;
-        reader->counts[TALLY_ROWS] += batch->pub.rows;
-        reader->counts[TALLY_DROPPED] += batch->dropped;
+        reader->counts[TALLY_ROWS] += batch->pub.rows - rejected;
+        reader->counts[TALLY_DROPPED] += batch->dropped + lost;
     }
 }
 

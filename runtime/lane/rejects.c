@@ -19,7 +19,8 @@ enum { LINES_A_SECOND = 20, LOST_LINE_S = 60, SHOWN_BYTES = 1024 };
 struct rejects {
     uint32_t output; /* where they leave, if somebody reads it; or TOPOLOGY_NO_OUTPUT */
     sl_builder rows;
-    int64_t lost; /* by the batch in hand */
+    int64_t rejected; /* of the batch in hand */
+    int64_t lost;     /* of these */
     sl_buffer line;
     int64_t window_us; /* when the present second, or minute, of the log began */
     int64_t lines;     /* logged in it */
@@ -198,6 +199,7 @@ sl_error *rejects_add(struct lane_task *task, const sl_batch *batch, int64_t row
         return error;
     }
     struct rejects *rejects = task->rejects;
+    rejects->rejected++;
     log_reject(task, batch, row, why);
     if (batch->stream->reader == 0) {
         count(task, why);
@@ -236,11 +238,20 @@ sl_error *rejects_settle(struct lane_task *task, const sl_batch *batch) {
     return task_emit(task, rejects->output, &emission);
 }
 
+int64_t rejects_since(struct lane_task *task) {
+    int64_t rejected = task->rejects == NULL ? 0 : task->rejects->rejected;
+    if (rejected > 0) {
+        task->rejects->rejected = 0;
+    }
+    return rejected;
+}
+
 void rejects_forget(struct lane_task *task) {
     struct rejects *rejects = task->rejects;
     if (rejects == NULL) {
         return;
     }
+    rejects->rejected = 0;
     rejects->lost = 0;
     if (rejects->output != TOPOLOGY_NO_OUTPUT) {
         sl_builder_clear(&rejects->rows);

@@ -122,6 +122,7 @@ static void cover_outputs(struct lane_task *task, const struct batch *batch) {
 static void took(struct lane_task *task, struct lane_edge *edge, struct reader *reader,
                  const struct batch *batch) {
     const sl_batch *pub = &batch->pub;
+    int64_t rejected = rejects_since(task);
     if (stream_of(pub->stream)->fed == NULL) {
         atomic_fetch_add_explicit(&edge->rows, pub->rows, memory_order_relaxed);
         atomic_fetch_add_explicit(&edge->batches, pub->rows > 0, memory_order_relaxed);
@@ -134,7 +135,7 @@ static void took(struct lane_task *task, struct lane_edge *edge, struct reader *
     task->rows_since_flush += pub->rows;
     task->retry = (struct retry){0};
     if (reader != NULL) {
-        accounts_took(reader, batch);
+        accounts_took(reader, batch, rejected, task->dropping);
         if (pub->next_offset > reader->covered) {
             reader->covered = pub->next_offset;
         }
@@ -150,12 +151,12 @@ static void took(struct lane_task *task, struct lane_edge *edge, struct reader *
 
 static sl_error *process(struct lane_task *task, uint32_t input, struct batch *batch) {
     struct host_node *node = task->object.node;
+    task->dropping = 0;
+    task->refused = false;
     if (node->spec->kind == TOPOLOGY_SINK && batch->pub.rows == 0) {
         return NULL;
     }
     task->current = batch;
-    task->dropping = 0;
-    task->refused = false;
     struct object_clock clock = object_enter(&task->object);
     sl_error *error = node->task_ops->process(task->plugin, input, &batch->pub);
     object_leave(&task->object, clock);

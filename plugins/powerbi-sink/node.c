@@ -165,6 +165,9 @@ static void node_start(sl_node *node, sl_request *request) {
 
 /* ---- committing ---- */
 
+/* Of those whose rows a refused POST may have held. */
+#define SHOWN_POSITIONS 8
+
 static void post_next(sl_node *node);
 
 static void end_commit(sl_node *node, sl_error *error) {
@@ -191,6 +194,24 @@ static int64_t retry_after_us(const sl_node *node, const sl_http_response *respo
     return seconds * 1000000;
 }
 
+/* The service does not say which row it does not like: the commit's offsets go before its words. */
+static sl_error *name_offsets(const sl_node *node, sl_error *error) {
+    sl_buffer places = SL_BUFFER_INIT;
+    for (size_t i = 0; i < node->commit->n_positions && i < SHOWN_POSITIONS; i++) {
+        const sl_position *position = &node->commit->positions[i];
+        if (strchr(position->key, '#') == NULL) { /* a position, not a count beside one */
+            sl_buffer_printf(
+                &places, "%s%s partition %d offsets %lld to %lld", places.bytes > 0 ? ", " : "",
+                position->stream->topic, (int)position->stream->partition,
+                (long long)(position->from < 0 ? 0 : position->from), (long long)position->to - 1);
+        }
+    }
+    const char *text = sl_buffer_text(&places);
+    error = sl_error_wrap(error, "rows of %s", text != NULL ? text : "this commit");
+    sl_buffer_free(&places);
+    return error;
+}
+
 static void answered(void *arg, const sl_http_response *response, sl_error *error) {
     sl_node *node = arg;
     int64_t now_us = node->services->now_us(node->self);
@@ -204,8 +225,8 @@ static void answered(void *arg, const sl_http_response *response, sl_error *erro
         node->services->metric_add(node->throttled, 1);
         post_next(node);
     } else {
-        end_commit(node,
-                   error != NULL ? error : powerbi_refused(node, "cannot post rows to", response));
+        error = error ? error : powerbi_refused(node, "cannot post rows to", response);
+        end_commit(node, sl_error_is(error, SL_ERROR_FATAL) ? name_offsets(node, error) : error);
     }
 }
 

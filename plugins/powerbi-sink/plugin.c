@@ -1,6 +1,7 @@
 /* powerbi-sink: its options and its descriptor. */
 #include "powerbi.h"
 
+static const char *const OUTPUTS[] = {SL_REJECT_OUTPUT, NULL};
 static const char *const RETENTION[] = {"basicFIFO", "none", NULL};
 
 /* Indexes are sl_credential_kind's. */
@@ -61,6 +62,8 @@ static const sl_option OPTIONS[] = {
 
 static const sl_role SINK = {
     .struct_bytes = sizeof(sl_role),
+    .flags = SL_ROLE_REPLAYS,
+    .outputs = OUTPUTS,
     .guarantee = SL_AT_LEAST_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = OPTIONS,

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "columns/columns.h"
+#include "columns/replayed.h"
 #include "sluice/plugin.h"
 
 /* Of Microsoft's page "Push semantic model limitations". */
@@ -82,6 +83,7 @@ struct sl_task {
     int64_t rows;
     size_t bytes;
     bool paused;
+    sl_replayed replayed;
     struct powerbi_coalesced *newest; /* NULL: every row is sent */
 };
 
@@ -94,9 +96,16 @@ extern const sl_task_ops powerbi_task_ops;
 sl_error *powerbi_check_columns(const struct ArrowSchema *schema);
 /* "Int64", "Double", "Boolean", "DateTime", "Decimal", "String"; NULL: none. */
 const char *powerbi_type(const struct ArrowSchema *column);
-/* The first string of the row that is too long: its column; -1: none. */
-int64_t powerbi_too_long(const struct ArrowSchema *schema, const struct ArrowArray *columns,
-                         int64_t row);
+/* A value that the published rules do not let into a dataset; its texts are static or the schema's.
+ */
+struct powerbi_fault {
+    const char *column;
+    const char *reason; /* "too_long", "number", "date" */
+    const char *detail;
+};
+/* Whether the row has one; `fault` then gets the first. */
+bool powerbi_row_is_at_fault(const struct ArrowSchema *schema, const struct ArrowArray *columns,
+                             int64_t row, struct powerbi_fault *fault);
 /* Appends one row's JSON to the end of a list, which begins a new POST when one is full. `head` and
  * `last` may be NULL together. False when memory is short. */
 bool powerbi_rows_append(struct powerbi_rows **head, struct powerbi_rows **last,

@@ -1,7 +1,9 @@
 /* Columns as rows of JSON, what Power BI's types can hold, and the newest row of each key. */
 #include "powerbi.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 /* ---- types ---- */
@@ -60,31 +62,110 @@ sl_error *powerbi_check_columns(const struct ArrowSchema *schema) {
     return NULL;
 }
 
-/* Code points of UTF-8 text: bytes that do not continue one. */
+/* ---- what a value may be ---- */
+
+/* Of Microsoft's page "Data types in Power BI Desktop": whole numbers without the least and the
+ * largest of 64 bits, numbers that are numbers, fixed decimals of 64 bits with four digits behind
+ * the point, dates from 1900 to 9999. */
+#define FIRST_DAY (-25567)
+#define LAST_DAY INT64_C(2932896)
+#define DAY_US INT64_C(86400000000)
+#define CURRENCY_MAX INT64_MAX
+#define CURRENCY_SCALE 4
+
+static bool refuse(struct powerbi_fault *fault, const char *reason, const char *detail) {
+    fault->reason = reason;
+    fault->detail = detail;
+    return true;
+}
+
+/* As .NET counts characters: code units of UTF-16. */
 static size_t characters(const uint8_t *text, size_t bytes) {
     size_t n = 0;
     for (size_t i = 0; i < bytes; i++) {
-        n += (text[i] & 0xc0) != 0x80;
+        n += (size_t)((text[i] & 0xc0) != 0x80) + (size_t)(text[i] >= 0xf0);
     }
     return n;
 }
 
-int64_t powerbi_too_long(const struct ArrowSchema *schema, const struct ArrowArray *columns,
-                         int64_t row) {
+static bool text_fault(const struct ArrowArray *column, int64_t row, struct powerbi_fault *fault) {
+    const int32_t *offsets = (const int32_t *)column->buffers[1] + row;
+    size_t bytes = (size_t)(offsets[1] - offsets[0]);
+    const uint8_t *text = (const uint8_t *)column->buffers[2] + offsets[0];
+    return bytes > POWERBI_STRING_CHARACTERS &&
+           characters(text, bytes) > POWERBI_STRING_CHARACTERS &&
+           refuse(fault, "too_long",
+                  "the text is longer than the 4000 characters that a push dataset takes");
+}
+
+static bool integer_fault(int64_t value, struct powerbi_fault *fault) {
+    return (value == INT64_MIN || value == INT64_MAX) &&
+           refuse(fault, "number",
+                  value == INT64_MIN
+                      ? "found -9223372036854775808, allowed are whole numbers above it"
+                      : "found 9223372036854775807, allowed are whole numbers below it");
+}
+
+static bool decimal_fault(const uint8_t *bytes, int32_t scale, struct powerbi_fault *fault) {
+    sl_i128 value;
+    memcpy(&value, bytes, sizeof(value));
+    sl_i128 limit = CURRENCY_MAX;
+    for (int32_t i = CURRENCY_SCALE; i > scale; i--) {
+        limit /= 10;
+    }
+    for (int32_t i = CURRENCY_SCALE; i < scale && limit < ((sl_i128)1 << 120); i++) {
+        limit *= 10;
+    }
+    return (value > limit || value < -limit) &&
+           refuse(fault, "number",
+                  "the decimal is beyond 922337203685477.5807, the most that a dataset holds");
+}
+
+static bool date_fault(int64_t days, struct powerbi_fault *fault) {
+    return (days < FIRST_DAY || days > LAST_DAY) &&
+           refuse(fault, "date", "the date is outside of the years 1900 to 9999");
+}
+
+static bool value_fault(const sl_type *type, const struct ArrowArray *column, int64_t row,
+                        struct powerbi_fault *fault) {
+    const void *data = column->buffers[1];
+    switch (type->id) {
+    case SL_TYPE_UTF8:
+        return text_fault(column, row, fault);
+    case SL_TYPE_INT64:
+        return integer_fault(((const int64_t *)data)[row], fault);
+    case SL_TYPE_FLOAT:
+    case SL_TYPE_DOUBLE:
+        return !isfinite(type->id == SL_TYPE_FLOAT ? (double)((const float *)data)[row]
+                                                   : ((const double *)data)[row]) &&
+               refuse(fault, "number", "found NaN or an infinity, allowed are numbers");
+    case SL_TYPE_DECIMAL128:
+        return decimal_fault((const uint8_t *)data + (size_t)row * sizeof(sl_i128), type->scale,
+                             fault);
+    case SL_TYPE_DATE32:
+        return date_fault(((const int32_t *)data)[row], fault);
+    case SL_TYPE_TIMESTAMP_UTC:
+    case SL_TYPE_TIMESTAMP_NTZ: {
+        int64_t us = ((const int64_t *)data)[row];
+        return date_fault(us / DAY_US - (us % DAY_US < 0), fault);
+    }
+    default:
+        return false;
+    }
+}
+
+bool powerbi_row_is_at_fault(const struct ArrowSchema *schema, const struct ArrowArray *columns,
+                             int64_t row, struct powerbi_fault *fault) {
     for (int64_t i = 0; i < schema->n_children; i++) {
-        const struct ArrowArray *column = columns->children[i];
-        if (strcmp(schema->children[i]->format, "u") != 0) {
-            continue;
-        }
-        const int32_t *offsets = (const int32_t *)column->buffers[1] + column->offset + row;
-        size_t bytes = (size_t)(offsets[1] - offsets[0]);
-        if (bytes > POWERBI_STRING_CHARACTERS &&
-            characters((const uint8_t *)column->buffers[2] + offsets[0], bytes) >
-                POWERBI_STRING_CHARACTERS) {
-            return i;
+        sl_type type;
+        fault->column = schema->children[i]->name;
+        if (sl_type_parse(schema->children[i]->format, &type) &&
+            !sl_array_is_null(columns->children[i], row) &&
+            value_fault(&type, columns->children[i], row, fault)) {
+            return true;
         }
     }
-    return -1;
+    return false;
 }
 
 /* ---- lists of rows ---- */

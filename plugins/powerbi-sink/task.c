@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "columns/rejects.h"
+
 static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_task **out) {
     sl_task *task = calloc(1, sizeof(*task));
     if (task == NULL) {
@@ -13,31 +15,33 @@ static sl_error *task_open(sl_node *node, const sl_task_context *context, sl_tas
     task->node = node;
     task->services = context->services;
     task->self = context->self;
-    if (node->config->coalesce != 0) {
+    sl_error *error = sl_replayed_open(&task->replayed, 1);
+    if (error == NULL && node->config->coalesce != 0) {
         task->newest = powerbi_coalesced_new();
-        if (task->newest == NULL) {
-            free(task);
-            return sl_error_no_memory();
-        }
+        error = task->newest == NULL ? sl_error_no_memory() : NULL;
+    }
+    if (error != NULL) {
+        sl_replayed_close(&task->replayed);
+        free(task);
+        return error;
     }
     *out = task;
     return NULL;
 }
 
-static sl_error *reject_long(sl_task *task, const sl_batch *batch, int64_t row, int64_t column) {
+static sl_error *task_attach(sl_task *task, const sl_stream *stream, const sl_attach *how) {
+    return sl_replayed_attach(&task->replayed, stream, how->input, how->position);
+}
+
+static void task_detach(sl_task *task, const sl_stream *stream) {
+    sl_replayed_detach(&task->replayed, stream);
+}
+
+static sl_error *reject(sl_task *task, const sl_batch *batch, int64_t row,
+                        const struct powerbi_fault *fault) {
     char path[160];
-    char detail[120];
-    snprintf(path, sizeof(path), "$.%.150s", batch->schema->children[column]->name);
-    snprintf(detail, sizeof(detail),
-             "the text is longer than the %d characters that a push dataset takes",
-             POWERBI_STRING_CHARACTERS);
-    const sl_reject why = {.struct_bytes = sizeof(why),
-                           .reason = "too_long",
-                           .reason_bytes = strlen("too_long"),
-                           .path = path,
-                           .path_bytes = strlen(path),
-                           .detail = detail,
-                           .detail_bytes = strlen(detail)};
+    snprintf(path, sizeof(path), "$.%.150s", fault->column);
+    const sl_reject why = sl_reject_of(fault->reason, path, fault->detail);
     return task->services->reject(task->self, batch, row, &why);
 }
 
@@ -78,15 +82,15 @@ static bool take_row(sl_task *task, const sl_batch *batch, int64_t row, sl_buffe
 }
 
 static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
-    (void)input;
+    bool posted = sl_replayed_has(&task->replayed, input, batch);
     sl_buffer json = SL_BUFFER_INIT;
     sl_buffer key = SL_BUFFER_INIT;
     sl_error *error = NULL;
     for (int64_t row = 0; row < batch->rows && error == NULL; row++) {
-        int64_t column = powerbi_too_long(batch->schema, batch->columns, row);
-        if (column >= 0) {
-            error = reject_long(task, batch, row, column);
-        } else if (!take_row(task, batch, row, &json, &key)) {
+        struct powerbi_fault fault;
+        if (powerbi_row_is_at_fault(batch->schema, batch->columns, row, &fault)) {
+            error = reject(task, batch, row, &fault);
+        } else if (!posted && !take_row(task, batch, row, &json, &key)) {
             error = sl_error_no_memory();
         }
     }
@@ -120,12 +124,15 @@ static void task_flush(sl_task *task, void **piece, sl_request *request) {
 static void task_close(sl_task *task) {
     powerbi_rows_free(task->first);
     powerbi_coalesced_free(task->newest);
+    sl_replayed_close(&task->replayed);
     free(task);
 }
 
 const sl_task_ops powerbi_task_ops = {
     .struct_bytes = sizeof(sl_task_ops),
     .open = task_open,
+    .attach = task_attach,
+    .detach = task_detach,
     .process = task_process,
     .flush = task_flush,
     .close = task_close,

@@ -6,6 +6,9 @@ limitations"), and enforces them:
   minute, 5 pending, 1,000,000 rows an hour for a dataset; 120 POSTs an hour once a table holds
   250,000 rows or more; 200,000 rows kept with basicFIFO, 5,000,000 without, then it fails.
 
+What a value may be is that of "Data types in Power BI Desktop": whole numbers but the least and the
+largest of 64 bits, fixed decimals of 19 digits with four behind the point, dates from 1900 to 9999.
+
 Beyond a limit it answers 429 with Retry-After, as the service does; `provoke` adds answers of trouble
 (429, 503, a cut connection) that no limit asked for. How the real service words its errors, and how
 exactly it counts its windows, is not published: a row is stored when its POST is answered 200.
@@ -26,21 +29,22 @@ from tests.doubles import tls
 SCOPE = "https://analysis.windows.net/powerbi/api/.default"
 MINUTE_S, HOUR_S = 60, 3600
 TYPES = {
-    "Int64": lambda v: isinstance(v, int) and not isinstance(v, bool),
+    "Int64": lambda v: isinstance(v, int) and not isinstance(v, bool) and -(2**63) < v < 2**63 - 1,
     "Double": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
-    "Decimal": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+    "Decimal": lambda v: (
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= 922337203685477.5807
+    ),
     "Boolean": lambda v: isinstance(v, bool),
     "DateTime": lambda v: isinstance(v, str) and _is_time(v),
-    "String": lambda v: isinstance(v, str) and len(v) <= 4000,
+    "String": lambda v: isinstance(v, str) and len(v.encode("utf-16-le")) <= 2 * 4000,
 }
 
 
 def _is_time(text):
     try:
-        datetime.datetime.fromisoformat(text)
+        return 1900 <= datetime.datetime.fromisoformat(text).year
     except ValueError:
         return False
-    return True
 
 
 class _Table:

@@ -306,6 +306,49 @@ def test_long_texts_are_records_at_fault(entra, tmp_path):
         assert {r["id"] for r in rows} == {0, 1, 2, 3}
 
 
+REFUSED = {
+    10: ("too_long", {"country": "\U0001f600" * 2001}),
+    11: ("number", {"id": 2**63 - 1}),
+    12: ("number", {"id": -(2**63)}),
+    13: ("number", {"price": 2e15}),
+    14: ("date", {"at": "1899-12-31T23:59:59Z"}),
+}
+TAKEN = {
+    20: {"country": "\U0001f600" * 2000},
+    21: {"id": 2**63 - 2},
+    22: {"price": -9e14},
+    23: {"at": "9999-12-31T23:59:59Z"},
+}
+
+
+def test_what_a_dataset_does_not_take_leaves_on_rejects(entra, tmp_path):
+    with PowerBI(entra, WORKSPACE) as service:
+        path = topology(tmp_path, config(entra, service), 5)
+        schema = json.loads((tmp_path / "row.schema.json").read_text())
+        schema["properties"]["price"]["x-sluice-type"] = "decimal(30,6)"
+        (tmp_path / "row.schema.json").write_text(json.dumps(schema))
+        rows = {i: {"id": i, **row} for i, row in TAKEN.items()}
+        rows |= {i: {"id": i, **row} for i, (_, row) in REFUSED.items()}
+        with open(tmp_path / "rows.jsonl", "a") as out:
+            out.writelines(json.dumps(row) + "\n" for row in rows.values())
+        document = json.loads(path.read_text())
+        document["sinks"]["live"]["errors.tolerance"] = "all"
+        document["sinks"]["not"] = {
+            "plugin": "file",
+            "inputs": ["live.rejects"],
+            "config": {"path": str(tmp_path / "not.jsonl")},
+        }
+        path.write_text(json.dumps(document))
+        for _ in range(2):  # the second run has nothing to do
+            assert sluice.run_until_end(path).exit_code == 0
+            stored = {row["id"] for row in service.rows("Retail live", "per country")}
+            assert stored == {0, 1, 2, 3, 4, *TAKEN} - {21} | {2**63 - 2}
+            found = [json.loads(line) for line in (tmp_path / "not.jsonl").read_text().splitlines()]
+            assert [row["reason"] for row in found] == [why for why, _ in REFUSED.values()]
+        assert found[0]["path"] == "$.country" and "4000 characters" in found[0]["detail"]
+        assert all(row["topic"].endswith("rows.jsonl") for row in found)
+
+
 @pytest.mark.parametrize(
     "change, sentence",
     [

@@ -410,16 +410,17 @@ static sl_error *visit_open(const checkpoint_scan *s, const sl_parquet_reader *r
     return error;
 }
 
-sl_error *delta_checkpoint_visit(const sl_delta_table *table, int64_t version, int64_t parts,
-                                 unsigned wanted, delta_visit_action visit, void *arg,
-                                 int64_t *actions) {
+sl_error *delta_checkpoint_visit(const sl_delta_table *table, unsigned wanted,
+                                 delta_visit_action visit, void *arg, int64_t *actions) {
     checkpoint_scan s = {table, wanted, visit, arg};
+    int64_t parts = table->checkpoint_parts;
+    int64_t bytes = parts == 0 ? table->checkpoint_bytes : -1;
     sl_error *error = NULL;
     for (int64_t part = parts == 0 ? 0 : 1; part <= parts && error == NULL; part++) {
         char path[DELTA_PATH_BYTES];
         sl_parquet_reader *reader = NULL;
-        delta_checkpoint_path(version, part, parts, path);
-        error = sl_parquet_reader_open_store(table->store, path, -1, NULL, &reader);
+        delta_checkpoint_path(table->checkpoint_version, part, parts, path);
+        error = sl_parquet_reader_open_store(table->store, path, bytes, NULL, &reader);
         if (error == NULL) {
             if (actions != NULL) {
                 *actions += sl_parquet_reader_rows(reader);

@@ -277,8 +277,7 @@ static sl_error *append_files(checkpoint_writer *w) {
     const sl_delta_table *table = w->table;
     sl_error *error = NULL;
     if (table->checkpoint_version >= 0) {
-        error = delta_checkpoint_visit(table, table->checkpoint_version, table->checkpoint_parts,
-                                       DELTA_CHECKPOINT_FILES | DELTA_CHECKPOINT_TOMBSTONES,
+        error = delta_checkpoint_visit(table, DELTA_CHECKPOINT_FILES | DELTA_CHECKPOINT_TOMBSTONES,
                                        copy_old, w, NULL);
     }
     for (size_t i = 0; i < table->entries.n_slots && error == NULL; i++) {

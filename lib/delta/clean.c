@@ -194,8 +194,7 @@ static sl_error *collect_used(data_cleaning *c) {
     const sl_delta_table *table = c->table;
     sl_error *error = sl_delta_visit_files(c->table, use_file, c);
     if (error == NULL && table->checkpoint_version >= 0) {
-        error = delta_checkpoint_visit(table, table->checkpoint_version, table->checkpoint_parts,
-                                       DELTA_CHECKPOINT_TOMBSTONES, use_tombstone, c, NULL);
+        error = delta_checkpoint_visit(table, DELTA_CHECKPOINT_TOMBSTONES, use_tombstone, c, NULL);
     }
     for (size_t i = 0; i < table->entries.n_slots && error == NULL; i++) {
         const delta_entry *entry = table->entries.slots[i];

@@ -217,8 +217,7 @@ static sl_error *check_removes(sl_delta_table *table, sl_delta_commit_info *info
         }
     }
     if (error == NULL && search.wanted.n > 0) {
-        error = delta_checkpoint_visit(table, table->checkpoint_version, table->checkpoint_parts,
-                                       DELTA_CHECKPOINT_PATHS, find_path, &search, NULL);
+        error = delta_checkpoint_visit(table, DELTA_CHECKPOINT_PATHS, find_path, &search, NULL);
         if (error == NULL && search.found < search.wanted.n) {
             error = gone(table, info, info->removes[0].path);
         }

@@ -187,24 +187,47 @@ static sl_error *put_first(sl_store *store, const delta_metadata *metadata,
     return error;
 }
 
-sl_error *sl_delta_create(sl_store *store, const sl_delta_create_options *options,
-                          sl_delta_table **out) {
+/* The handle of a table that was just made: its only entry is known. */
+static sl_error *open_first(sl_store *store, const sl_buffer *entry, sl_delta_table **out) {
+    sl_delta_table *table = delta_table_new(store);
+    if (table == NULL) {
+        return sl_error_no_memory();
+    }
+    sl_error *error = delta_log_apply(table, entry->data, entry->bytes, NULL);
+    if (error != NULL) {
+        sl_delta_close(table);
+        return error;
+    }
+    table->seen_us = sl_monotonic_us();
+    *out = table;
+    return NULL;
+}
+
+/* `look`: nobody has looked yet whether there is one. */
+static sl_error *create(sl_store *store, const sl_delta_create_options *options, bool look,
+                        sl_delta_table **out) {
     delta_metadata metadata = {0};
     delta_protocol protocol = {0};
     sl_buffer entry = SL_BUFFER_INIT;
     sl_error *error = sl_delta_check_schema(options->schema);
     error = error ? error : check_partition_columns(options);
-    error = error ? error : check_absent(store);
+    error = error != NULL || !look ? error : check_absent(store);
     error = error ? error : fill_metadata(options, &metadata);
     error = error ? error : fill_protocol(options->schema, &protocol);
     if (error == NULL && !write_entry(&entry, &protocol, &metadata)) {
         error = sl_error_no_memory();
     }
     error = error ? error : put_first(store, &metadata, &entry);
+    error = error ? error : open_first(store, &entry, out);
     delta_metadata_clear(&metadata);
     delta_protocol_clear(&protocol);
     sl_buffer_free(&entry);
-    return error ? error : sl_delta_open(store, out);
+    return error;
+}
+
+sl_error *sl_delta_create(sl_store *store, const sl_delta_create_options *options,
+                          sl_delta_table **out) {
+    return create(store, options, true, out);
 }
 
 sl_error *sl_delta_open_or_create(sl_store *store, const sl_delta_create_options *options,
@@ -214,7 +237,7 @@ sl_error *sl_delta_open_or_create(sl_store *store, const sl_delta_create_options
         return error;
     }
     sl_error_free(error);
-    error = sl_delta_create(store, options, out);
+    error = create(store, options, false, out);
     if (sl_error_is(error, SL_ERROR_EXISTS)) {
         sl_error_free(error);
         error = sl_delta_open(store, out);

@@ -173,6 +173,7 @@ struct sl_delta_table {
     delta_map entries;          /* delta_entry: since the checkpoint */
     int64_t checkpoint_version; /* -1: none, `entries` has all */
     int64_t checkpoint_parts;   /* 0: the single file without part numbers */
+    int64_t checkpoint_bytes;   /* of the single file, just after a listing; -1: not known */
     int64_t checkpoint_actions;
     int64_t in_commit_timestamp_ms; /* of the newest version; -1: none */
     int64_t seen_us;                /* monotonic: when `version` was known to be the newest */
@@ -200,6 +201,8 @@ const char *delta_configuration(const sl_delta_table *table, const char *key);
 /* "interval 1 days" in ms; `fallback_ms` when not set or not understood. */
 int64_t delta_interval_ms(const sl_delta_table *table, const char *key, int64_t fallback_ms);
 
+/* A handle without a snapshot yet; NULL when memory is short. */
+sl_delta_table *delta_table_new(sl_store *store);
 /* Forgets the snapshot. */
 void delta_table_reset(sl_delta_table *table);
 /* Applies parsed actions in order (moved out of) as version `version`. */
@@ -232,9 +235,9 @@ enum {
     DELTA_CHECKPOINT_PATHS = 8u /* add with nothing but its path */
 };
 typedef sl_error *(*delta_visit_action)(delta_action *action, void *arg); /* may move out of it */
-/* Streams the checkpoint's actions of the wanted kinds. */
-sl_error *delta_checkpoint_visit(const sl_delta_table *table, int64_t version, int64_t parts,
-                                 unsigned wanted, delta_visit_action visit, void *arg,
-                                 int64_t *actions);
+/* Streams the actions of the wanted kinds of the table's checkpoint; adds to *actions (may be NULL)
+ * how many it holds. */
+sl_error *delta_checkpoint_visit(const sl_delta_table *table, unsigned wanted,
+                                 delta_visit_action visit, void *arg, int64_t *actions);
 
 #endif /* SL_DELTA_INTERNAL_H */

@@ -9,6 +9,9 @@
 #include "delta/internal.h"
 
 #define VERSION_DIGITS 20
+
+enum { ENTRIES_AT_A_TIME = 16 };
+
 /* What a listing of the log found. */
 typedef struct log_listing {
     int64_t *versions; /* ascending: N.json */
@@ -16,6 +19,7 @@ typedef struct log_listing {
     size_t capacity;
     int64_t checkpoint_version; /* newest complete one; -1 */
     int64_t checkpoint_parts;
+    int64_t checkpoint_bytes; /* of a single one; -1: not known */
     /* the multi-part checkpoint that is being counted */
     int64_t part_version;
     int64_t part_parts;
@@ -81,6 +85,7 @@ static void note_part(log_listing *listing, int64_t version, int64_t part, int64
     if (part == parts && version > listing->checkpoint_version) {
         listing->checkpoint_version = version;
         listing->checkpoint_parts = parts;
+        listing->checkpoint_bytes = -1;
     }
 }
 
@@ -100,6 +105,7 @@ static int note_entry(const sl_store_entry *entry, void *arg) {
         if (version >= listing->checkpoint_version) {
             listing->checkpoint_version = version;
             listing->checkpoint_parts = 0;
+            listing->checkpoint_bytes = entry->bytes;
         }
     } else if (strlen(rest) == 12 + 10 + 1 + 10 + 8 && strncmp(rest, ".checkpoint.", 12) == 0 &&
                fixed_digits(rest + 12, 10, &part) && rest[22] == '.' &&
@@ -308,26 +314,53 @@ static sl_error *apply_state(delta_action *action, void *arg) {
     return delta_table_apply_one(arg, action);
 }
 
-static sl_error *load_checkpoint(sl_delta_table *table, int64_t version, int64_t parts) {
+static sl_error *load_checkpoint(sl_delta_table *table, const log_listing *listing) {
     int64_t actions = 0;
-    sl_error *error = delta_checkpoint_visit(table, version, parts, DELTA_CHECKPOINT_STATE,
-                                             apply_state, table, &actions);
+    table->checkpoint_version = listing->checkpoint_version;
+    table->checkpoint_parts = listing->checkpoint_parts;
+    table->checkpoint_bytes = listing->checkpoint_bytes;
+    sl_error *error =
+        delta_checkpoint_visit(table, DELTA_CHECKPOINT_STATE, apply_state, table, &actions);
+    table->checkpoint_bytes = -1; /* another writer may put it anew at any time */
     if (error == NULL) {
-        table->version = version;
-        table->checkpoint_version = version;
-        table->checkpoint_parts = parts;
+        table->version = table->checkpoint_version;
         table->checkpoint_actions = actions;
     }
     return error;
 }
 
-static sl_error *apply_listed(sl_delta_table *table, const log_listing *listing) {
-    for (size_t i = 0; i < listing->n_versions; i++) {
-        int64_t version = listing->versions[i];
-        if (version <= table->version) {
-            continue;
+/* Reads and applies the next `n` versions, which the listing shows. */
+static sl_error *apply_run(sl_delta_table *table, size_t n) {
+    char names[ENTRIES_AT_A_TIME][DELTA_PATH_BYTES];
+    const char *paths[ENTRIES_AT_A_TIME];
+    sl_store_bytes entries[ENTRIES_AT_A_TIME];
+    size_t n_read = 0;
+    for (size_t i = 0; i < n; i++) {
+        delta_log_path(table->version + 1 + (int64_t)i, names[i]);
+        paths[i] = names[i];
+    }
+    sl_error *error = sl_store_get_all(table->store, paths, n, -1, entries, &n_read);
+    for (size_t i = 0; i < n_read; i++) {
+        if (error == NULL) {
+            error = delta_log_apply(table, entries[i].data, entries[i].bytes, NULL);
         }
-        if (version != table->version + 1) {
+        entries[i].release(&entries[i]);
+    }
+    return error;
+}
+
+static sl_error *apply_listed(sl_delta_table *table, const log_listing *listing) {
+    size_t i = 0;
+    while (i < listing->n_versions && listing->versions[i] <= table->version) {
+        i++;
+    }
+    while (i < listing->n_versions) {
+        size_t n = 0;
+        while (i + n < listing->n_versions && n < ENTRIES_AT_A_TIME &&
+               listing->versions[i + n] == table->version + 1 + (int64_t)n) {
+            n++;
+        }
+        if (n == 0) {
             const char *why =
                 listing->has_v2_checkpoint
                     ? "; the log is only readable through a checkpoint of the feature "
@@ -338,10 +371,11 @@ static sl_error *apply_listed(sl_delta_table *table, const log_listing *listing)
                                 "%s/" DELTA_LOG ": the entry of version %lld is missing%s",
                                 table->url, (long long)(table->version + 1), why);
         }
-        sl_error *error = apply_next(table, NULL);
+        sl_error *error = apply_run(table, n);
         if (error != NULL) {
             return error;
         }
+        i += n;
     }
     return NULL;
 }
@@ -399,7 +433,7 @@ static sl_error *load_from(sl_delta_table *table, int64_t hint, bool *exists) {
     }
     *exists = listing.checkpoint_version >= 0 || listing.n_versions > 0;
     if (error == NULL && listing.checkpoint_version >= 0) {
-        error = load_checkpoint(table, listing.checkpoint_version, listing.checkpoint_parts);
+        error = load_checkpoint(table, &listing);
     } else if (error == NULL && !*exists) {
         error = sl_error_new(SL_ERROR_NOT_FOUND, "%s: there is no Delta table", table->url);
     }

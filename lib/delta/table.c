@@ -17,21 +17,27 @@ void delta_table_reset(sl_delta_table *table) {
     table->version = -1;
     table->checkpoint_version = -1;
     table->checkpoint_parts = 0;
+    table->checkpoint_bytes = -1;
     table->checkpoint_actions = 0;
     table->in_commit_timestamp_ms = -1;
 }
 
-sl_error *sl_delta_open(sl_store *store, sl_delta_table **out) {
+sl_delta_table *delta_table_new(sl_store *store) {
     sl_delta_table *table = calloc(1, sizeof(*table));
     if (table == NULL) {
-        return sl_error_no_memory();
+        return NULL;
     }
     table->store = store;
     table->url = store->ops->url(store);
     /* not at once: a start has better things to do */
     table->cleaned_ms = sl_now_us() / 1000 - DELTA_CLEAN_INTERVAL_MS + DELTA_FIRST_CLEAN_MS;
     delta_table_reset(table);
-    sl_error *error = delta_log_load(table);
+    return table;
+}
+
+sl_error *sl_delta_open(sl_store *store, sl_delta_table **out) {
+    sl_delta_table *table = delta_table_new(store);
+    sl_error *error = table == NULL ? sl_error_no_memory() : delta_log_load(table);
     if (error != NULL) {
         sl_delta_close(table);
         return error;
@@ -251,8 +257,7 @@ sl_error *sl_delta_visit_files(sl_delta_table *table, sl_delta_visit_file visit,
     file_visit v = {table, visit, arg};
     if (table->checkpoint_version >= 0) {
         sl_error *error =
-            delta_checkpoint_visit(table, table->checkpoint_version, table->checkpoint_parts,
-                                   DELTA_CHECKPOINT_FILES, visit_checkpoint_file, &v, NULL);
+            delta_checkpoint_visit(table, DELTA_CHECKPOINT_FILES, visit_checkpoint_file, &v, NULL);
         if (error != NULL) {
             return error;
         }

@@ -136,6 +136,9 @@ struct sl_http_auth {
  * NO_MEMORY.
  */
 sl_error *sl_http_token_auth(const sl_credential *credential, sl_http_auth **out);
+/* Whether two made by sl_http_token_auth are of one credential and scope: then one will do. Any
+ * thread. */
+bool sl_http_token_auth_same(const sl_http_auth *a, const sl_http_auth *b);
 /* Ends it; no request may use it any more. NULL is allowed. On the loop, or after the client's
  * close. */
 void sl_http_auth_close(sl_http_auth *auth);

@@ -190,3 +190,7 @@ sl_error *sl_http_token_auth(const sl_credential *credential, sl_http_auth **out
     *out = &auth->base;
     return NULL;
 }
+
+bool sl_http_token_auth_same(const sl_http_auth *a, const sl_http_auth *b) {
+    return token_grant_same(&((const token_auth *)a)->grant, &((const token_auth *)b)->grant);
+}

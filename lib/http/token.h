@@ -30,6 +30,8 @@ struct token_request {
  * in any case. */
 sl_error *token_grant_open(const sl_credential *credential, struct token_grant *grant);
 void token_grant_free(struct token_grant *grant);
+/* Whether both ask for the same token in the same way. */
+bool token_grant_same(const struct token_grant *a, const struct token_grant *b);
 
 /* Makes the request; `out` lives until token_request_keep_body. Errors: RETRIABLE (the token file
  * cannot be read), NO_MEMORY. */

@@ -143,17 +143,38 @@ static void wipe(sl_buffer *buffer) {
     sl_buffer_free(buffer);
 }
 
+enum { GRANT_STRINGS = 8 };
+
+static void list_strings(const struct token_grant *grant, char *out[GRANT_STRINGS]) {
+    char *const strings[GRANT_STRINGS] = {grant->tenant,       grant->client,         grant->secret,
+                                          grant->token_file,   grant->authority,      grant->scope,
+                                          grant->identity_url, grant->identity_header};
+    memcpy(out, strings, sizeof(strings));
+}
+
 void token_grant_free(struct token_grant *grant) {
     if (grant->secret != NULL) {
         explicit_bzero(grant->secret, strlen(grant->secret));
     }
-    char *strings[] = {grant->tenant,       grant->client,         grant->secret,
-                       grant->token_file,   grant->authority,      grant->scope,
-                       grant->identity_url, grant->identity_header};
-    for (size_t i = 0; i < SL_ARRAY_LENGTH(strings); i++) {
+    char *strings[GRANT_STRINGS];
+    list_strings(grant, strings);
+    for (size_t i = 0; i < GRANT_STRINGS; i++) {
         free(strings[i]);
     }
     wipe(&grant->body);
+}
+
+bool token_grant_same(const struct token_grant *a, const struct token_grant *b) {
+    char *of_a[GRANT_STRINGS];
+    char *of_b[GRANT_STRINGS];
+    list_strings(a, of_a);
+    list_strings(b, of_b);
+    bool same = a->kind == b->kind;
+    for (size_t i = 0; i < GRANT_STRINGS; i++) {
+        same = same && (of_a[i] == NULL || of_b[i] == NULL ? of_a[i] == of_b[i]
+                                                           : strcmp(of_a[i], of_b[i]) == 0);
+    }
+    return same;
 }
 
 /* ---- asking ---- */

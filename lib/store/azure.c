@@ -1,6 +1,6 @@
 /*
  * The Azure Blob store: requests, what their answers mean, and the operations that read. Writing is
- * in azure_write.c, listing in azure_list.c.
+ * in azure_write.c, listing in azure_list.c, reading of many at once in azure_many.c.
  */
 #include "store/azure.h"
 
@@ -188,6 +188,20 @@ static sl_error *empty(sl_store_bytes *out) {
     return NULL;
 }
 
+sl_error *sl_azure_take_body(const azure_store *azure, const azure_call *call,
+                             sl_http_answer *answer, sl_store_bytes *out) {
+    int status = answer->response.status;
+    if (status != 200 && status != 206 && status != 416) {
+        return sl_azure_error(azure, call, &answer->response);
+    }
+    if (status == 416 || answer->body.data == NULL) {
+        return empty(out);
+    }
+    out->data = sl_buffer_take(&answer->body, &out->bytes);
+    out->release = bytes_release;
+    return NULL;
+}
+
 /* From `offset` on, `length` bytes or (negative) to the end; a range beyond the end is empty. */
 static sl_error *get_range(azure_store *azure, const char *path, int64_t offset, int64_t length,
                            sl_store_bytes *out) {
@@ -206,17 +220,7 @@ static sl_error *get_range(azure_store *azure, const char *path, int64_t offset,
     if (error != NULL) {
         return error;
     }
-    int status = answer.response.status;
-    if (status == 416) {
-        error = empty(out);
-    } else if (status != 200 && status != 206) {
-        error = sl_azure_error(azure, &call, &answer.response);
-    } else if (answer.body.data == NULL) {
-        error = empty(out);
-    } else {
-        out->data = sl_buffer_take(&answer.body, &out->bytes);
-        out->release = bytes_release;
-    }
+    error = sl_azure_take_body(azure, &call, &answer, out);
     sl_http_answer_free(&answer);
     return error;
 }
@@ -292,6 +296,7 @@ static const sl_store_ops azure_ops = {
     .writer_commit = sl_azure_writer_commit,
     .writer_abort = sl_azure_writer_abort,
     .close = azure_close,
+    .get_all = sl_azure_get_all,
 };
 
 static char *without_slash(const char *url) {

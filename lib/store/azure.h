@@ -76,6 +76,14 @@ sl_error *sl_azure_may_write(const azure_store *azure, const char *action, const
 sl_error *sl_azure_error(const azure_store *azure, const azure_call *call,
                          const sl_http_response *response);
 
+/* The bytes of an answer to GET, moved to *out; a range beyond the end is empty. Errors: those of
+ * an answer that is no success, NO_MEMORY. */
+sl_error *sl_azure_take_body(const azure_store *azure, const azure_call *call,
+                             sl_http_answer *answer, sl_store_bytes *out);
+
+/* azure_many.c */
+sl_error *sl_azure_get_all(sl_store *store, const char *const *paths, size_t n, int64_t length,
+                           sl_store_bytes *out, size_t *n_read);
 /* azure_write.c */
 sl_error *sl_azure_put(sl_store *store, const char *path, const void *data, size_t bytes,
                        unsigned flags);

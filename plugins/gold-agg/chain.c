@@ -149,13 +149,11 @@ static sl_error *corrupt(sl_store *store, const char *path, const char *what) {
                         store->ops->url(store), path, what);
 }
 
-/* Gets an object and checks its frame; *cursor is set behind magic and version. */
-static sl_error *get_object(sl_store *store, const char *path, const char *magic, int newest,
-                            sl_store_bytes *bytes, struct cursor *cursor) {
-    sl_error *error = store->ops->get(store, path, 0, -1, bytes);
-    if (error != NULL) {
-        return error;
-    }
+/* Checks an object's frame, and releases what has another; *cursor is set behind magic and version.
+ */
+static sl_error *open_object(sl_store *store, const char *path, const char *magic, int newest,
+                             sl_store_bytes *bytes, struct cursor *cursor) {
+    sl_error *error = NULL;
     const uint8_t *data = bytes->data;
     uint64_t checksum = 0;
     if (bytes->bytes < 13 || memcmp(data, magic, 4) != 0) {
@@ -196,12 +194,13 @@ static bool get_streams(struct cursor *cursor, struct entry *out) {
     return out->streams != NULL && !cursor->failed;
 }
 
-sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct entry *out) {
-    char path[PATH_BYTES];
+/* Takes the bytes of an entry. */
+static sl_error *read_entry(sl_store *store, const char *path, int64_t number, sl_store_bytes bytes,
+                            struct entry *out) {
     struct cursor cursor;
     memset(out, 0, sizeof(*out));
-    entry_path(folder, number, path);
-    sl_error *error = get_object(store, path, ENTRY_MAGIC, ENTRY_VERSION, &out->bytes, &cursor);
+    out->bytes = bytes;
+    sl_error *error = open_object(store, path, ENTRY_MAGIC, ENTRY_VERSION, &out->bytes, &cursor);
     if (error != NULL) {
         return error;
     }
@@ -229,6 +228,39 @@ sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct 
         return corrupt(store, path, "the entry is malformed");
     }
     return NULL;
+}
+
+sl_error *entries_get(sl_store *store, const char *folder, int64_t first, size_t n,
+                      struct entry *out, size_t *n_got) {
+    char names[ENTRIES_AT_A_TIME][PATH_BYTES];
+    const char *paths[ENTRIES_AT_A_TIME];
+    sl_store_bytes bytes[ENTRIES_AT_A_TIME];
+    size_t n_read = 0;
+    for (size_t i = 0; i < n; i++) {
+        entry_path(folder, first + (int64_t)i, names[i]);
+        paths[i] = names[i];
+    }
+    sl_error *unread = sl_store_get_all(store, paths, n, -1, bytes, &n_read);
+    sl_error *error = NULL;
+    *n_got = 0;
+    for (size_t i = 0; i < n_read; i++) {
+        if (error != NULL) {
+            bytes[i].release(&bytes[i]);
+            continue;
+        }
+        error = read_entry(store, paths[i], first + (int64_t)i, bytes[i], &out[i]);
+        *n_got += error == NULL;
+    }
+    if (error == NULL) {
+        return unread;
+    }
+    sl_error_free(unread);
+    return error;
+}
+
+sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct entry *out) {
+    size_t n_got;
+    return entries_get(store, folder, number, 1, out, &n_got);
 }
 
 void entry_free(struct entry *entry) {
@@ -313,7 +345,9 @@ sl_error *base_load(sl_store *store, int64_t number, uint64_t token, sl_window_t
     sl_store_bytes object;
     struct cursor cursor;
     base_path(number, token, path);
-    sl_error *error = get_object(store, path, BASE_MAGIC, BASE_VERSION, &object, &cursor);
+    sl_error *error = store->ops->get(store, path, 0, -1, &object);
+    error = error != NULL ? error
+                          : open_object(store, path, BASE_MAGIC, BASE_VERSION, &object, &cursor);
     if (error != NULL) {
         return error;
     }

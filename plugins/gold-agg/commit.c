@@ -447,6 +447,7 @@ static bool has_news(sl_node *node) {
 
 sl_error *commit_alone(sl_node *node) {
     const struct prepared *prepared = &node->prepared;
+    node->fresh = false;
     if (prepared->used) {
         return prepared->of_commit ? NULL : settle(node, finish(node));
     }

@@ -146,6 +146,11 @@ sl_error *entry_encode(const struct entry *entry, sl_buffer *out);
 enum { FOLDER_BYTES = 32 };
 /* Reads <folder><number>; NOT_FOUND, CORRUPT. On success free with entry_free. */
 sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct entry *out);
+/* Reads those of `n` numbers from `first` on, ENTRIES_AT_A_TIME at most, in the time of one.
+ * out[0] to out[*n_got - 1] are the caller's, also after an error, which is that of the next. */
+enum { ENTRIES_AT_A_TIME = 8 };
+sl_error *entries_get(sl_store *store, const char *folder, int64_t first, size_t n,
+                      struct entry *out, size_t *n_got);
 void entry_free(struct entry *entry);
 /* Puts encoded bytes as <folder><number>. CONFLICT when another writer was first. */
 sl_error *entry_put(sl_store *store, const char *folder, int64_t number, const sl_buffer *bytes);
@@ -217,6 +222,7 @@ struct sl_node {
     uint32_t flags;
 
     bool loaded; /* what follows is what the chain says */
+    bool fresh;  /* and has not changed since the start, when it was loaded */
     sl_window_table *state;
     struct gold_stream *streams;
     int64_t number; /* of the last entry */

@@ -240,22 +240,36 @@ static sl_error *apply_last(sl_node *node, const struct entry *last) {
     return error;
 }
 
-static sl_error *load_state(sl_node *node) {
+/* Takes in what an entry has changed. */
+static sl_error *take_delta(sl_node *node, const struct entry *entry) {
+    node->delta_bytes += entry->delta_bytes;
+    return entry->delta_bytes == 0
+               ? NULL
+               : sl_window_table_read(node->state, entry->delta, entry->delta_bytes);
+}
+
+/* The entries behind the base, up to `last`, which is read already. */
+static sl_error *load_state(sl_node *node, const struct entry *last) {
     sl_error *error = NULL;
     if (node->base_number > 0) {
         error = base_load(node->store, node->base_number, node->base_token, node->state,
                           &node->base_bytes);
     }
-    for (int64_t n = node->base_number + 1; n <= node->number && error == NULL; n++) {
-        struct entry entry;
-        error = entry_get(node->store, CHAIN_FOLDER, n, &entry);
-        if (error == NULL) {
-            if (entry.delta_bytes > 0) {
-                error = sl_window_table_read(node->state, entry.delta, entry.delta_bytes);
-            }
-            node->delta_bytes += entry.delta_bytes;
-            entry_free(&entry);
+    for (int64_t n = node->base_number + 1; n < last->number && error == NULL;) {
+        struct entry entries[ENTRIES_AT_A_TIME];
+        size_t n_got;
+        int64_t left = last->number - n;
+        error = entries_get(node->store, CHAIN_FOLDER, n,
+                            left < ENTRIES_AT_A_TIME ? (size_t)left : ENTRIES_AT_A_TIME, entries,
+                            &n_got);
+        for (size_t i = 0; i < n_got; i++) {
+            error = error != NULL ? error : take_delta(node, &entries[i]);
+            entry_free(&entries[i]);
         }
+        n += (int64_t)n_got;
+    }
+    if (error == NULL && last->number > node->base_number) {
+        error = take_delta(node, last);
     }
     return error != NULL ? error : sl_window_table_discard(node->state, node->watermark_us);
 }
@@ -297,9 +311,24 @@ static bool in_use(const sl_node *node) {
     return used;
 }
 
-sl_error *node_load(sl_node *node) {
+/* Unloads what another host may have gone on from; what the start has loaded is not read twice. */
+static sl_error *unload_unused(sl_node *node) {
+    int64_t last = -1;
+    sl_error *error = NULL;
     if (node->loaded && !in_use(node)) {
-        node_unload(node);
+        error = node->fresh ? chain_last(node->store, &last) : NULL;
+        if (error != NULL || last != node->number) {
+            node_unload(node);
+        }
+    }
+    node->fresh = false;
+    return error;
+}
+
+sl_error *node_load(sl_node *node) {
+    sl_error *unlisted = unload_unused(node);
+    if (unlisted != NULL) {
+        return sl_error_wrap(unlisted, "the state of %s", node->name);
     }
     if (node->loaded) {
         return NULL;
@@ -314,9 +343,9 @@ sl_error *node_load(sl_node *node) {
         error = entry_get(node->store, CHAIN_FOLDER, number, &last);
         if (error == NULL) {
             error = apply_last(node, &last);
+            error = error != NULL ? error : load_state(node, &last);
             entry_free(&last);
         }
-        error = error != NULL ? error : load_state(node);
     }
     if (error != NULL) {
         return sl_error_wrap(error, "the state of %s", node->name);
@@ -392,6 +421,7 @@ static void node_start(sl_node *node, sl_request *request) {
     } else {
         make_metrics(node);
         error = node_in_group(node) ? NULL : node_load(node);
+        node->fresh = error == NULL;
     }
     if (error == NULL && node->number > 0) {
         node->services->log(node->self, SL_LOG_INFO,

@@ -173,11 +173,18 @@ static int other_version(const struct segment_header *header) {
     return segment && version != MAGIC[7] ? version : 0;
 }
 
-static sl_error *unsupported(const char *path, int version) {
-    return sl_error_new(SL_ERROR_UNSUPPORTED,
-                        "deduplication segment %s has format version %c, this silver-validate "
-                        "reads version %c",
-                        path, version, MAGIC[7]);
+static sl_error *unsupported(const struct chain *chain, const struct segment *segment,
+                             int version) {
+    sl_buffer path = SL_BUFFER_INIT;
+    const char *text = "";
+    sl_error *error = segment_path(chain, segment, &path, &text);
+    error = error != NULL ? error
+                          : sl_error_new(SL_ERROR_UNSUPPORTED,
+                                         "deduplication segment %s has format version %c, this "
+                                         "silver-validate reads version %c",
+                                         text, version, MAGIC[7]);
+    sl_buffer_free(&path);
+    return error;
 }
 
 sl_error *segment_corrupt(const struct chain *chain, const struct segment *segment,
@@ -209,6 +216,19 @@ static const char *find_fault(const struct segment *segment, const struct segmen
     return intact ? NULL : "its checksum does not match";
 }
 
+sl_error *segment_check(const struct chain *chain, const struct segment *segment, bool whole,
+                        const sl_store_bytes *bytes, struct segment_header *header) {
+    if (bytes->bytes < sizeof(*header)) {
+        return segment_corrupt(chain, segment, "shorter than its header");
+    }
+    memcpy(header, bytes->data, sizeof(*header));
+    int version = other_version(header);
+    const char *fault = find_fault(segment, header, bytes, whole);
+    return fault == NULL  ? NULL
+           : version != 0 ? unsupported(chain, segment, version)
+                          : segment_corrupt(chain, segment, fault);
+}
+
 sl_error *segment_read(struct segments *segments, const struct chain *chain,
                        const struct segment *segment, bool whole, struct segment_header *header,
                        sl_store_bytes *out) {
@@ -220,17 +240,9 @@ sl_error *segment_read(struct segments *segments, const struct chain *chain,
         error = segments->store->ops->get(segments->store, text, 0, length, out);
     }
     if (error == NULL) {
-        const char *fault = "shorter than its header";
-        int version = 0;
-        if (out->bytes >= sizeof(*header)) {
-            memcpy(header, out->data, sizeof(*header));
-            version = other_version(header);
-            fault = find_fault(segment, header, out, whole);
-        }
-        if (fault != NULL) {
+        error = segment_check(chain, segment, whole, out, header);
+        if (error != NULL) {
             out->release(out);
-            error =
-                version != 0 ? unsupported(text, version) : segment_corrupt(chain, segment, fault);
         }
     }
     sl_buffer_free(&path);
@@ -277,127 +289,11 @@ sl_error *segments_recover(struct segments *segments, const sl_stream *stream, c
     return NULL;
 }
 
-static sl_error *replay_payload(const struct chain *chain, const struct segment *segment,
-                                const uint8_t *p, const uint8_t *end, int64_t offset,
-                                struct dedup_stream *state) {
-    while (p < end) {
-        uint32_t sizes[2];
-        if ((size_t)(end - p) < sizeof(sizes)) {
-            return segment_corrupt(chain, segment, "it ends inside a block");
-        }
-        memcpy(sizes, p, sizeof(sizes));
-        p += sizeof(sizes);
-        if (sizes[1] > (size_t)(end - p)) {
-            return segment_corrupt(chain, segment, "a block is longer than the segment");
-        }
-        sl_error *error = dedup_replay(state, p, sizes[1], offset);
-        if (error != NULL) {
-            return error;
-        }
-        p += sizes[1];
-    }
-    return NULL;
-}
-
-static sl_error *read_header(struct segments *segments, struct chain *chain, size_t i,
-                             struct segment_header *header) {
-    sl_store_bytes bytes = {0};
-    struct segment *segment = &chain->live.items[i];
-    sl_error *error = segment_read(segments, chain, segment, false, header, &bytes);
-    if (error == NULL) {
-        bytes.release(&bytes);
-        segment->last_clock_us = header->last_clock_us;
-    }
-    if (error == NULL && i + 1 < chain->live.n && header->to != segment[1].from) {
-        error = segment_corrupt(chain, segment, "the next segment does not start at its end");
-    }
-    return error;
-}
-
-static sl_error *too_old(const struct chain *chain, int64_t offset) {
-    return sl_error_new(SL_ERROR_FATAL,
-                        "deduplication cannot go on at offset %" PRId64
-                        ": the state that is kept begins at offset %" PRId64
-                        "; raise `deduplicate.keep`, or start again with a new state",
-                        offset, chain->live.items[0].from);
-}
-
-/*
- * Which segments hold what occurred within W before `offset`: items [*first, *end). Goes back from
- * the one that holds the offset, by headers alone.
- */
-static sl_error *find_range(struct segments *segments, struct chain *chain, int64_t offset,
-                            int64_t within_us, size_t *first, size_t *end) {
-    struct segment_header header;
-    size_t i = chain->live.n;
-    while (i > 0 && chain->live.items[i - 1].from >= offset) {
-        i--;
-    }
-    *first = *end = i;
-    if (i == 0) {
-        return chain->live.n == 0 || chain->live.items[0].from == SL_OFFSET_NONE
-                   ? NULL
-                   : too_old(chain, offset);
-    }
-    sl_error *error = read_header(segments, chain, i - 1, &header);
-    /* the clock at the offset is not below this */
-    int64_t needed_us = error == NULL ? header.first_clock_us - within_us : 0;
-    while (error == NULL && i > 0 && header.last_clock_us >= needed_us) {
-        *first = --i;
-        if (header.first_clock_us < needed_us || i == 0) {
-            break;
-        }
-        error = read_header(segments, chain, i - 1, &header);
-    }
-    return error;
-}
-
 void segments_acknowledge(struct segments *segments, const sl_stream *stream, int64_t position) {
     struct chain *chain = sl_slots_get(&segments->chains, stream->index);
     if (chain != NULL && position > chain->acknowledged) {
         chain->acknowledged = position;
     }
-}
-
-sl_error *segments_load(struct segments *segments, const sl_stream *stream, int64_t offset,
-                        struct dedup_shared *shared, struct dedup_stream **out) {
-    struct chain *chain = sl_slots_get(&segments->chains, stream->index);
-    struct dedup_stream *state = dedup_stream_new(shared);
-    size_t first = 0, end = 0;
-    int64_t first_clock_us = 0;
-    if (state == NULL) {
-        return sl_error_no_memory();
-    }
-    sl_error *error =
-        chain == NULL ? NULL : find_range(segments, chain, offset, shared->within_us, &first, &end);
-    for (size_t i = first; i < end && error == NULL; i++) {
-        struct segment_header header;
-        sl_store_bytes bytes = {0};
-        const struct segment *segment = &chain->live.items[i];
-        error = segment_read(segments, chain, segment, true, &header, &bytes);
-        if (error != NULL) {
-            break;
-        }
-        if (i == first && header.first_clock_us > 0) {
-            first_clock_us = header.first_clock_us;
-            dedup_tick(state, first_clock_us);
-        }
-        error = replay_payload(chain, segment, bytes.data + sizeof(header),
-                               bytes.data + bytes.bytes, offset, state);
-        bytes.release(&bytes);
-    }
-    if (error == NULL && end > 0 && first == 0 && chain->live.items[0].from != SL_OFFSET_NONE &&
-        first_clock_us >= state->clock_us - shared->within_us) {
-        error = too_old(chain, offset);
-    }
-    if (error != NULL) {
-        dedup_stream_free(state);
-        return error;
-    }
-    state->log_from = chain == NULL ? SL_OFFSET_NONE : chain->position;
-    state->next_offset = offset;
-    *out = state;
-    return NULL;
 }
 
 bool segments_adopt(struct segments *segments, const sl_stream *stream, int64_t offset,

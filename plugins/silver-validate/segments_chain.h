@@ -70,6 +70,9 @@ sl_error *segment_path(const struct chain *chain, const struct segment *segment,
 sl_error *segment_read(struct segments *segments, const struct chain *chain,
                        const struct segment *segment, bool whole, struct segment_header *header,
                        sl_store_bytes *out);
+/* Checks what was read of a segment, and copies its header. Errors: CORRUPT, UNSUPPORTED. */
+sl_error *segment_check(const struct chain *chain, const struct segment *segment, bool whole,
+                        const sl_store_bytes *bytes, struct segment_header *header);
 /* Puts a segment whose payload stands behind room for its header, which is filled. */
 sl_error *segment_put(struct segments *segments, const struct chain *chain,
                       const struct segment *segment, struct segment_header *header,

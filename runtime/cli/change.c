@@ -38,7 +38,7 @@ static sl_error *open_editions(const struct topology *topology, const struct hos
                                struct editions **out) {
     struct retry retry = {0};
     for (;;) {
-        sl_error *error = editions_open(topology, out);
+        sl_error *error = editions_open(topology, host->network, out);
         if (error == NULL || !wait_to_retry(topology, host, &retry, error)) {
             return error;
         }
@@ -49,7 +49,7 @@ sl_error *change_open_targets(const struct topology *topology, const struct host
                               struct targets **out) {
     struct retry retry = {0};
     for (;;) {
-        sl_error *error = targets_open(topology, out);
+        sl_error *error = targets_open(topology, host->network, out);
         if (error == NULL || !wait_to_retry(topology, host, &retry, error)) {
             return error;
         }
@@ -111,6 +111,7 @@ static sl_error *run_then(const struct topology *then, const struct edition_chan
                                 .catch_up = affected,
                                 .catch_up_refused = change->plugins == NULL ? NULL : refused,
                                 .outcome = &outcome,
+                                .network = options->host->network,
                                 .log = options->host->log,
                                 .log_arg = options->host->log_arg};
     sl_error *error = host_run(then, &host);

@@ -12,7 +12,7 @@
 
 /* What the run before it is made with. */
 struct change_options {
-    const struct host_options *host; /* for the log */
+    const struct host_options *host; /* for the log and the network */
     struct plugin_registry *registry;
     bool skip; /* --skip-replay: the change takes effect at once */
 };

@@ -5,6 +5,7 @@
 #include "cli/progress.h"
 #include "cli/reloader.h"
 #include "host/host.h"
+#include "host/network.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -24,6 +25,10 @@ static void set_level(void *log, sl_log_level level) {
 
 static void mask(const void *topology, sl_buffer *text) {
     topology_mask(topology, text);
+}
+
+static void log_network(void *log, bool warning, const char *text) {
+    log_write(log, warning ? SL_LOG_WARN : SL_LOG_DEBUG, NULL, text);
 }
 
 /* Warnings as log lines, since a run's stderr is its log. */
@@ -66,8 +71,10 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
     struct targets *targets = NULL;
     struct reloader *reloader = NULL;
     bool stopped = false;
-    sl_error *error = reloader_new(args->operands[0], cli_args_get(args, "--watch") != NULL,
-                                   &options, log, &reloader);
+    sl_error *error = network_new(loaded->topology, log_network, log, &options.network);
+    error = error != NULL ? error
+                          : reloader_new(args->operands[0], cli_args_get(args, "--watch") != NULL,
+                                         &options, log, &reloader);
     error = error != NULL ? error : change_settle(loaded->topology, &settling, &change, &stopped);
     if (error == NULL && !stopped) {
         error = change_open_targets(loaded->topology, &options, &targets);
@@ -86,6 +93,7 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
     reloader_free(reloader);
     change_end(change, error == NULL && outcome.level);
     targets_close(targets);
+    network_free(options.network);
     log_set_status(log, NULL);
     print_summary(progress);
     if (error == NULL) {

@@ -263,6 +263,23 @@ static void log_network(void *arg, bool warning, const char *text) {
     host_log(arg, warning ? SL_LOG_WARN : SL_LOG_DEBUG, NULL, "%s", text);
 }
 
+static sl_error *open_network(struct host *host) {
+    host->network = host->options->network;
+    if (host->network == NULL) {
+        return network_new(host->topology, log_network, host, &host->network);
+    }
+    network_log_to(host->network, log_network, host);
+    return NULL;
+}
+
+static void leave_network(struct host *host) {
+    if (host->options->network == NULL) {
+        network_free(host->network);
+    } else if (host->network != NULL) {
+        network_log_to(host->network, NULL, NULL);
+    }
+}
+
 sl_error *host_build(struct host *host) {
     const struct topology *topology = host->topology;
     sl_error *error = loop_init(&host->control, "control");
@@ -277,7 +294,7 @@ sl_error *host_build(struct host *host) {
         error = sl_error_no_memory();
     }
     if (error == NULL) {
-        error = network_new(topology, log_network, host, &host->network);
+        error = open_network(host);
     }
     if (error == NULL &&
         ((host->taps = taps_new(host)) == NULL || (host->events = events_new()) == NULL)) {
@@ -390,7 +407,7 @@ void host_free(struct host *host) {
         graph_close(r->graph);
     }
     graph_close(host->graph);
-    network_free(host->network);
+    leave_network(host);
     taps_free(host->taps);
     events_free(host->events);
     host->events = NULL;

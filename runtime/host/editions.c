@@ -26,7 +26,6 @@ struct run_name {
 
 struct editions {
     const struct topology *topology;
-    struct network *network;
     sl_store *store;
     int64_t number;
     struct edition *last;
@@ -71,16 +70,14 @@ static sl_error *read_runs(struct editions *editions) {
                : editions->store->ops->list(editions->store, RUNS, NULL, 0, keep_run, editions);
 }
 
-sl_error *editions_open(const struct topology *topology, struct editions **out) {
+sl_error *editions_open(const struct topology *topology, struct network *network,
+                        struct editions **out) {
     struct editions *editions = calloc(1, sizeof(*editions));
     if (editions == NULL) {
         return sl_error_no_memory();
     }
     editions->topology = topology;
-    sl_error *error = network_new(topology, NULL, NULL, &editions->network);
-    if (error == NULL) {
-        error = network_store_open(editions->network, topology->state_url, false, &editions->store);
-    }
+    sl_error *error = network_store_open(network, topology->state_url, false, &editions->store);
     error = error != NULL ? error : read_last(editions);
     error = error != NULL ? error : read_runs(editions);
     if (error != NULL) {
@@ -99,7 +96,6 @@ void editions_close(struct editions *editions) {
     if (editions->store != NULL) {
         editions->store->ops->close(editions->store);
     }
-    network_free(editions->network);
     free(editions->runs);
     free(editions);
 }

@@ -13,10 +13,12 @@
 #include <stdbool.h>
 
 struct editions;
+struct network;
 
-/* Reads what is stored. The topology has a state store and lives longer. Blocks, as all of this.
- * Errors: the store's, edition_parse's. */
-sl_error *editions_open(const struct topology *topology, struct editions **out);
+/* Reads what is stored. The topology has a state store and lives longer, as does the network.
+ * Blocks, as all of this. Errors: the store's, edition_parse's. */
+sl_error *editions_open(const struct topology *topology, struct network *network,
+                        struct editions **out);
 void editions_close(struct editions *editions);
 
 /* The last edition and its number; NULL: none. Borrowed. */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 struct host;
+struct network;
 struct targets;
 
 /* What a run tells besides its error. */
@@ -63,6 +64,7 @@ struct host_options {
      * control loop is closed here. NULL: nothing. */
     void (*ended)(void *arg);
     struct targets *targets; /* which nodes are to be PAUSED or STOPPED; NULL: none is kept */
+    struct network *network; /* the way out; lives longer. NULL: the host has one of its own */
 };
 
 /*

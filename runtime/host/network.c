@@ -6,9 +6,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* Tokens of one credential, and how many hold them. */
+struct account {
+    struct account *next;
+    sl_http_auth *auth;
+    size_t users;
+};
+
 /* What an entry of "stores" pays with, made when it is needed first. */
 struct payer {
     bool made;
+    bool by_token; /* an account's */
     sl_http_auth *auth;
 };
 
@@ -20,23 +28,25 @@ struct tally {
 
 struct network {
     const struct topology *topology;
-    void (*log)(void *arg, bool warning, const char *text);
+    pthread_mutex_t log_lock;
+    network_log log;
     void *log_arg;
+    network_log log_to; /* NULL: to `log` */
+    void *log_to_arg;
     pthread_mutex_t tally_lock;
     struct tally *tallies; /* only grows */
     pthread_mutex_t lock;  /* of what follows, until the thread runs and the payer is made */
     bool running;
     struct loop loop;
     sl_http *http;
-    struct payer unnamed;  /* for URLs that no entry fits */
-    struct payer payers[]; /* by entry */
+    struct account *accounts;
+    struct payer payers[]; /* by entry, and one more for URLs that none fits */
 };
 
-sl_error *network_new(const struct topology *topology,
-                      void (*log)(void *arg, bool warning, const char *text), void *log_arg,
+sl_error *network_new(const struct topology *topology, network_log log, void *log_arg,
                       struct network **out) {
     struct network *network =
-        calloc(1, sizeof(*network) + topology->n_stores * sizeof(network->payers[0]));
+        calloc(1, sizeof(*network) + (topology->n_stores + 1) * sizeof(network->payers[0]));
     if (network == NULL) {
         return sl_error_no_memory();
     }
@@ -44,6 +54,7 @@ sl_error *network_new(const struct topology *topology,
     network->log = log;
     network->log_arg = log_arg;
     pthread_mutex_init(&network->lock, NULL);
+    pthread_mutex_init(&network->log_lock, NULL);
     pthread_mutex_init(&network->tally_lock, NULL);
     *out = network;
     return NULL;
@@ -64,9 +75,16 @@ void network_free(struct network *network) {
         loop_stop(&network->loop);
         loop_close(&network->loop);
     }
-    sl_http_auth_close(network->unnamed.auth);
-    for (size_t i = 0; i < network->topology->n_stores; i++) {
-        sl_http_auth_close(network->payers[i].auth);
+    for (size_t i = 0; i <= network->topology->n_stores; i++) {
+        if (!network->payers[i].by_token) {
+            sl_http_auth_close(network->payers[i].auth);
+        }
+    }
+    while (network->accounts != NULL) {
+        struct account *next = network->accounts->next;
+        sl_http_auth_close(network->accounts->auth);
+        free(network->accounts);
+        network->accounts = next;
     }
     while (network->tallies != NULL) {
         struct tally *next = network->tallies->next;
@@ -74,15 +92,27 @@ void network_free(struct network *network) {
         network->tallies = next;
     }
     pthread_mutex_destroy(&network->tally_lock);
+    pthread_mutex_destroy(&network->log_lock);
     pthread_mutex_destroy(&network->lock);
     free(network);
 }
 
+void network_log_to(struct network *network, network_log log, void *log_arg) {
+    pthread_mutex_lock(&network->log_lock);
+    network->log_to = log;
+    network->log_to_arg = log_arg;
+    pthread_mutex_unlock(&network->log_lock);
+}
+
 static void log_line(void *arg, bool warning, const char *text) {
-    const struct network *network = arg;
-    if (network->log != NULL) {
+    struct network *network = arg;
+    pthread_mutex_lock(&network->log_lock); /* so that nobody is called who has gone */
+    if (network->log_to != NULL) {
+        network->log_to(network->log_to_arg, warning, text);
+    } else if (network->log != NULL) {
         network->log(network->log_arg, warning, text);
     }
+    pthread_mutex_unlock(&network->log_lock);
 }
 
 /* ---- what was sent ---- */
@@ -173,19 +203,72 @@ sl_error *network_http(struct network *network, sl_http **out) {
     return error;
 }
 
-static void close_auth(void *arg) {
-    sl_http_auth_close(arg);
+/* ---- tokens ---- */
+
+/* Under the lock. */
+static sl_error *open_account(struct network *network, const sl_credential *credential,
+                              sl_http_auth **out) {
+    sl_error *error = sl_http_token_auth(credential, out);
+    if (error != NULL) {
+        return error;
+    }
+    for (struct account *known = network->accounts; known != NULL; known = known->next) {
+        if (sl_http_token_auth_same(known->auth, *out)) {
+            sl_http_auth_close(*out);
+            *out = known->auth;
+            known->users++;
+            return NULL;
+        }
+    }
+    struct account *account = malloc(sizeof(*account));
+    if (account == NULL) {
+        sl_http_auth_close(*out);
+        return sl_error_no_memory();
+    }
+    *account = (struct account){.next = network->accounts, .auth = *out, .users = 1};
+    network->accounts = account;
+    return NULL;
+}
+
+sl_error *network_auth_open(struct network *network, const sl_credential *credential,
+                            sl_http_auth **out) {
+    pthread_mutex_lock(&network->lock);
+    sl_error *error = open_account(network, credential, out);
+    pthread_mutex_unlock(&network->lock);
+    return error;
+}
+
+/* The account's record when this was its last user, taken out of the list. Under the lock. */
+static struct account *leave_account(struct network *network, const sl_http_auth *auth) {
+    struct account **link = &network->accounts;
+    while (*link != NULL && (*link)->auth != auth) {
+        link = &(*link)->next;
+    }
+    struct account *account = *link;
+    if (account == NULL || --account->users > 0) {
+        return NULL;
+    }
+    *link = account->next;
+    return account;
+}
+
+static void close_account(void *arg) {
+    struct account *account = arg;
+    sl_http_auth_close(account->auth);
+    free(account);
 }
 
 void network_auth_close(struct network *network, sl_http_auth *auth) {
     pthread_mutex_lock(&network->lock);
     bool running = network->running;
+    struct account *account = leave_account(network, auth);
     pthread_mutex_unlock(&network->lock);
-    sl_error *error = running ? loop_post_new(&network->loop, close_auth, auth) : NULL;
-    if (!running) {
-        sl_http_auth_close(auth);
+    if (account != NULL && running) {
+        /* without memory for the message it stays until the process ends */
+        sl_error_free(loop_post_new(&network->loop, close_account, account));
+    } else if (account != NULL) {
+        close_account(account);
     }
-    sl_error_free(error); /* without memory for the message it stays until the process ends */
 }
 
 /* ---- stores ---- */
@@ -210,11 +293,13 @@ static size_t entry_for(const struct topology *topology, const char *url) {
     return found;
 }
 
-static sl_error *make_token(const char *url, const struct topology_store *entry,
-                            sl_http_auth **out) {
+/* Under the lock. */
+static sl_error *make_token(struct network *network, const char *url,
+                            const struct topology_store *entry, struct payer *payer) {
     const sl_credential credential =
         sl_credential_of(entry->credential, "https://storage.azure.com/.default", &entry->login);
-    sl_error *error = sl_http_token_auth(&credential, out);
+    sl_error *error = open_account(network, &credential, &payer->auth);
+    payer->by_token = error == NULL;
     return error == NULL ? NULL : sl_error_wrap(error, "the credential of %s", url);
 }
 
@@ -228,16 +313,17 @@ static sl_error *check_private(const char *url, const struct topology_store *ent
                         url);
 }
 
-static sl_error *make_auth(const char *url, const struct topology_store *entry,
-                           sl_http_auth **out) {
+/* Under the lock. */
+static sl_error *make_auth(struct network *network, const char *url,
+                           const struct topology_store *entry, struct payer *payer) {
     switch (entry->auth) {
     case TOPOLOGY_AUTH_NONE:
     case TOPOLOGY_AUTH_SAS:
         return NULL;
     case TOPOLOGY_AUTH_SHARED_KEY:
-        return sl_store_shared_key_auth(url, entry->key, out);
+        return sl_store_shared_key_auth(url, entry->key, &payer->auth);
     default:
-        return make_token(url, entry, out);
+        return make_token(network, url, entry, payer);
     }
 }
 
@@ -256,14 +342,14 @@ sl_error *network_store_open(struct network *network, const char *url, bool read
     size_t i = entry_for(network->topology, url);
     bool named = i < network->topology->n_stores;
     const struct topology_store *entry = named ? &network->topology->stores[i] : &unnamed;
-    struct payer *payer = named ? &network->payers[i] : &network->unnamed;
+    struct payer *payer = &network->payers[i];
     error = check_private(url, entry);
     if (error != NULL) {
         return error;
     }
     pthread_mutex_lock(&network->lock);
     if (!payer->made) {
-        error = make_auth(named ? entry->url : url, entry, &payer->auth);
+        error = make_auth(network, named ? entry->url : url, entry, payer);
         payer->made = error == NULL;
     }
     pthread_mutex_unlock(&network->lock);

@@ -1,7 +1,8 @@
 /*
- * The host's way out: one HTTP client on a loop of its own, and one authorization for each entry of
- * the topology's "stores", so that connections, limits and tokens are shared by all lanes and
- * plugins. The thread begins with the first URL that needs it.
+ * The process's way out: one HTTP client on a loop of its own, and one authorization for each
+ * credential, so that connections, limits and tokens are shared by all lanes and plugins, and by
+ * what reads the state store before and beside them. The thread begins with the first URL that
+ * needs it.
  */
 #ifndef HOST_NETWORK_H
 #define HOST_NETWORK_H
@@ -14,9 +15,11 @@
 
 struct network;
 
-/* `log` may be NULL; called on the network's loop. Errors: NO_MEMORY. */
-sl_error *network_new(const struct topology *topology,
-                      void (*log)(void *arg, bool warning, const char *text), void *log_arg,
+typedef void (*network_log)(void *arg, bool warning, const char *text);
+
+/* The topology's "stores" say who pays; it lives longer. `log` may be NULL; called on the network's
+ * loop. Errors: NO_MEMORY. */
+sl_error *network_new(const struct topology *topology, network_log log, void *log_arg,
                       struct network **out);
 /* Ends requests under way; every store must be closed. NULL is allowed. */
 void network_free(struct network *network);
@@ -28,6 +31,10 @@ void network_free(struct network *network);
 sl_error *network_store_open(struct network *network, const char *url, bool read_only,
                              sl_store **out);
 
+/* From now on lines go to `log` instead; NULL: to that of network_new again. Once it returns, the
+ * one before is not called any more. Any thread but the network's. */
+void network_log_to(struct network *network, network_log log, void *log_arg);
+
 /* The client, begun when it is not yet. Any thread. */
 sl_error *network_http(struct network *network, sl_http **out);
 
@@ -35,7 +42,14 @@ sl_error *network_http(struct network *network, sl_http **out);
  * network. False when memory is short. Any thread. */
 bool network_counts(struct network *network, struct snapshot_http **out, size_t *n);
 
-/* Ends an authorization that requests of the client may have used: on its loop, behind them. */
+/*
+ * The authorization by tokens for a credential: the same for all that name the same one, so that
+ * its tokens are fetched once. Any thread. Errors: those of sl_http_token_auth.
+ */
+sl_error *network_auth_open(struct network *network, const sl_credential *credential,
+                            sl_http_auth **out);
+/* One of its users is done with it. When nobody is left it ends on the client's loop, behind the
+ * requests that used it. Any thread. */
 void network_auth_close(struct network *network, sl_http_auth *auth);
 
 #endif /* HOST_NETWORK_H */

@@ -28,7 +28,7 @@ struct host {
     struct lane *lanes;
     uint32_t n_lanes;
     struct graph *graph;
-    struct network *network; /* the way out: stores and HTTP */
+    struct network *network; /* the way out: stores and HTTP; options->network, or its own */
     struct admin *admin;     /* the REST endpoint; NULL: none */
     struct tap *taps;
     struct events *events; /* the log's last lines */

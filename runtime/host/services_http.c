@@ -55,8 +55,7 @@ static sl_error *send_request(sl_object *self, const sl_http_request *request,
 }
 
 static sl_error *auth_open(sl_object *self, const sl_credential *credential, sl_http_auth **out) {
-    (void)self;
-    return sl_http_token_auth(credential, out);
+    return network_auth_open(self->host->network, credential, out);
 }
 
 static void auth_close(sl_object *self, sl_http_auth *auth) {

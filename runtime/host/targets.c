@@ -24,7 +24,6 @@ struct entry {
 };
 
 struct targets {
-    struct network *network;
     sl_store *store; /* NULL: nothing is durable */
     pthread_mutex_t lock;
     int64_t number; /* of the version that was read or written last */
@@ -132,7 +131,8 @@ static sl_error *read_last(struct targets *targets) {
     return error;
 }
 
-sl_error *targets_open(const struct topology *topology, struct targets **out) {
+sl_error *targets_open(const struct topology *topology, struct network *network,
+                       struct targets **out) {
     struct targets *targets = calloc(1, sizeof(*targets));
     if (targets == NULL) {
         return sl_error_no_memory();
@@ -140,11 +140,7 @@ sl_error *targets_open(const struct topology *topology, struct targets **out) {
     pthread_mutex_init(&targets->lock, NULL);
     sl_error *error = NULL;
     if (topology->state_url != NULL) {
-        error = network_new(topology, NULL, NULL, &targets->network);
-        if (error == NULL) {
-            error =
-                network_store_open(targets->network, topology->state_url, false, &targets->store);
-        }
+        error = network_store_open(network, topology->state_url, false, &targets->store);
         error = error != NULL ? error : read_last(targets);
     }
     if (error != NULL) {
@@ -162,7 +158,6 @@ void targets_close(struct targets *targets) {
     if (targets->store != NULL) {
         targets->store->ops->close(targets->store);
     }
-    network_free(targets->network);
     for (size_t i = 0; i < targets->n_entries; i++) {
         free(targets->entries[i].node);
     }

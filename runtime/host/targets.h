@@ -12,12 +12,14 @@
 
 enum target { TARGET_RUNNING, TARGET_PAUSED, TARGET_STOPPED };
 
+struct network;
 struct topology;
 struct targets;
 
-/* Reads what is stored; the topology lives longer. Blocks. Errors: the store's, CORRUPT,
+/* Reads what is stored; topology and network live longer. Blocks. Errors: the store's, CORRUPT,
  * UNSUPPORTED (a format version that is not ours), NO_MEMORY. */
-sl_error *targets_open(const struct topology *topology, struct targets **out);
+sl_error *targets_open(const struct topology *topology, struct network *network,
+                       struct targets **out);
 /* Nothing is being written. NULL is allowed. */
 void targets_close(struct targets *targets);
 

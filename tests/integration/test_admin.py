@@ -21,7 +21,7 @@ class Running:
         self.port = int(self._found().group(1))
 
     def _found(self):
-        return re.search(r"http://127\.0\.0\.1:(\d+)", self.process.text(1))
+        return re.search(r"admin: http://127\.0\.0\.1:(\d+)", self.process.text(1))
 
     def ask(self, path, method="GET", body=None, headers=None):
         """(status, headers, body)"""

@@ -4,6 +4,7 @@
  * tests/integration.
  */
 #include "host/editions.h"
+#include "host/network.h"
 #include "topology/edition.h"
 #include "topology_text.h"
 
@@ -92,10 +93,12 @@ START_TEST(hosts_that_start_together_may_differ_in_tuning) {
     char state[] = "/tmp/test_editions_XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(state));
     struct topology *topologies[HOSTS];
+    struct network *networks[HOSTS];
     struct editions *editions[HOSTS];
     for (size_t i = 0; i < HOSTS; i++) {
         topologies[i] = load_with_state(state, hosts[i].source, hosts[i].sink);
-        ck_assert_ptr_null(editions_open(topologies[i], &editions[i]));
+        ck_assert_ptr_null(network_new(topologies[i], NULL, NULL, &networks[i]));
+        ck_assert_ptr_null(editions_open(topologies[i], networks[i], &editions[i]));
     }
     for (size_t i = 0; i < HOSTS; i++) {
         sl_error *error = editions_add(editions[i]);
@@ -105,6 +108,7 @@ START_TEST(hosts_that_start_together_may_differ_in_tuning) {
     }
     for (size_t i = 0; i < HOSTS; i++) {
         editions_close(editions[i]);
+        network_free(networks[i]);
         topology_free(topologies[i]);
     }
     char command[64];

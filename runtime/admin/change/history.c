@@ -18,7 +18,6 @@
 enum { FORMAT = 1, KEPT = 200, RACES_MAX = 20 };
 
 struct history {
-    struct network *network;
     sl_store *store;
     int64_t last;
 };
@@ -29,15 +28,12 @@ static void close_history(struct history *history) {
     if (history->store != NULL) {
         history->store->ops->close(history->store);
     }
-    network_free(history->network);
 }
 
-static sl_error *open_history(const struct topology *topology, struct history *history) {
+static sl_error *open_history(const struct topology *topology, struct network *network,
+                              struct history *history) {
     *history = (struct history){0};
-    sl_error *error = network_new(topology, NULL, NULL, &history->network);
-    if (error == NULL) {
-        error = network_store_open(history->network, topology->state_url, false, &history->store);
-    }
+    sl_error *error = network_store_open(network, topology->state_url, false, &history->store);
     if (error == NULL) {
         error = versions_last(history->store, FOLDER, &history->last);
     }
@@ -147,14 +143,15 @@ static sl_error *is_known(struct history *history, const struct json_value *docu
     return NULL;
 }
 
-sl_error *history_add(const struct topology *topology, const struct json_value *before,
-                      const struct history_entry *entry, int64_t *number) {
+sl_error *history_add(const struct topology *topology, struct network *network,
+                      const struct json_value *before, const struct history_entry *entry,
+                      int64_t *number) {
     *number = 0;
     if (topology->state_url == NULL) {
         return NULL;
     }
     struct history history;
-    sl_error *error = open_history(topology, &history);
+    sl_error *error = open_history(topology, network, &history);
     if (error != NULL) {
         return error;
     }
@@ -186,10 +183,12 @@ static void write_summary(struct json_out *out, int64_t number, const struct jso
     json_out_end_object(out);
 }
 
-sl_error *history_list(const struct topology *topology, size_t limit, struct json_out *out) {
+sl_error *history_list(const struct topology *topology, struct network *network, size_t limit,
+                       struct json_out *out) {
     json_out_array(out);
     struct history history;
-    sl_error *error = topology->state_url == NULL ? NULL : open_history(topology, &history);
+    sl_error *error =
+        topology->state_url == NULL ? NULL : open_history(topology, network, &history);
     if (error == NULL && topology->state_url != NULL) {
         for (int64_t n = history.last; n > 0 && limit > 0 && error == NULL; n--, limit--) {
             struct arena arena = {0};
@@ -212,14 +211,15 @@ sl_error *history_list(const struct topology *topology, size_t limit, struct jso
     return error;
 }
 
-sl_error *history_get(const struct topology *topology, int64_t number, sl_buffer *out) {
+sl_error *history_get(const struct topology *topology, struct network *network, int64_t number,
+                      sl_buffer *out) {
     if (topology->state_url == NULL) {
         return sl_error_new(SL_ERROR_NOT_FOUND, "without \"state\" the topology has no history");
     }
     struct history history;
     struct arena arena = {0};
     struct json_value *entry;
-    sl_error *error = open_history(topology, &history);
+    sl_error *error = open_history(topology, network, &history);
     if (error == NULL) {
         error = read_entry(&history, number, &arena, out, &entry);
         close_history(&history);

@@ -9,6 +9,8 @@
 #include "topology/document.h"
 #include "topology/topology.h"
 
+struct network;
+
 /* What an entry tells; texts are borrowed. */
 struct history_entry {
     const char *who;
@@ -24,16 +26,19 @@ struct history_entry {
  * `before`, that document, since somebody has changed the file by hand. *number is the entry's; 0:
  * the topology has no state store. Errors: the store's.
  */
-sl_error *history_add(const struct topology *topology, const struct json_value *before,
-                      const struct history_entry *entry, int64_t *number);
+sl_error *history_add(const struct topology *topology, struct network *network,
+                      const struct json_value *before, const struct history_entry *entry,
+                      int64_t *number);
 
 /* Writes an array of the last `limit` entries, the newest first, without their documents and plans.
  * Errors: the store's, CORRUPT. */
-sl_error *history_list(const struct topology *topology, size_t limit, struct json_out *out);
+sl_error *history_list(const struct topology *topology, struct network *network, size_t limit,
+                       struct json_out *out);
 
 /* An entry's text, parsed; NULL when it is none, or memory is short. */
 struct json_value *history_parse(struct arena *arena, const sl_buffer *text);
 /* The entry's text; it is an object. Errors: NOT_FOUND (there is none), the store's. */
-sl_error *history_get(const struct topology *topology, int64_t number, sl_buffer *out);
+sl_error *history_get(const struct topology *topology, struct network *network, int64_t number,
+                      sl_buffer *out);
 
 #endif /* ADMIN_HISTORY_H */

@@ -176,8 +176,8 @@ static void finish_work(uv_work_t *work) {
                                         .result = why,
                                         .plan = sl_buffer_text(&plan.text),
                                         .document = revision->after};
-    revision->history_error =
-        history_add(revision->now, revision->before, &entry, &revision->version);
+    revision->history_error = history_add(revision->now, revision->admin->host->network,
+                                          revision->before, &entry, &revision->version);
     sl_buffer_free(&plan.text);
 }
 

@@ -179,6 +179,7 @@ void answer_patch_topology(struct exchange *exchange) {
 struct look {
     struct exchange *exchange; /* NULL: the endpoint has ended */
     const struct topology *topology;
+    struct network *network;
     int64_t number; /* 0: the list */
     bool roll_back;
     uv_work_t work;
@@ -193,11 +194,11 @@ static void look_abandoned(struct exchange *exchange) {
 static void look_work(uv_work_t *work) {
     struct look *look = work->data;
     if (look->number > 0) {
-        look->error = history_get(look->topology, look->number, &look->text);
+        look->error = history_get(look->topology, look->network, look->number, &look->text);
         return;
     }
     struct json_out out = {0};
-    look->error = history_list(look->topology, HISTORY_SHOWN, &out);
+    look->error = history_list(look->topology, look->network, HISTORY_SHOWN, &out);
     look->text = out.text;
 }
 
@@ -248,6 +249,7 @@ static void look_at(struct exchange *exchange, int64_t number, bool roll_back_to
     }
     look->exchange = exchange;
     look->topology = exchange->host->topology;
+    look->network = exchange->host->network;
     look->number = number;
     look->roll_back = roll_back_to;
     look->work.data = look;

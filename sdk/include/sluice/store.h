@@ -101,6 +101,13 @@ typedef struct sl_store_ops {
 
     /* Gives the store back. Called once, by whoever opened it. */
     void (*close)(sl_store *store);
+
+    /*
+     * Reads several objects and asks for all of them at once: what sl_store_get_all does, which
+     * also serves where this is NULL. Since ABI 1.1.
+     */
+    sl_error *(*get_all)(sl_store *store, const char *const *paths, size_t n, int64_t length,
+                         sl_store_bytes *out, size_t *n_read);
 } sl_store_ops;
 
 /* An implementation's object begins with this. */
@@ -110,6 +117,28 @@ struct sl_store {
 struct sl_store_writer {
     sl_store *store;
 };
+
+/*
+ * Reads the first `length` bytes (< 0: all) of each of `n` objects, in the time of one where the
+ * store can. out[0] to out[*n_read - 1] are the caller's, also after an error, which is that of
+ * paths[*n_read]: those behind it are not read.
+ */
+static inline sl_error *sl_store_get_all(sl_store *store, const char *const *paths, size_t n,
+                                         int64_t length, sl_store_bytes *out, size_t *n_read) {
+    const sl_store_ops *ops = store->ops;
+    if (ops->struct_bytes >= offsetof(sl_store_ops, get_all) + sizeof(ops->get_all) &&
+        ops->get_all != NULL) {
+        return ops->get_all(store, paths, n, length, out, n_read);
+    }
+    sl_error *error = NULL;
+    for (*n_read = 0; *n_read < n; ++*n_read) {
+        error = ops->get(store, paths[*n_read], 0, length, &out[*n_read]);
+        if (error != NULL) {
+            break;
+        }
+    }
+    return error;
+}
 
 #ifdef __cplusplus
 }

@@ -447,13 +447,13 @@ static bool has_news(sl_node *node) {
 
 sl_error *commit_alone(sl_node *node) {
     const struct prepared *prepared = &node->prepared;
-    node->fresh = false;
     if (prepared->used) {
         return prepared->of_commit ? NULL : settle(node, finish(node));
     }
     if (!has_news(node)) {
         return NULL;
     }
+    node->fresh = false;
     sl_error *error = prepare(node, NULL);
     if (error != NULL) {
         node_unload(node);

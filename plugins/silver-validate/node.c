@@ -270,14 +270,11 @@ static sl_error *node_output_schema(sl_node *node, uint32_t output, struct Arrow
 }
 
 static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
-    sl_error *error = NULL;
-    for (size_t i = 0; i < n && error == NULL; i++) {
+    for (size_t i = 0; i < n; i++) {
         positions[i].from = SL_OFFSET_NONE;
-        if (node->segments != NULL) {
-            error = segments_recover(node->segments, positions[i].stream, positions[i].key,
-                                     &positions[i].from);
-        }
     }
+    sl_error *error =
+        node->segments == NULL ? NULL : segments_recover(node->segments, positions, n);
     node->services->done(request, error);
 }
 

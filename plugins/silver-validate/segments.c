@@ -166,6 +166,10 @@ static sl_error *list_chain(struct segments *segments, struct chain *chain) {
     return error == NULL && listing.no_memory ? sl_error_no_memory() : error;
 }
 
+static const struct segment *last_segment(const struct chain *chain) {
+    return &chain->live.items[chain->live.n - 1];
+}
+
 /* The version of what is a segment, but not of ours; 0: it is none. */
 static int other_version(const struct segment_header *header) {
     char version = header->magic[7];
@@ -249,44 +253,92 @@ sl_error *segment_read(struct segments *segments, const struct chain *chain,
     return error;
 }
 
-/* Where the last segment ends. */
-static sl_error *read_position(struct segments *segments, struct chain *chain) {
+/* Where the last segment of each chain ends, asked for all at once. */
+static sl_error *read_positions(struct segments *segments, struct chain *const *chains, size_t n) {
     struct segment_header header;
-    sl_store_bytes bytes = {0};
-    chain->position = SL_OFFSET_NONE;
-    chain->acknowledged = SL_OFFSET_NONE;
-    if (chain->live.n == 0) {
-        return NULL;
+    sl_buffer *names = calloc(n, sizeof(*names));
+    const char **paths = calloc(n, sizeof(*paths));
+    sl_store_bytes *bytes = calloc(n, sizeof(*bytes));
+    sl_error *error = names == NULL || paths == NULL || bytes == NULL ? sl_error_no_memory() : NULL;
+    for (size_t i = 0; i < n && error == NULL; i++) {
+        error = segment_path(chains[i], last_segment(chains[i]), &names[i], &paths[i]);
     }
-    sl_error *error = segment_read(segments, chain, &chain->live.items[chain->live.n - 1], false,
-                                   &header, &bytes);
+    size_t n_read = 0;
     if (error == NULL) {
-        bytes.release(&bytes);
-        chain->position = header.to;
-        chain->last_clock_us = header.last_clock_us;
+        error = sl_store_get_all(segments->store, paths, n, sizeof(header), bytes, &n_read);
     }
+    for (size_t i = 0; i < n_read; i++) {
+        error = error != NULL
+                    ? error
+                    : segment_check(chains[i], last_segment(chains[i]), false, &bytes[i], &header);
+        if (error == NULL) {
+            chains[i]->position = header.to;
+            chains[i]->last_clock_us = header.last_clock_us;
+        }
+        bytes[i].release(&bytes[i]);
+    }
+    for (size_t i = 0; names != NULL && i < n; i++) {
+        sl_buffer_free(&names[i]);
+    }
+    free(names);
+    free((void *)paths);
+    free(bytes);
     return error;
 }
 
-sl_error *segments_recover(struct segments *segments, const sl_stream *stream, const char *key,
-                           int64_t *position) {
+/* Those of the chains that have segments. */
+static sl_error *find_positions(struct segments *segments, struct chain *const *chains, size_t n) {
+    struct chain **known = calloc(n + 1, sizeof(struct chain *));
+    size_t n_known = 0;
+    if (known == NULL) {
+        return sl_error_no_memory();
+    }
+    for (size_t i = 0; i < n; i++) {
+        chains[i]->position = SL_OFFSET_NONE;
+        chains[i]->acknowledged = SL_OFFSET_NONE;
+        if (chains[i]->live.n > 0) {
+            known[n_known++] = chains[i];
+        }
+    }
+    sl_error *error = n_known == 0 ? NULL : read_positions(segments, known, n_known);
+    free((void *)known);
+    return error;
+}
+
+static sl_error *chain_new(struct segments *segments, const char *key, struct chain **out) {
     struct chain *chain = calloc(1, sizeof(*chain));
     if (chain == NULL || (chain->folder = folder_name(key)) == NULL) {
         free(chain);
         return sl_error_no_memory();
     }
-    sl_error *error = list_chain(segments, chain);
-    error = error != NULL ? error : read_position(segments, chain);
-    segments_forget(segments, stream);
-    if (error == NULL && !sl_slots_set(&segments->chains, stream->index, chain)) {
-        error = sl_error_no_memory();
+    *out = chain; /* the caller's, listed or not */
+    return list_chain(segments, chain);
+}
+
+sl_error *segments_recover(struct segments *segments, sl_position *positions, size_t n) {
+    struct chain **chains = calloc(n + 1, sizeof(struct chain *));
+    sl_error *error = chains == NULL ? sl_error_no_memory() : NULL;
+    for (size_t i = 0; i < n && error == NULL; i++) {
+        error = chain_new(segments, positions[i].key, &chains[i]);
     }
-    if (error != NULL) {
-        chain_free(chain);
-        return error;
+    error = error != NULL ? error : find_positions(segments, chains, n);
+    for (size_t i = 0; i < n; i++) {
+        const sl_stream *stream = positions[i].stream;
+        segments_forget(segments, stream);
+        positions[i].from = SL_OFFSET_NONE;
+        if (error == NULL && !sl_slots_set(&segments->chains, stream->index, chains[i])) {
+            error = sl_error_no_memory();
+        }
+        if (error == NULL) {
+            positions[i].from = chains[i]->position;
+            chains[i] = NULL; /* in its slot */
+        }
     }
-    *position = chain->position;
-    return NULL;
+    for (size_t i = 0; chains != NULL && i < n; i++) {
+        chain_free(chains[i]);
+    }
+    free((void *)chains);
+    return error;
 }
 
 void segments_acknowledge(struct segments *segments, const sl_stream *stream, int64_t position) {

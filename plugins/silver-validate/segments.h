@@ -10,6 +10,7 @@
 #include "dedup.h"
 
 #include "sluice/batch.h"
+#include "sluice/plugin.h"
 #include "sluice/services.h"
 #include "sluice/store.h"
 
@@ -24,9 +25,8 @@ sl_error *segments_new(sl_store *store, const sl_services *services, sl_object *
                        int64_t keep_us, struct segments **out);
 void segments_free(struct segments *segments);
 
-/* The stored position of a stream, SL_OFFSET_NONE when there is none. `key` is its durable name. */
-sl_error *segments_recover(struct segments *segments, const sl_stream *stream, const char *key,
-                           int64_t *position);
+/* Fills in where the state of each stream ends: `from`, SL_OFFSET_NONE when there is none. */
+sl_error *segments_recover(struct segments *segments, sl_position *positions, size_t n);
 
 /* Builds the state as of `offset`. *out is owned by the caller; its log begins at the stored
  * position. Errors: CORRUPT; FATAL when what is needed has been deleted. */

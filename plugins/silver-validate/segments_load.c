@@ -9,42 +9,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AHEAD_SEGMENTS = 16 };
+/* Rounds of 4, 8 and 16 segments, of AHEAD_BYTES in all. */
+enum { FIRST_ROUND = 4, LONGEST_ROUND = 16, AHEAD_SEGMENTS = 28 };
 #define AHEAD_BYTES (INT64_C(8) << 20)
 
 struct loading {
     struct segments *segments;
     struct chain *chain;
+    size_t end; /* of what may be needed: items before it */
     /* read ahead: items [end - n, end), the last of them first */
-    size_t end;
     size_t n;
+    int64_t bytes;
     sl_store_bytes ahead[AHEAD_SEGMENTS];
+    bool stopped; /* nothing more is read ahead */
 };
 
-/* What cannot be read now is read when it is needed, and its error told then. */
-static void read_ahead(struct loading *loading, size_t end) {
-    sl_buffer names[AHEAD_SEGMENTS];
-    const char *paths[AHEAD_SEGMENTS];
+/* The next round. What cannot be read now is read when it is needed, and its error told then. */
+static void read_ahead(struct loading *loading) {
+    sl_buffer names[LONGEST_ROUND];
+    const char *paths[LONGEST_ROUND];
     size_t n = 0;
+    size_t n_read = 0;
+    size_t most = loading->n + FIRST_ROUND;
     sl_error *error = NULL;
-    for (int64_t left = AHEAD_BYTES; n < AHEAD_SEGMENTS && n < end && error == NULL; n++) {
-        const struct segment *segment = &loading->chain->live.items[end - 1 - n];
-        left -= segment->bytes;
-        if (left < 0) {
+    while (n < most && loading->n + n < loading->end && error == NULL) {
+        const struct segment *segment =
+            &loading->chain->live.items[loading->end - 1 - loading->n - n];
+        loading->bytes += segment->bytes;
+        if (loading->bytes > AHEAD_BYTES) {
             break;
         }
         names[n] = (sl_buffer)SL_BUFFER_INIT;
         error = segment_path(loading->chain, segment, &names[n], &paths[n]);
+        n++;
     }
-    loading->end = end;
-    if (error == NULL && n > 1) {
-        error =
-            sl_store_get_all(loading->segments->store, paths, n, -1, loading->ahead, &loading->n);
+    if (error == NULL && n > 0) {
+        error = sl_store_get_all(loading->segments->store, paths, n, -1,
+                                 &loading->ahead[loading->n], &n_read);
     }
     sl_error_free(error);
     for (size_t i = 0; i < n; i++) {
         sl_buffer_free(&names[i]);
     }
+    loading->n += n_read;
+    loading->stopped = n_read < most || loading->n == AHEAD_SEGMENTS;
 }
 
 static void drop_ahead(struct loading *loading) {
@@ -96,6 +104,9 @@ static sl_error *read_header(struct loading *loading, size_t i, struct segment_h
     struct chain *chain = loading->chain;
     sl_store_bytes bytes = {0};
     struct segment *segment = &chain->live.items[i];
+    if (loading->end - 1 - i == loading->n && !loading->stopped) {
+        read_ahead(loading);
+    }
     sl_error *error = read_segment(loading, i, false, header, &bytes);
     if (error == NULL) {
         bytes.release(&bytes);
@@ -133,7 +144,7 @@ static sl_error *find_range(struct loading *loading, int64_t offset, int64_t wit
                    ? NULL
                    : too_old(chain, offset);
     }
-    read_ahead(loading, i);
+    loading->end = i;
     sl_error *error = read_header(loading, i - 1, &header);
     /* the clock at the offset is not below this */
     int64_t needed_us = error == NULL ? header.first_clock_us - within_us : 0;

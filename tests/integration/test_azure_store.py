@@ -1,5 +1,6 @@
 """lib/store on Azurite, Azure's own emulator: the same contract as the folder's, also in trouble."""
 
+import itertools
 import json
 import random
 
@@ -35,7 +36,7 @@ def contract(store, seed, steps):
     for _ in range(steps):
         path = draw.choice(PATHS)
         size, number = draw.choice([0, 1, 100, 5000]), draw.randrange(100)
-        action = draw.choice(["put", "write", "absent", "get", "remove", "list", "abort"])
+        action = draw.choice(["put", "write", "absent", "get", "many", "remove", "list", "abort"])
         if action in ("put", "write"):
             chunk = [draw.choice([1000, 70000])] if action == "write" else []
             store.ask(action, path, size, number, *chunk)
@@ -55,6 +56,13 @@ def contract(store, seed, steps):
             part = data[first:] if length < 0 else data[first : first + length]
             assert store.ask("get", path, offset, length) == f"{len(part)} {checksum(part)}"
             assert int(store.ask("stat", path).split()[0]) == len(data)
+        elif action == "many":
+            length, paths = draw.choice([-1, 10]), draw.choices(PATHS, k=draw.randrange(1, 40))
+            there = list(itertools.takewhile(model.__contains__, paths))
+            parts = [content(*model[p])[: length if length > 0 else None] for p in there]
+            told = "all" if there == paths else "not_found"
+            words = [f"{len(part)} {checksum(part)}" for part in parts]
+            assert store.ask("many", length, *paths) == " ".join([*words, told])
         elif action == "remove":
             store.ask("remove", path)
             model.pop(path, None)

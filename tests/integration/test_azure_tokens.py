@@ -256,7 +256,7 @@ def test_a_withdrawn_token_is_replaced_once(
     feed = Producer(broker, topic, events.Feed(records=EVENTS), 300)
     times = 3
     with sluice.Process("run", "--log-level", "debug", path, env=credential.env) as process:
-        process.wait_for(lambda: checking.counts[None] >= 50, LIMIT_S, "the start")
+        process.wait_for(lambda: checking.counts[None] >= 20, LIMIT_S, "the start")
         assert entra.requests["token"] == 1
         feed.start()
         for number in range(1, times + 1):

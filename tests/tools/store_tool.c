@@ -8,6 +8,7 @@
  *   write PATH BYTES SEED CHUNK [absent]   the same by a writer, CHUNK bytes at a time
  *   abort PATH BYTES SEED                  a writer that is given up
  *   get PATH OFFSET LENGTH                 ok BYTES CRC32
+ *   many LENGTH PATH...                    ok BYTES CRC32 ..., of those before the first error
  *   stat PATH                              ok BYTES MODIFIED_MS
  *   list PREFIX AFTER RECURSIVE            ok PATH:BYTES ...   ("-" stands for an empty text)
  *   remove PATH
@@ -20,6 +21,8 @@
 #include <zlib.h>
 
 #include "store/store.h"
+
+enum { MAX_WORDS = 48 };
 
 static sl_store *store;
 
@@ -79,6 +82,23 @@ static sl_error *get(const char *path, int64_t offset, int64_t length) {
     return error;
 }
 
+/* The error's class stands behind what was read. */
+static sl_error *many(int64_t length, const char *const *paths, size_t n) {
+    sl_store_bytes bytes[MAX_WORDS];
+    size_t n_read = 0;
+    sl_error *error = sl_store_get_all(store, paths, n, length, bytes, &n_read);
+    printf("ok");
+    for (size_t i = 0; i < n_read; i++) {
+        printf(" %zu %08lx", bytes[i].bytes,
+               crc32_z(0, bytes[i].data != NULL ? bytes[i].data : (const uint8_t *)"",
+                       bytes[i].bytes));
+        bytes[i].release(&bytes[i]);
+    }
+    printf(" %s\n", error == NULL ? "all" : sl_error_class_name(sl_error_get_class(error)));
+    sl_error_free(error);
+    return NULL;
+}
+
 static sl_error *stat_one(const char *path) {
     sl_store_entry entry = {0};
     sl_error *error = store->ops->stat(store, path, &entry);
@@ -114,6 +134,9 @@ static sl_error *run(char **words, size_t n, bool *said) {
     if (strcmp(command, "get") == 0 && n == 4) {
         return get(words[1], strtoll(words[2], NULL, 10), strtoll(words[3], NULL, 10));
     }
+    if (strcmp(command, "many") == 0 && n > 2) {
+        return many(strtoll(words[1], NULL, 10), (const char *const *)words + 2, n - 2);
+    }
     if (strcmp(command, "stat") == 0 && n == 2) {
         return stat_one(words[1]);
     }
@@ -139,9 +162,10 @@ static sl_error *run(char **words, size_t n, bool *said) {
 static void serve(void) {
     char line[4096];
     while (fgets(line, sizeof(line), stdin) != NULL) {
-        char *words[8] = {0};
+        char *words[MAX_WORDS] = {0};
         size_t n = 0;
-        for (char *at = strtok(line, " \n"); at != NULL && n < 8; at = strtok(NULL, " \n")) {
+        for (char *at = strtok(line, " \n"); at != NULL && n < MAX_WORDS;
+             at = strtok(NULL, " \n")) {
             words[n++] = at;
         }
         bool said = false;

@@ -40,6 +40,7 @@ class Ledger:
     def __init__(self, medallion):
         self._medallion = medallion
         self._entries = {}  # by the keys of `log`: what an entry changes
+        self._known = {}  # table to the keys of its log, those that cleaning has removed, too
         self._last = {}
 
     def books(self):
@@ -71,6 +72,14 @@ class Ledger:
             status = path.stat()
             yield (path, status.st_ino, status.st_size), path.read_text
 
+    def _log_from_its_beginning(self, name):
+        """Cleaning removes the oldest entries; what they said is known from before."""
+        there = [*self.log(name)]
+        known = self._known.get(name, [])
+        removed = [key for key in known if there and key[0] < there[0][0][0]]
+        self._known[name] = [*removed, *(key for key, _ in there)]
+        return [*((key, None) for key in removed), *there]
+
     def _entry(self, key, read):
         if key not in self._entries:
             self._entries[key] = _changes(read())
@@ -78,7 +87,7 @@ class Ledger:
 
     def _book(self, name):
         counts, files = {}, {}
-        for key, read in self.log(name):
+        for key, read in self._log_from_its_beginning(name):
             moved, added, removed = self._entry(key, read)
             counts.update(moved)
             for file in removed:

@@ -270,7 +270,7 @@ class Chapter:
             self.check_accounts(tally, done, through=True)
         try:
             delivered = self.broker.end_offsets(self.topic)
-            found, told = lake.wrong(self.whole, delivered, self.new_ledger())
+            found, told = lake.wrong(self.whole, delivered, self.ledger)
         except Exception as error:  # a reader that cannot read the table
             raise Broken(f"a table cannot be read: {error}") from error
         if found:

@@ -38,12 +38,13 @@ OVERTAKEN_BEFORE = {
 # What can be reached from the beginning, since it is made to happen; once another point has been.
 MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
     "unlink data-file": "renameat2 checkpoint",
+    "unlink log-entry": "renameat2 checkpoint",
     "renameat2 history": "renameat2 run-mark",
     "renameat2 targets": "renameat2 run-mark",
     "unlink targets": "renameat2 targets",
 }
 # What the cleaning of a table removes, some time after its beginning.
-CLEANING = ("unlink data-file", "unlinkat data-temporary")
+CLEANING = ("unlink data-file", "unlink log-entry", "unlink checkpoint", "unlinkat data-temporary")
 # What is written when the operator says so, to a process that reads.
 ORDERED = {"targets": Operator.pause_or_resume, "history": Operator.patch}
 LEFTOVER = ".sluice-tmp-of-a-killed-process"
@@ -160,6 +161,7 @@ class OneProcess(Chapter):
     def _let_a_day_pass(self):
         """Between two processes: whatever is only kept for a while may go, so in each folder what
         a process leaves behind that is killed while it writes."""
+        self.ledger.books()  # what is cleaned then is known
         for top in ("lake", "state"):
             for folder, _, names in os.walk(self.folder / top):
                 is_table = (Path(folder) / "_delta_log").is_dir()
@@ -337,7 +339,8 @@ class OneProcess(Chapter):
 
     def _versions(self):
         logs = {n: self.whole.table(n) / "_delta_log" for n in ("bronze", "silver_tbl")}
-        return {name: len(list(log.glob("*[0-9].json"))) for name, log in logs.items()}
+        last = {name: max(log.glob("*[0-9].json"), default=None) for name, log in logs.items()}
+        return {name: -1 if path is None else int(path.stem) for name, path in last.items()}
 
 
 class InGroup(OneProcess):

@@ -71,6 +71,10 @@ def test_a_table_s_log_is_folded(tmp_path):
     assert ledger.books()["silver_tbl"] == Book({3: Count(9, 9, 7, 2)}, 7)
     assert ledger.in_flight({3: 12}) == 3
     assert ledger.in_flight({2: 5, 3: 9}) == 5
+    for number in range(3):  # cleaned
+        (tmp_path / "_delta_log" / f"{number:020}.json").unlink()
+    entry(3, {"remove": {"path": "c"}}, add("d", 7))
+    assert ledger.books()["silver_tbl"] == Book({3: Count(9, 9, 7, 2)}, 7)
 
 
 def _summary(**changes):

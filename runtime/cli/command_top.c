@@ -1,4 +1,5 @@
-/* sluice top: the table of sluice status, drawn anew each second until q or Ctrl-C. */
+/* sluice top: the table of sluice status, drawn anew each second until q or Ctrl-C; with --json a
+ * line a second. */
 #include "cli/client.h"
 #include "cli/common.h"
 #include "cli/log.h"
@@ -35,10 +36,14 @@ static void write_text(const void *text, size_t bytes) {
     (void)fflush(stdout);
 }
 
-static void screen_begin(struct screen *screen) {
+static void catch_signals(void) {
     const struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+}
+
+static void screen_begin(struct screen *screen) {
+    catch_signals();
     screen->keys = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &screen->before) == 0;
     if (screen->keys) {
         struct termios raw = screen->before;
@@ -55,7 +60,7 @@ static void screen_end(const struct screen *screen) {
     }
 }
 
-/* Waits for the next drawing; false when it is to end. */
+/* Waits for the next turn; false when it is to end. */
 static bool pause_or_end(const struct screen *screen) {
     struct pollfd key = {.fd = screen->keys ? STDIN_FILENO : -1, .events = POLLIN};
     int64_t until_us = sl_monotonic_us() + PERIOD_MS * 1000;
@@ -120,27 +125,62 @@ static void draw_until_end(const struct client *client, cJSON *before) {
     cJSON_Delete(before);
 }
 
+/* ---- lines ---- */
+
+static sl_error *print_line(const cJSON *status) {
+    char *text = cJSON_PrintUnformatted(status);
+    if (text == NULL) {
+        return sl_error_no_memory();
+    }
+    sl_buffer out = SL_BUFFER_INIT;
+    sl_buffer_printf(&out, "%s\n", text);
+    cJSON_free(text);
+    sl_error *error = cli_print(&out);
+    sl_buffer_free(&out);
+    return error;
+}
+
+/* As draw_until_end: what is away for a while is waited for, and that is told. */
+static sl_error *print_until_end(const struct client *client, cJSON *status) {
+    const struct screen none = {0};
+    catch_signals();
+    for (;;) {
+        sl_error *error = status == NULL ? NULL : print_line(status);
+        cJSON_Delete(status);
+        if (error != NULL || !pause_or_end(&none)) {
+            return error;
+        }
+        error = fetch(client, &status);
+        if (error != NULL) {
+            (void)cli_fail(error);
+        }
+    }
+}
+
 static int run(const struct cli_args *args) {
-    if (isatty(STDOUT_FILENO) != 1) {
+    bool json = cli_args_get(args, "--json") != NULL;
+    if (!json && isatty(STDOUT_FILENO) != 1) {
         return cli_status_command.run(args);
     }
     const struct client client = client_of(args);
     cJSON *first;
     sl_error *error = fetch(&client, &first);
-    if (error != NULL) {
-        return cli_fail(error);
+    if (error == NULL && json) {
+        error = print_until_end(&client, first);
+    } else if (error == NULL) {
+        draw_until_end(&client, first);
     }
-    draw_until_end(&client, first);
-    return CLI_DONE;
+    return error == NULL ? CLI_DONE : cli_fail(error);
 }
 
-static const struct cli_option options[] = {CLI_ADMIN_OPTION, {NULL, NULL, NULL}};
+static const struct cli_option options[] = {CLI_ADMIN_OPTION, CLI_JSON_OPTION, {NULL, NULL, NULL}};
 
 const struct cli_command cli_top_command = {
     .name = "top",
     .summary = "Watch the nodes of a running sluice; q or Ctrl-C ends it.",
     .details = "As sluice status, drawn anew each second, with the rates of that second. When the "
-               "standard\noutput is no terminal it is printed once.",
+               "standard\noutput is no terminal it is printed once; with --json a line with what "
+               "/v1/status answers each\nsecond, wherever it goes.",
     .options = options,
     .run = run,
 };

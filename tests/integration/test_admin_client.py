@@ -152,6 +152,16 @@ def test_top_without_a_terminal_prints_once(running):
     assert done.exit_code == 0 and "HELD BACK BY" in done.output and "\033" not in done.output
 
 
+def test_top_prints_lines_for_programs(running):
+    command = [sluice.BINARY, "top", "--json", "--admin", f"http://127.0.0.1:{running.port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        first, second = (json.loads(process.stdout.readline()) for _ in range(2))
+        process.terminate()
+        assert process.wait(30) == 0
+    assert [n["name"] for n in first["nodes"]] == [n["name"] for n in second["nodes"]]
+    assert second["elapsed_us"] > first["elapsed_us"]
+
+
 class Terminal:
     """`sluice top` on a terminal of its own."""
 

@@ -203,26 +203,31 @@ def commits(table):
 
 
 def test_kills_double_and_lose_neither_rows_nor_rejects(broker, new_topic, tmp_path):
-    records, bad_every = 60_000, 13
+    records, bad_every = 20_000, 13
     topic = new_topic(3)
-    broker.produce(
-        topic,
-        (
-            {
-                "value": b"%d" % i,
-                "partition": i % 3,
-                "timestamp": MICROSECONDS_MS if i % bad_every == 5 else START_MS,
-            }
-            for i in range(records)
-        ),
-    )
+
+    def feed(first):
+        broker.produce(
+            topic,
+            (
+                {
+                    "value": b"%d" % i,
+                    "partition": i % 3,
+                    "timestamp": MICROSECONDS_MS if i % bad_every == 5 else START_MS,
+                }
+                for i in range(first, first + records)
+            ),
+        )
+
     table, quarantine = tmp_path / "lake" / "table", tmp_path / "lake" / "quarantine"
     sinks = {
         "table": sink("rows", by_time(str(table)), **{"commit.interval": "20ms"}),
         "quarantine": sink("table.rejects", {"table": str(quarantine)}),
     }
     path = topology(tmp_path, broker, topic, sinks)
-    for slower in (table, quarantine, table):
+    killed = (table, quarantine, table)  # at a commit of it, with records left for it
+    for n, slower in enumerate(killed):
+        feed(n * records)
         there = commits(slower)
         with sluice.Process("run", "--json", path) as process:
             process.wait_for(lambda: commits(slower) > there, LIMIT_S, "a commit")
@@ -234,8 +239,9 @@ def test_kills_double_and_lose_neither_rows_nor_rejects(broker, new_topic, tmp_p
         sorted(int(value) for value in readers.read(place, "delta-rs")["value"].to_pylist())
         for place in (table, quarantine)
     )
-    assert rejected == [i for i in range(records) if i % bad_every == 5]
-    assert kept == [i for i in range(records) if i % bad_every != 5]
+    everything = range(len(killed) * records)
+    assert rejected == [i for i in everything if i % bad_every == 5]
+    assert kept == [i for i in everything if i % bad_every != 5]
     sums = readers_of(done)
     assert sums["table"]["rows"] == sums["quarantine"]["elsewhere"] == len(kept)
     assert sums["quarantine"]["rows"] == sums["table"]["elsewhere"] == len(rejected)

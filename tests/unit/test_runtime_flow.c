@@ -431,6 +431,8 @@ START_TEST(test_a_node_that_fails_for_ever_stays_failed) {
     build_all_kinds();
     nodes[4].restart_after_us = 20000;
     nodes[4].restart_attempts = 3;
+    nodes[4].commit_interval_us = 1000; /* its first commits come early, however loaded it is */
+    behaviours[0].batch = 10;
     behaviours[4].broken_commits = 1 << 30;
     assert_fails("commits no more");
     ck_assert_int_eq(behaviours[4].broken_commits, (1 << 30) - 4);

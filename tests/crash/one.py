@@ -115,7 +115,8 @@ class OneProcess(Chapter):
         self.keep_log(done)
         if done.exit_code not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
             raise Broken(f"a process ended by itself: {done.failed_because()}")
-        if done.exit_code == 0:
+        # one that is told to stop while it finishes another edition's work has nothing to say
+        if done.exit_code == 0 and (done.output or "is finished first" not in done.log):
             self.check_accounts(tally, done)
             tally.happened("fallen behind", _detached(done))
         tally.happened("clean end")

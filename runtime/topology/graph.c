@@ -134,7 +134,7 @@ static sl_error *drop_schemas(struct graph *graph, size_t index) {
     sl_error *error = NULL;
     for (size_t i = 0; i < node->n_outputs && error == NULL; i++) {
         struct ArrowSchema schema = {0};
-        error = ops->output_schema(node->node, (uint32_t)i, &schema);
+        error = ask_schema(ops, node->node, i, &schema);
         if (schema.release != NULL) {
             schema.release(&schema);
         }

@@ -20,7 +20,8 @@ CLEAN_LIMIT_S = 60
 RANDOM_SHARE = 0.06  # points that are not reached add to them
 CLEAN_SHARE = 0.06  # of the rounds: before the kill, a process ends as it should
 ORDER_SHARE = 0.15  # of the processes get an order of the operator's before their end
-GO_ON_SHARE = 0.5  # of the rounds begin with nothing paused
+GO_ON_SHARE = 0.5  # of the rounds begin with nothing paused, and all where that would be in the way
+HELD = ("chain", "group-delta", "plain", "close-record")
 SLOW_SHARE = 0.3  # of the processes have a slow disk below one sink
 MAKING_FOLDERS = 2  # rounds of a chapter
 # What a process does with these it does when it is told to stop.
@@ -135,9 +136,10 @@ class OneProcess(Chapter):
         if name.startswith("unlink"):
             self._let_a_day_pass()
             tally.happened("a day passed")
+        held = any(what in name for what in HELD)
         if name == "unlink targets":
             self.operator.repeat_targets(self.whole.state)
-        elif self.lie is None and self.rng.random() < GO_ON_SHARE:
+        elif held or (self.lie is None and self.rng.random() < GO_ON_SHARE):
             self.operator.let_all_go_on(self.whole.state)
 
     def _order(self, process, name, tally):
@@ -357,9 +359,10 @@ class InGroup(OneProcess):
 def _is_ordered(name, by_chance):
     """Whether a process comes to this point when it was given an order; `by_chance`: to be given
     one."""
-    if name.startswith(("mkdir", "unlinkat")) or "run-mark" in name:
+    kind = name.split()[1].removesuffix("-temporary")
+    if kind != "history" and name.startswith(("mkdir", "unlinkat")) or kind == "run-mark":
         return False  # of the start
-    return by_chance or name.split()[1].removesuffix("-temporary") in ORDERED
+    return by_chance or kind in ORDERED
 
 
 def _detached(done):

@@ -355,7 +355,6 @@ bool segments_adopt(struct segments *segments, const sl_stream *stream, int64_t 
         return false;
     }
     state->log_from = offset;
-    segments_acknowledge(segments, stream, offset);
     return true;
 }
 

@@ -85,7 +85,7 @@ class OneProcess(Chapter):
             gold = {"from": "per_country", "when_full": "detach", "buffer": "64KiB"}
             document["sinks"]["gold"]["inputs"] = [gold]
         # segments are of no use soon, and deleted
-        document["transforms"]["silver"]["config"]["deduplicate"]["keep"] = "1m"
+        document["transforms"]["silver"]["config"]["deduplicate"]["keep"] = "10m"
         # many groups, so that gold's chain of changes is replaced by a snapshot every second
         document["transforms"]["per_country"]["config"]["group_by"].append("device_id")
 

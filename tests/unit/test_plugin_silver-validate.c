@@ -644,6 +644,28 @@ START_TEST(what_somebody_is_left_out_of_is_kept) {
 }
 END_TEST
 
+/* The same where the streams are taken away and given back to a process that goes on. */
+START_TEST(what_is_given_back_is_acknowledged_by_nobody) {
+    static record records[MANY];
+    struct dedup_options dedup = small_dedup();
+    dedup.keep_us = 0;
+    char *path = write_schema(ID_SCHEMA);
+    struct options options = make_options(path, &dedup);
+    host *h = host_with_small_segments(&options, records);
+    commit_each(h, records, 300);
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        h->plugin->transform->task->detach(h->task, &h->streams[i]);
+        h->plugin->transform->node->suspend(h->node, &h->streams[i]);
+        host_attach(h, i, h->durable[i] < 0 ? 0 : h->durable[i]);
+    }
+    commit_each(h, records, 300);
+    host_restart(h, &options, 600);
+    process(h, 0, records, 600);
+    host_free(h);
+    remove_schema(path);
+}
+END_TEST
+
 /* The first segment of a stream that has a start and no record yet holds no clock. */
 START_TEST(an_empty_first_segment_goes_with_the_next) {
     static record records[MANY];
@@ -903,6 +925,7 @@ int main(void) {
     tcase_add_test(cases, small_segments_are_merged);
     tcase_add_test(cases, a_merge_may_end_anywhere);
     tcase_add_test(cases, what_somebody_is_left_out_of_is_kept);
+    tcase_add_test(cases, what_is_given_back_is_acknowledged_by_nobody);
     tcase_add_test(cases, an_empty_first_segment_goes_with_the_next);
     tcase_add_test(cases, a_writer_that_stood_still_is_fenced_by_merged_segments);
     tcase_add_test(cases, rows_rejects_and_computed_columns);

@@ -364,19 +364,31 @@ static sl_error *begin(sl_delta_table *table, sl_delta_commit_info *info, bool *
     return error;
 }
 
-/*
- * The entry that ours follows is there. An entry alone in a folder from which the table was
- * deleted, or behind the few of a new one, would be accepted by the store and read by nobody.
- */
-static sl_error *check_there(const sl_delta_table *table) {
+/* Whether the log has the entry; as an error when it has not, or cannot be asked. */
+static sl_error *check_entry(const sl_delta_table *table, int64_t version) {
     char path[DELTA_PATH_BYTES];
     sl_store_entry entry;
-    delta_log_path(table->version, path);
-    sl_error *error = table->store->ops->stat(table->store, path, &entry);
+    delta_log_path(version, path);
+    return table->store->ops->stat(table->store, path, &entry);
+}
+
+/*
+ * The entry that ours follows is there. An entry alone in a folder from which the table was
+ * deleted, or behind the few of a new one, would be accepted by the store and read by nobody. Where
+ * that entry was cleaned up behind newer ones, our number is taken: the race is lost, as any other.
+ */
+static sl_error *check_there(const sl_delta_table *table) {
+    sl_error *error = check_entry(table, table->version);
+    if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+        sl_error_free(error);
+        error = check_entry(table, table->version + 1);
+    }
     if (!sl_error_is(error, SL_ERROR_NOT_FOUND)) {
         return error;
     }
     sl_error_free(error);
+    char path[DELTA_PATH_BYTES];
+    delta_log_path(table->version, path);
     return sl_error_new(
         SL_ERROR_FATAL,
         "%s: the table's newest entry, %s, is not there any more: the table was "

@@ -183,13 +183,14 @@ static sl_error *write_tail(struct sl_node *node) {
     return error;
 }
 
-static sl_error *collect_batches(const sl_commit *commit, const struct ArrowArray ***out,
-                                 size_t *n) {
-    *n = 0;
+/* `faulty`: the rows at fault, too, for the sake of their keys. */
+static sl_error *collect_batches(const sl_commit *commit, bool faulty,
+                                 const struct ArrowArray ***out, size_t *n) {
+    size_t most = 0;
     for (size_t i = 0; i < commit->n_pieces; i++) {
-        *n += ((const struct sink_piece *)commit->pieces[i])->n_batches;
+        most += 2 * ((const struct sink_piece *)commit->pieces[i])->n_batches;
     }
-    const struct ArrowArray **batches = calloc(*n + 1, sizeof(*batches));
+    const struct ArrowArray **batches = calloc(most + 1, sizeof(*batches));
     if (batches == NULL) {
         return sl_error_no_memory();
     }
@@ -197,10 +198,15 @@ static sl_error *collect_batches(const sl_commit *commit, const struct ArrowArra
     for (size_t i = 0; i < commit->n_pieces; i++) {
         const struct sink_piece *piece = commit->pieces[i];
         for (size_t j = 0; j < piece->n_batches; j++) {
-            batches[at++] = sink_kept_rows(&piece->batches[j]);
+            const struct sink_kept *kept = &piece->batches[j];
+            batches[at++] = sink_kept_rows(kept);
+            if (faulty && kept->passed.faulty.release != NULL) {
+                batches[at++] = &kept->passed.faulty;
+            }
         }
     }
     *out = batches;
+    *n = at;
     return NULL;
 }
 
@@ -219,7 +225,7 @@ static sl_error *displace(struct sl_node *node, const sl_commit *commit) {
         .delete_column = -1,
         .encoder = &options,
     };
-    sl_error *error = collect_batches(commit, &batches, &info.n_batches);
+    sl_error *error = collect_batches(commit, true, &batches, &info.n_batches);
     info.batches = batches;
     error = error ? error
                   : sl_delta_displace(node->table, &info, tail->owner, &tail->displaced,
@@ -306,7 +312,7 @@ sl_error *sink_replace(struct sl_node *node, const sl_commit *commit,
                        const sl_delta_advance *advances, sl_delta_conflict *conflict) {
     const struct ArrowArray **batches = NULL;
     size_t n = 0;
-    sl_error *error = collect_batches(commit, &batches, &n);
+    sl_error *error = collect_batches(commit, false, &batches, &n);
     if (error != NULL) {
         return error;
     }

@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 
+/* Lag is asked for again soon; a stop of the node waits for the question. */
+#define ENDS_LIMIT_MS 2000
+
 static bool is_read(const struct source_partition *partition) {
     return partition->assigned && !partition->leaving && partition->stream != NULL;
 }
@@ -46,7 +49,7 @@ struct question {
 static void ask_run(void *arg) {
     struct question *question = arg;
     question->code =
-        rd_kafka_offsets_for_times(question->node->client, question->list, SOURCE_QUERY_LIMIT_MS);
+        rd_kafka_offsets_for_times(question->node->client, question->list, ENDS_LIMIT_MS);
 }
 
 /* What a broker did not say is asked for again. */

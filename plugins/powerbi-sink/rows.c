@@ -113,8 +113,12 @@ static bool decimal_fault(const uint8_t *bytes, int32_t scale, struct powerbi_fa
     for (int32_t i = CURRENCY_SCALE; i > scale; i--) {
         limit /= 10;
     }
-    for (int32_t i = CURRENCY_SCALE; i < scale && limit < ((sl_i128)1 << 120); i++) {
+    int32_t at = CURRENCY_SCALE;
+    for (; at < scale && limit < ((sl_i128)1 << 123); at++) { /* ten times it is a number still */
         limit *= 10;
+    }
+    if (at < scale) {
+        return false; /* no number of 128 bits reaches the limit at this scale */
     }
     return (value > limit || value < -limit) &&
            refuse(fault, "number",

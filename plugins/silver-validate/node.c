@@ -310,12 +310,8 @@ static void parked_too_long(void *arg) {
     }
 }
 
-/* Its task has parked the state. Without a timer it is not kept. */
-static void node_suspend(sl_node *node, const sl_stream *stream) {
-    if (node->segments == NULL) {
-        return;
-    }
-    segments_forget(node->segments, stream);
+/* What is parked is dropped after a while. Without a timer it is not kept. */
+static void watch_parked(sl_node *node) {
     if (node->parked_timer == NULL) {
         sl_error *error = node->services->timer_start(node->self, PARKED_MS, PARKED_MS,
                                                       parked_too_long, node, &node->parked_timer);
@@ -323,6 +319,14 @@ static void node_suspend(sl_node *node, const sl_stream *stream) {
             sl_error_free(error);
             (void)parked_drop(&node->parked, INT64_MAX);
         }
+    }
+}
+
+/* Its task has parked the state. */
+static void node_suspend(sl_node *node, const sl_stream *stream) {
+    if (node->segments != NULL) {
+        segments_forget(node->segments, stream);
+        watch_parked(node);
     }
 }
 
@@ -391,6 +395,7 @@ static void node_commit(sl_node *node, const sl_commit *commit, sl_request *requ
 /* The stream was given up before a task had its state. */
 static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
     parked_put(&node->parked, stream, handle, node->services->now_us(node->self));
+    watch_parked(node);
 }
 
 static void node_drop_piece(sl_node *node, void *piece) {

@@ -45,7 +45,9 @@ static void drop_on_node(void *arg) {
     struct dropped_handle *dropped = arg;
     struct host_node *node = dropped->node;
     struct object_clock clock = object_enter(&node->object);
-    node->ops->drop_handle(node->opened->node, &dropped->stream->pub, dropped->handle);
+    if (node->opened->node != NULL) {
+        node->ops->drop_handle(node->opened->node, &dropped->stream->pub, dropped->handle);
+    }
     object_leave(&node->object, clock);
     free(dropped);
 }

@@ -32,11 +32,13 @@ struct source_partition {
     int64_t end;   /* --until-end: where it ended when the run began; SL_OFFSET_NONE: not known */
     int64_t acked; /* positions of all readers */
     int ack_dirty; /* not yet told to the group */
-    struct source_mark seen; /* under the node's seen_mutex */
-    int64_t kept_offset;     /* of the mark that the state store has */
-    const sl_stream *stream; /* what it is for the host, since it was last resumed */
-    int64_t high;            /* the client's high watermark when it was last looked at */
-    int64_t asked_high;      /* the broker's, when it was asked for; -1: never */
+    struct source_mark seen;            /* under the node's seen_mutex */
+    int64_t kept_offset;                /* of the mark that the state store has */
+    const sl_stream *stream;            /* what it is for the host, since it was last resumed */
+    const sl_stream *asked;             /* the newest that was to be resumed */
+    const struct source_handle *newest; /* the newest handle; to be compared, it may be gone */
+    int64_t high;                       /* the client's high watermark when it was last looked at */
+    int64_t asked_high;                 /* the broker's, when it was asked for; -1: never */
     struct flow *flow;
     struct flow_reader *reader;
 };

@@ -301,12 +301,17 @@ void source_leave(struct sl_node *node, int limit_ms) {
 
 /* ---- fetching ---- */
 
+/* A partition's handles share its queue and its reader: of those only the newest can be watching.
+ */
 void source_handle_free(struct source_handle *handle) {
-    if (handle->queue != NULL) {
+    bool watches = handle->aside || handle->partition->newest == handle;
+    if (handle->queue != NULL && watches) {
         rd_kafka_queue_io_event_enable(handle->queue, -1, NULL, 0);
+    }
+    if (handle->queue != NULL) {
         rd_kafka_queue_destroy(handle->queue);
     }
-    if (!handle->aside) {
+    if (!handle->aside && watches) {
         flow_reader_watch(handle->partition->reader, -1);
     }
     if (handle->fd >= 0) {
@@ -322,6 +327,7 @@ sl_error *source_fetch(struct source_partition *partition, int64_t offset,
     if (handle == NULL) {
         return sl_error_no_memory();
     }
+    source_unfetch(partition); /* for an earlier handle that no lane had */
     handle->partition = partition;
     handle->end = partition->end;
     handle->fd = wakeup_new();
@@ -345,6 +351,7 @@ sl_error *source_fetch(struct source_partition *partition, int64_t offset,
     partition->assigned = 1;
     flow_reader_advance(partition->reader, offset);
     flow_reader_watch(partition->reader, handle->fd);
+    partition->newest = handle;
     *out = handle;
     return NULL;
 }

@@ -397,6 +397,11 @@ static void resume_done(void *arg) {
     struct job *job = arg;
     struct source_partition *partition = job->partition;
     struct source_handle *handle = NULL;
+    if (job->error == NULL && partition->asked != job->stream) {
+        job->error =
+            sl_error_new(SL_ERROR_RETRIABLE, "%s partition %d was asked for anew meanwhile",
+                         partition->topic, (int)partition->number);
+    }
     if (job->error == NULL && (!partition->owned || partition->leaving)) {
         job->error = sl_error_new(SL_ERROR_RETRIABLE, "%s partition %d was revoked meanwhile",
                                   partition->topic, (int)partition->number);
@@ -420,6 +425,11 @@ static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, 
     if (stream->reader != 0) {
         source_side_resume(node, stream, offset, handle, request);
         return;
+    }
+    struct source_partition *partition =
+        source_partition_get(node, stream->topic, stream->partition);
+    if (partition != NULL) {
+        partition->asked = stream;
     }
     ask(node, stream, (struct job){.request = request, .offset = offset, .out_handle = handle},
         resume_run, resume_done);
@@ -446,10 +456,16 @@ static void node_acknowledge(sl_node *node, const sl_stream *stream, int64_t pos
     }
 }
 
+/* The stream was given up before a lane had it. */
 static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
+    struct source_handle *dropped = handle;
     (void)node;
     (void)stream;
-    source_handle_free(handle);
+    if (!dropped->aside && dropped->partition->newest == dropped) {
+        dropped->partition->stream = NULL;
+        source_unfetch(dropped->partition);
+    }
+    source_handle_free(dropped);
 }
 
 static void node_close(sl_node *node) {

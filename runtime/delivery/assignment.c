@@ -52,10 +52,11 @@ static void drop_on_node(void *arg) {
     free(dropped);
 }
 
-/* Without memory to tell the node it stays, as does all else of a process that has none. */
+/* Of a plugin that is being closed nobody can be told any more, and without memory nobody either:
+ * it stays, as does all else of a process that has none. */
 static void drop_handle(struct host_node *node, struct stream *stream, void **handle) {
-    struct dropped_handle *dropped =
-        *handle == NULL || node->ops->drop_handle == NULL ? NULL : calloc(1, sizeof(*dropped));
+    bool can = *handle != NULL && node->ops->drop_handle != NULL && !node->reopening.closes;
+    struct dropped_handle *dropped = can ? calloc(1, sizeof(*dropped)) : NULL;
     if (dropped == NULL) {
         return;
     }
@@ -263,7 +264,7 @@ static bool may_stop_listening(const struct assignment *a) {
         may = may && a->streams[i]->state == STREAM_ASSIGNED;
     }
     for (const struct call *call = a->calls; call != NULL; call = call->next) {
-        may = may && call->kind != CALL_STORE_START;
+        may = may && (call->kind != CALL_STORE_START || call->answered);
     }
     return may;
 }
@@ -296,6 +297,7 @@ static void stop_listening(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         assignment_forget_stream(a->streams[i]);
     }
+    drop_handles(a);
     assignment_assign_again(a);
     host->assignments = a->next;
     a->unheard = true;
@@ -311,7 +313,6 @@ static void end_unheard(struct assignment *a) {
         at = &(*at)->next;
     }
     *at = a->next;
-    drop_handles(a);
     assignment_free(a);
     host_advance(host);
 }
@@ -336,6 +337,9 @@ static void assignment_fail(struct assignment *a) {
 }
 
 void assignment_go_on(struct assignment *a) {
+    if (a->unheard) { /* before its node is asked again, or closed */
+        drop_handles(a);
+    }
     if (a->outstanding > 0) {
         limit_listening(a);
         return;

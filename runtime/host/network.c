@@ -223,6 +223,7 @@ static sl_error *open_account(struct network *network, const sl_credential *cred
     struct account *account = malloc(sizeof(*account));
     if (account == NULL) {
         sl_http_auth_close(*out);
+        *out = NULL;
         return sl_error_no_memory();
     }
     *account = (struct account){.next = network->accounts, .auth = *out, .users = 1};

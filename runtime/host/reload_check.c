@@ -43,13 +43,20 @@ static const char *const in_group =
     "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs, so that it is "
     "changed by starting sluice again";
 
+/* Being paused, stopped or resumed. One that could not be resumed waits, too, but nothing of it is
+ * under way. */
+static bool turns(const struct host_node *node) {
+    bool waits = atomic_load(&node->waiting);
+    return waits != node_must_wait(node) && !(waits && node->failure != NULL);
+}
+
 static void check_old(const struct host_node *node, struct topology_plan *plan) {
     const char *name = node->spec->name;
     if ((node->flags & SL_ROLE_ASSIGNS) != 0) {
         refuse(plan, "%s: %s", name, in_group);
     } else if (node->restart.under_way) {
         refuse(plan, "%s is being restarted or stopped just now", name);
-    } else if (atomic_load(&node->waiting) != node_must_wait(node)) {
+    } else if (turns(node)) {
         refuse(plan, "%s is being paused, stopped or resumed just now", name);
     } else if (node->drain != DRAIN_OPEN || !assignment_can_take_away(node)) {
         refuse(plan, "what %s reads has ended, so that it cannot be read again", name);

@@ -277,9 +277,10 @@ static void task_empty_on_control(void *arg) {
     if (--node->emptying > 0) {
         return;
     }
-    if (node->cycle.held && !node->reopens) {
+    bool reopens = node->reopens && !node->host->draining;
+    if (node->cycle.held && !reopens) {
         node->drain = DRAIN_OPEN; /* drained again once its streams are detached */
-    } else if (node->has_cycle && !node->reopens) {
+    } else if (node->has_cycle && !reopens) {
         node->drain = DRAIN_COMMITTING;
         node->drain_waiter = (struct cycle_waiter){.then = cycle_finished, .arg = node};
         cycle_finish(&node->cycle, true, &node->drain_waiter);

@@ -88,7 +88,7 @@ static bool find_edge(struct exchange *exchange, struct tap_wish *wish) {
         exchange_fail(exchange, 400, "an edge is named by its output or by its input, not by both");
         return false;
     }
-    if (input != NULL || (output == NULL && node->opened->n_outputs == 0)) {
+    if (input != NULL || (output == NULL && node->spec->kind == TOPOLOGY_SINK)) {
         return find_input(exchange, node, input, wish);
     }
     return find_output(exchange, node, output != NULL ? output : "", wish);

@@ -246,7 +246,7 @@ class Chapter:
 
     def no_failure(self, done):
         """Nodes of a process whose place another one has taken may fail, no others."""
-        failed = [line for line in done.log.splitlines() if " FAILED: " in line]
+        failed = [line for line in done.log.splitlines() if ": FAILED: " in line]
         if failed and "FENCED_INSTANCE_ID" not in done.log:
             raise Broken("\n".join(["a node failed before the kill:", *failed]))
 

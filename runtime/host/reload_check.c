@@ -68,10 +68,11 @@ static void check_reader(const struct host_node *node, struct topology_plan *pla
     if (!node->has_cycle) {
         return;
     }
-    const char *why = atomic_load(&node->failed)       ? "has FAILED: restart or remove it first"
-                      : node->target != TARGET_RUNNING ? "is paused: resume or remove it first"
-                      : atomic_load(&node->waiting)    ? "waits for partitions of other hosts"
-                                                       : NULL;
+    const char *why = node->target != TARGET_RUNNING ? "is paused or stopped: resume or remove it "
+                                                       "first"
+                      : atomic_load(&node->failed)   ? "has FAILED: restart or remove it first"
+                      : atomic_load(&node->waiting)  ? "waits for partitions of other hosts"
+                                                     : NULL;
     if (why != NULL) {
         refuse(plan,
                "%s, which reads what changes, %s; a change of rows takes effect where all that "

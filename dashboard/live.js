@@ -178,13 +178,14 @@ export function showLive(nodes, mayLook) {
     return;
   }
   const made = nodes.find((node) => node.kind === "transform" && /^gold-/.test(node.plugin));
-  const rejecting = nodes.find((node) => Object.keys(node.rejected).length > 0);
+  const rejecting = nodes.find((node) =>
+    node.outputs.some((output) => output.name === "rejects" && output.rows > 0),
+  );
   if ((made?.name ?? null) !== of) {
     of = made?.name ?? null;
     results = new Results();
   }
-  const sends = rejecting?.outputs.some((output) => output.name === "rejects");
   gold.follow(made && mayLook ? tapOf(made, "", ROWS_A_SECOND) : null);
-  rejects.follow(sends && mayLook ? tapOf(rejecting, "rejects", 1) : null);
+  rejects.follow(rejecting && mayLook ? tapOf(rejecting, "rejects", 1) : null);
   showReasons(nodes);
 }

@@ -116,10 +116,11 @@ function nodeView(history, n, layer) {
   };
 }
 
-/* Rejected rows and duplicates as shares of what the nodes that reject took. */
+/* Rejected rows and duplicates as shares of what the transforms that reject took: what a sink cannot
+ * write has been judged before. */
 function quality(nodes) {
   const rejects = (node) => node.outputs.filter((output) => output.name === "rejects");
-  const judges = nodes.filter((node) => rejects(node).length > 0);
+  const judges = nodes.filter((node) => node.kind === "transform" && rejects(node).length > 0);
   const taken = sum(judges, (node) => node.rows);
   if (taken === 0) {
     return null;

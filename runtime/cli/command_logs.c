@@ -16,6 +16,17 @@ struct printing {
     int64_t last; /* the number of the last event that was printed */
 };
 
+/* Anybody may have made an event's text: what a terminal would obey becomes a blank. */
+static bool print_plain(const char *text) {
+    for (; text != NULL && *text != 0; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (putchar(c < 0x20 || c == 0x7f ? ' ' : c) == EOF) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool print_event(const struct printing *printing, const cJSON *event) {
     if (printing->json) {
         char *text = cJSON_PrintUnformatted(event);
@@ -32,8 +43,8 @@ static bool print_event(const struct printing *printing, const cJSON *event) {
         upper[i] = (char)toupper((unsigned char)level[i]);
         upper[i + 1] = 0;
     }
-    return printf("%s %-5s %s%s%s\n", time != NULL ? time : "", upper, node != NULL ? node : "",
-                  node != NULL ? ": " : "", text != NULL ? text : "") >= 0;
+    return printf("%s %-5s ", time != NULL ? time : "", upper) >= 0 && print_plain(node) &&
+           print_plain(node != NULL ? ": " : "") && print_plain(text) && putchar('\n') != EOF;
 }
 
 static sl_error *print_new(const struct client *client, struct printing *printing) {

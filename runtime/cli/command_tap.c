@@ -101,6 +101,10 @@ static int run(const struct cli_args *args) {
                                      "from 1",
                                      count));
     }
+    if (strchr(args->operands[0], '.') != NULL && cli_args_get(args, "--output") != NULL) {
+        return cli_fail(sl_error_new(
+            SL_ERROR_CONFIG, "\"%s\" names an output, and --output does, too", args->operands[0]));
+    }
     sl_error *error = follow(args, &tapping);
     if (error == NULL && tapping.unwritten) {
         error = sl_error_new(SL_ERROR_FATAL, "the standard output cannot be written");

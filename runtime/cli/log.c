@@ -124,10 +124,10 @@ static void format_text(const struct log *log, sl_log_level level, const char *n
     append_time(out);
     (void)sl_buffer_printf(out, " %s%s%s ", log->colours ? colours[level] : "", labels[level],
                            log->colours ? "\033[0m" : "");
+    size_t start = out->bytes;
     if (node != NULL) {
         (void)sl_buffer_printf(out, "%s: ", node);
     }
-    size_t start = out->bytes;
     (void)sl_buffer_append_text(out, message);
     for (size_t i = start; i < out->bytes; i++) {
         if (out->data[i] < 0x20 || out->data[i] == 0x7f) {

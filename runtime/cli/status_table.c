@@ -77,13 +77,17 @@ static void append_lag(sl_buffer *out, const cJSON *status, const cJSON *node) {
     int64_t records = integer(node, "lag");
     const cJSON *account = NULL;
     cJSON_ArrayForEach(account, cJSON_GetObjectItemCaseSensitive(status, "accounts")) {
+        int64_t most = -1; /* of the node's inputs: they may read the same records */
         const cJSON *reader = NULL;
         cJSON_ArrayForEach(reader, cJSON_GetObjectItemCaseSensitive(account, "readers")) {
             bool own = strcmp(text(reader, "node"), text(node, "name")) == 0;
-            known =
-                known || (own && cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(reader, "lag")));
-            records += own ? integer(reader, "lag") : 0;
+            bool told = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(reader, "lag"));
+            if (own && told && integer(reader, "lag") > most) {
+                most = integer(reader, "lag");
+            }
         }
+        known = known || most >= 0;
+        records += most > 0 ? most : 0;
     }
     if (known) {
         number_count(out, records);

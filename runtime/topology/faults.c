@@ -77,15 +77,6 @@ static void add(struct topology_faults *faults, const struct topology_fault *fau
     faults->n++;
 }
 
-/* What is quoted of a file may hold what a terminal obeys, or what looks like a line of its own. */
-static void replace_controls(char *text) {
-    for (; *text != 0; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
-            *text = '?';
-        }
-    }
-}
-
 static void add_formatted(struct topology_faults *faults, struct json_place place, bool warning,
                           const char *path, const char *format, va_list args) {
     va_list again;
@@ -94,7 +85,6 @@ static void add_formatted(struct topology_faults *faults, struct json_place plac
     char *text = length < 0 ? NULL : arena_alloc(&faults->arena, (size_t)length + 1);
     if (text != NULL) {
         (void)vsnprintf(text, (size_t)length + 1, format, again);
-        replace_controls(text);
     }
     va_end(again);
     struct topology_fault fault = {.line = place.line,
@@ -149,9 +139,23 @@ static const char *masked(struct topology_faults *faults, const struct secrets *
     return made == NULL ? "(out of memory)" : made;
 }
 
+/* What is quoted of a file may hold what a terminal obeys, or what looks like a line of its own. */
+static const char *plain(struct topology_faults *faults, const char *text) {
+    char *made = text == NULL ? NULL : arena_text(&faults->arena, text);
+    for (char *c = made; c != NULL && *c != 0; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+    return made == NULL ? "(out of memory)" : made;
+}
+
 void topology_faults_mask(struct topology_faults *faults, const struct secrets *secrets) {
-    for (size_t i = 0; i < faults->n && !secrets_is_empty(secrets); i++) {
+    for (size_t i = 0; i < faults->n; i++) {
         struct topology_fault *fault = &faults->entries[i].fault;
-        fault->text = masked(faults, secrets, fault->text);
+        if (!secrets_is_empty(secrets)) {
+            fault->text = masked(faults, secrets, fault->text);
+        }
+        fault->text = plain(faults, fault->text); /* behind the mask: secrets have controls, too */
     }
 }

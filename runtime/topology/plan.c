@@ -97,6 +97,8 @@ static void compare(struct gathering *g, const char *path, const struct json_val
     }
 }
 
+static const char *const hidden = "\"***\"";
+
 /* Objects as JSON text; NULL: {}. */
 static const struct json_value *parse(struct gathering *g, const char *text) {
     text = text == NULL ? "{}" : text;
@@ -111,10 +113,10 @@ static void compare_texts(struct gathering *g, const char *path, const char *bef
     const struct json_value *values[2] = {parse(g, before), parse(g, after)};
     if (values[0] != NULL && values[1] != NULL) {
         compare(g, path, values[0], values[1], table, true);
+    } else { /* they differ, but cannot be told apart further: a file that is no text, say */
+        add(g, true, path, hidden, hidden);
     }
 }
-
-static const char *const hidden = "\"***\"";
 
 /* Of a file's contents only the place is told. */
 static void compare_files(struct gathering *g, const char *path, const char *before,

@@ -147,6 +147,16 @@ def test_what_cannot_be_done_is_said(running, tmp_path):
     assert done.exit_code != 0 and done.log.startswith("sluice: ")
 
 
+def test_what_anybody_sends_is_no_line_of_its_own(running):
+    config = {"connector.class": "stdout", "inputs": "shop", "tasks.max": "1"}
+    body = json.dumps({"name": "x\nFORGED\x1b[2J", "config": config})
+    assert running.ask("/connectors", "POST", body)[0] == 400
+    assert running.ask("/connectors/%1b%5d0%07%0aFORGED/restart", "POST")[0] == 404
+    for told in (client(running, "logs").output, running.process.text(1)):
+        assert "FORGED" in told and "\x1b" not in told
+        assert not any(line.startswith("FORGED") for line in told.splitlines())
+
+
 def test_top_without_a_terminal_prints_once(running):
     done = client(running, "top")
     assert done.exit_code == 0 and "HELD BACK BY" in done.output and "\033" not in done.output

@@ -260,6 +260,8 @@ def test_the_command_prints_rows(running):
     assert len(rows) == 25 and all(row["country"] == "***" for row in rows)
     done = tap(running, "silver.rejects", "--count", "1", "--json")
     assert done.exit_code == 0 and json.loads(done.output)["output"] == "rejects"
+    done = tap(running, "silver.rejects", "--output", "")
+    assert done.exit_code == 2 and "--output" in done.log
     done = tap(running, "bad", "--count", "1", "--json")
     assert done.exit_code == 0 and json.loads(done.output)["output"] == "rejects"
 

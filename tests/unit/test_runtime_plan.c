@@ -129,6 +129,22 @@ START_TEST(contents_of_files_and_secrets_are_not_shown) {
 }
 END_TEST
 
+/* Saved as UTF-16, say. */
+START_TEST(a_file_that_is_no_text_differs) {
+    static const char text[] = "{\0}\0";
+    struct topology *now = load(PLAIN);
+    FILE *file = fopen(schema, "we");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(text, 1, sizeof(text) - 1, file), sizeof(text) - 1);
+    ck_assert_int_eq(fclose(file), 0);
+    assert_plan(now, load(PLAIN),
+                "  ~ transform t: changed\n"
+                "      $.transforms.t.config: differs (not shown)\n"
+                "  ~ sink out: opened anew, since what it reads of is changed\n"
+                "2 nodes are kept.\n");
+}
+END_TEST
+
 START_TEST(only_the_first_refusal_stands) {
     struct topology *now = load(PLAIN);
     struct topology_plan *plan = NULL;
@@ -153,6 +169,7 @@ int main(void) {
     tcase_add_test(cases, defaults_of_nodes_are_theirs);
     tcase_add_test(cases, what_belongs_to_no_node_needs_a_new_process);
     tcase_add_test(cases, contents_of_files_and_secrets_are_not_shown);
+    tcase_add_test(cases, a_file_that_is_no_text_differs);
     tcase_add_test(cases, only_the_first_refusal_stands);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

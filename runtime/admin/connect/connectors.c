@@ -86,10 +86,10 @@ static void warn_of_tasks(const struct edit *edit, const char *name,
     int64_t tasks;
     if (connector_tasks(config, &tasks) && tasks != 0 && tasks < edit->in.lanes) {
         host_log(
-            edit->exchange->host, SL_LOG_WARN, name,
-            "tasks.max %lld is without effect: it has a task on each of the %u lanes, of which "
-            "the topology's \"lanes\" says how many there are",
-            (long long)tasks, edit->in.lanes);
+            edit->exchange->host, SL_LOG_WARN, "admin", /* the name is not checked yet */
+            "%.200s: tasks.max %lld is without effect: it has a task on each of the %u lanes, of "
+            "which the topology's \"lanes\" says how many there are",
+            name, (long long)tasks, edit->in.lanes);
     }
 }
 
@@ -168,9 +168,13 @@ void answer_patch_config(struct exchange *exchange) {
         sl_error *error = connector_config(&edit.in, name, &config);
         if (error == NULL) {
             config = json_merge_patch(&edit.arena, config, patch);
-            error = config == NULL ? sl_error_no_memory() : connector_put(&edit.in, name, config);
+            error = config == NULL ? sl_error_no_memory() : NULL;
         }
-        proceed(&edit, name, error);
+        if (error == NULL) {
+            put(&edit, name, config);
+        } else {
+            proceed(&edit, name, error);
+        }
     }
     arena_free(&edit.arena);
 }

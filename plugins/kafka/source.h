@@ -29,6 +29,7 @@ struct source_partition {
     int owned;     /* the group gave it to us and has not taken it back */
     int leaving;   /* revoked, not yet given back */
     int assigned;  /* the client fetches it */
+    int given_up;  /* it does so only until the revocations under way have ended */
     int64_t end;   /* --until-end: where it ended when the run began; SL_OFFSET_NONE: not known */
     int64_t acked; /* positions of all readers */
     int ack_dirty; /* not yet told to the group */
@@ -88,7 +89,8 @@ struct sl_node {
 struct source_handle {
     struct source_partition *partition;
     rd_kafka_queue_t *queue;
-    int fd; /* eventfd: the queue has something, or feeding has ended */
+    int fd;        /* eventfd: the queue has something, or feeding has ended */
+    int64_t begin; /* where it was asked to begin */
     int64_t end;
     bool aside; /* outside of the group: see source_side.c */
 };

@@ -127,9 +127,16 @@ static void finish_revocation(void *arg) {
         if (partition->assigned) {
             rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
         }
-        partition->assigned = partition->owned = partition->leaving = 0;
+        partition->assigned = partition->owned = partition->leaving = partition->given_up = 0;
     }
     node->rebalancing--;
+    for (size_t i = 0; i < node->n_partitions && node->rebalancing == 0; i++) {
+        struct source_partition *partition = node->partitions[i];
+        if (partition->given_up) {
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
+            partition->assigned = partition->given_up = 0;
+        }
+    }
     fail_if(node, change(node, list, false));
     rd_kafka_topic_partition_list_destroy(list);
     free(revocation);
@@ -323,12 +330,18 @@ void source_handle_free(struct source_handle *handle) {
 sl_error *source_fetch(struct source_partition *partition, int64_t offset,
                        struct source_handle **out) {
     struct sl_node *node = partition->node;
+    source_unfetch(partition); /* for an earlier handle that no lane had */
+    if (partition->assigned) {
+        return sl_error_new(SL_ERROR_RETRIABLE,
+                            "%s partition %d is given up with the revocation under way",
+                            partition->topic, (int)partition->number);
+    }
     struct source_handle *handle = calloc(1, sizeof(*handle));
     if (handle == NULL) {
         return sl_error_no_memory();
     }
-    source_unfetch(partition); /* for an earlier handle that no lane had */
     handle->partition = partition;
+    handle->begin = offset;
     handle->end = partition->end;
     handle->fd = wakeup_new();
     handle->queue = rd_kafka_queue_get_partition(node->client, partition->topic, partition->number);
@@ -359,6 +372,10 @@ sl_error *source_fetch(struct source_partition *partition, int64_t offset,
 void source_unfetch(struct source_partition *partition) {
     if (!partition->assigned || partition->leaving) {
         return; /* a revocation gives its partitions back all at once */
+    }
+    if (partition->node->rebalancing > 0) {
+        partition->given_up = 1; /* the client would take it for the answer to the revocation */
+        return;
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);

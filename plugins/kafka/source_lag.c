@@ -12,7 +12,8 @@
 #define ENDS_LIMIT_MS 2000
 
 static bool is_read(const struct source_partition *partition) {
-    return partition->assigned && !partition->leaving && partition->stream != NULL;
+    return partition->assigned && !partition->given_up && !partition->leaving &&
+           partition->stream != NULL;
 }
 
 static int64_t cached_high(const struct source_partition *partition) {

@@ -459,8 +459,10 @@ static void node_acknowledge(sl_node *node, const sl_stream *stream, int64_t pos
 /* The stream was given up before a lane had it. */
 static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handle) {
     struct source_handle *dropped = handle;
-    (void)node;
     (void)stream;
+    if (!dropped->aside && dropped->end > dropped->begin) {
+        node->services->metric_add(node->expected, dropped->begin - dropped->end);
+    }
     if (!dropped->aside && dropped->partition->newest == dropped) {
         dropped->partition->stream = NULL;
         source_unfetch(dropped->partition);

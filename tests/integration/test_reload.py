@@ -134,7 +134,7 @@ def test_what_does_not_open_leaves_all_as_it_was(tmp_path):
     ],
 )
 def test_what_cannot_be_is_said_and_the_run_goes_on(tmp_path, change, said):
-    pipeline = Pipeline(tmp_path, 60_000)
+    pipeline = Pipeline(tmp_path, 60_000, rate=15_000)  # long enough for a loaded machine
     with running(pipeline) as process:
         change(pipeline.document)
         replace(process, pipeline, said)

@@ -416,6 +416,7 @@ static void step_running(struct assignment *a) {
         host_log(a->host, SL_LOG_DEBUG, a->owner->spec->name,
                  "reads %s partition %d from offset %lld", stream->topic,
                  (int)stream->pub.partition, (long long)stream->offset);
+        assignment_acknowledge(stream); /* what all had before: a run may be too short for more */
     }
     assignment_end(a);
 }

@@ -99,7 +99,7 @@ class Operator:
         """As if he had said the same so often that old versions are deleted with the next order."""
         number, paused = self._targets(state)
         text = json.dumps({"format": 1, "nodes": paused})
-        (state / "targets").mkdir(exist_ok=True)
+        (state / "targets").mkdir(parents=True, exist_ok=True)
         for following in range(number + 1, number + 1 + KEPT_TARGETS):
             _replace(state / "targets" / f"{following:020}.json", text)
 

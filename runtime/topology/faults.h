@@ -22,8 +22,8 @@ void topology_warning_add(struct topology_faults *faults, struct json_place plac
                           const char *format, ...) SL_PRINTF(4, 5);
 /* By place, those without one first; a stable order for people and tests. */
 void topology_faults_sort(struct topology_faults *faults);
-/* Replaces what is secret in every text, then control characters. Paths are made of names, which are
- * never secret. */
+/* Replaces what is secret in every text, then control characters. Paths are made of names, which
+ * are never secret. */
 struct secrets;
 void topology_faults_mask(struct topology_faults *faults, const struct secrets *secrets);
 

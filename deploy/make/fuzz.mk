@@ -1,6 +1,7 @@
 # Fuzzing: tests/fuzz/fuzz_X.c are libFuzzer targets, built with clang, AddressSanitizer and
 # UndefinedBehaviorSanitizer into $(BUILD)/fuzz, with all libraries built the same way. One whose name begins
-# with fuzz_runtime_ is linked with the runtime too. What a target starts from: tests/fuzz/run.sh.
+# with fuzz_runtime_ is linked with the runtime too, and loads the plugins of tests/plugins. What a target
+# starts from: tests/fuzz/run.sh.
 FUZZ_SECONDS  ?= 30
 FUZZ_CC       ?= clang
 FUZZ_CXX      ?= clang++
@@ -31,6 +32,7 @@ $(eval $(call fuzz_lib_rule,runtime,$(filter-out runtime/cli/%,$(runtime_sources
 
 $(FUZZ)/fuzz_runtime_%: $(FUZZ)/obj/tests/fuzz/fuzz_runtime_%.c.o $(FUZZ_RUNTIME) $(FUZZ_ARCHIVES)
 	$(FUZZ_CXX) $(FUZZ_SANITIZE) -fsanitize=fuzzer -rdynamic -o $@ $^ $(SYS_libs) $(SYS_runtime)
+$(filter $(FUZZ)/fuzz_runtime_%,$(FUZZ_TARGETS)): | $(TEST_PLUGINS)
 $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.c.o $(FUZZ_ARCHIVES)
 	$(FUZZ_CXX) $(FUZZ_SANITIZE) -fsanitize=fuzzer -o $@ $^ $(SYS_libs)
 .SECONDARY: $(call fuzz_objects,$(wildcard tests/fuzz/fuzz_*.c))

@@ -33,6 +33,5 @@ $(eval $(call sdk_header_rule,c++17,$(CXX),c++))
 
 $(BUILD)/obj/tests/plugins/%.c.o: CPPFLAGS += -Itests/plugins
 
-# What loads these plugins besides tests/topology.
-$(BUILD)/fuzz/fuzz_runtime_topology: | $(TEST_PLUGINS)
+# What loads these plugins besides tests/topology and the fuzzers of the runtime.
 $(foreach t,topology topology_memory edition plan connector,$(BUILD)/tests/unit/test_runtime_$(t)): | $(TEST_PLUGINS)

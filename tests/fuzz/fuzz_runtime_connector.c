@@ -2,41 +2,11 @@
  * Fuzzing the flat configs of Kafka Connect: a document, a 0 byte, a connector's name, a 0 byte,
  * and its config. Whatever they are, the config makes a node of the document, or one sentence says
  * why not. What the node then shows as its config can be put again, and shows the same again. The
- * plugins are those of tests/plugins, beside the fuzzer's own folder.
+ * plugins are those of tests/plugins.
  */
+#include "fuzz_runtime.h"
 #include "topology/connector.h"
 #include "topology/edit.h"
-
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static char plugins[PATH_MAX];
-static struct plugin_registry *registry;
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    char self[PATH_MAX];
-    if (realpath((*argv)[0], self) != NULL) {
-        char *slash = strrchr(self, '/');
-        *slash = 0;
-        (void)snprintf(plugins, sizeof(plugins), "%.4000s/../tests/plugins", self);
-    }
-    const char *const paths[] = {plugins};
-    sl_error_free(plugin_registry_new(paths, 1, &registry));
-    return 0;
-}
-
-static void expect(bool condition, const char *what) {
-    if (!condition) {
-        (void)fprintf(stderr, "not so: %s\n", what);
-        abort();
-    }
-}
 
 /* The next part of the input, which ends with a 0 byte or with the input. */
 static const char *next_part(const char **at, const char *end) {
@@ -86,15 +56,13 @@ static void use(const struct connectors *in, const char *name, const struct json
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    char *text = malloc(bytes + 1);
+    static struct plugin_registry *registry;
+    registry = registry == NULL ? fuzz_registry() : registry;
+    char *text = fuzz_text(data, bytes);
     if (text == NULL || registry == NULL) {
         free(text);
         return 0;
     }
-    if (bytes > 0) {
-        memcpy(text, data, bytes);
-    }
-    text[bytes] = 0;
     const char *at = text;
     const char *document_text = next_part(&at, text + bytes);
     const char *name = next_part(&at, text + bytes);

@@ -1,41 +1,13 @@
 /*
  * Fuzzing the loading of topologies: any text either gives a topology whose paths can be listed, or
  * faults with places. What follows a 0 byte are values of --set. The plugins are those of
- * tests/plugins, beside the fuzzer's own folder.
+ * tests/plugins.
  */
+#include "fuzz_runtime.h"
 #include "topology/guarantee.h"
 #include "topology/topology.h"
 
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #define MAX_SETS 4
-
-static char plugins[PATH_MAX];
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    char self[PATH_MAX];
-    if (realpath((*argv)[0], self) != NULL) {
-        char *slash = strrchr(self, '/');
-        *slash = 0;
-        (void)snprintf(plugins, sizeof(plugins), "%.4000s/../tests/plugins", self);
-    }
-    (void)setenv("SLUICE_FUZZ", "a secret", 1);
-    return 0;
-}
-
-static void expect(bool condition, const char *what) {
-    if (!condition) {
-        (void)fprintf(stderr, "not so: %s\n", what);
-        abort();
-    }
-}
 
 /* Splits what follows the text at 0 bytes; each part gets its own end. */
 static size_t split_sets(char *rest, char *end, const char **sets) {
@@ -65,17 +37,14 @@ static void use(const struct topology *topology) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    char *text = malloc(bytes + 1);
-    struct plugin_registry *registry = NULL;
-    const char *const paths[] = {plugins};
-    if (text == NULL || plugin_registry_new(paths, 1, &registry) != NULL) {
+    (void)setenv("SLUICE_FUZZ", "a secret", 1);
+    char *text = fuzz_text(data, bytes);
+    struct plugin_registry *registry = fuzz_registry();
+    if (text == NULL || registry == NULL) {
+        plugin_registry_free(registry);
         free(text);
         return 0;
     }
-    if (bytes > 0) {
-        memcpy(text, data, bytes);
-    }
-    text[bytes] = 0;
     size_t text_bytes = strlen(text);
     const char *sets[MAX_SETS];
     struct topology_options options = {.sets = sets};

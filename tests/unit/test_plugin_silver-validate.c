@@ -61,9 +61,18 @@ struct options {
 
 static const char *const KEY[] = {"id"};
 
-static struct options make_options(const char *schema, const struct dedup_options *dedup) {
-    return (struct options){
-        .schema = schema, .deduplicate = dedup, .max_depth = 64, .max_record_bytes = 1 << 20};
+static char *write_schema(const char *text) {
+    char *path = strdup("/tmp/silver-test-XXXXXX");
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+static void remove_schema(char *path) {
+    unlink(path);
+    free(path);
 }
 
 /* ---- the host ---- */
@@ -76,16 +85,26 @@ struct sl_request {
 /* What became of the records: by stream and offset. */
 enum outcome { NONE, ROW, REJECT, DUPLICATE };
 
+typedef struct record {
+    char value[160];
+    bool null;
+    int64_t time_us; /* -1: none */
+    enum outcome expected;
+} record;
+
 typedef struct host {
     const sl_plugin *plugin;
     sl_services services;
     sl_store *store;
     sl_node *node;
     sl_task *task;
+    char *schema; /* a file */
+    struct options options;
     sl_stream streams[STREAMS];
-    int64_t durable[STREAMS];   /* what recover says */
-    int64_t flushed[STREAMS];   /* processed when the last flush was */
-    int64_t processed[STREAMS]; /* next offset */
+    const record *records[STREAMS]; /* by offset */
+    int64_t durable[STREAMS];       /* what recover says */
+    int64_t flushed[STREAMS];       /* processed when the last flush was */
+    int64_t processed[STREAMS];     /* next offset */
     enum outcome seen[STREAMS][MANY];
     sl_buffer text; /* emitted rows as JSON lines, when asked for */
     bool keep_text;
@@ -211,7 +230,8 @@ static int64_t service_now(sl_object *self) {
     call;                                                                                          \
     ck_assert(request.done)
 
-static host *host_new(void) {
+/* deduplicate: NULL, or what outlives the host. */
+static host *host_new(const char *schema, const struct dedup_options *deduplicate) {
     host *h = calloc(1, sizeof(*h));
     void *library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
     ck_assert_msg(library != NULL, "%s", dlerror());
@@ -238,12 +258,18 @@ static host *host_new(void) {
                                     .source = "events",
                                     .topic = "topic",
                                     .partition = (int32_t)i};
+        h->durable[i] = SL_OFFSET_NONE;
     }
+    h->schema = write_schema(schema);
+    h->options = (struct options){.schema = h->schema,
+                                  .deduplicate = deduplicate,
+                                  .max_depth = 64,
+                                  .max_record_bytes = 1 << 20};
     the_host = h;
     return h;
 }
 
-static sl_error *host_open(host *h, const struct options *options) {
+static sl_error *host_open(host *h) {
     struct ArrowSchema raw;
     ok(sl_raw_schema(&raw));
     sl_input input = {"events", &raw};
@@ -251,7 +277,7 @@ static sl_error *host_open(host *h, const struct options *options) {
                                .services = &h->services,
                                .pipeline = "p",
                                .name = "silver",
-                               .config = options,
+                               .config = &h->options,
                                .inputs = &input,
                                .n_inputs = 1,
                                .lanes = 1};
@@ -285,6 +311,14 @@ static void host_attach(host *h, uint32_t i, int64_t offset) {
     h->processed[i] = h->flushed[i] = offset;
 }
 
+/* Opens it with all streams from their first record. */
+static void host_start(host *h) {
+    ok(host_open(h));
+    for (uint32_t i = 0; i < STREAMS; i++) {
+        host_attach(h, i, 0);
+    }
+}
+
 static void host_detach(host *h, uint32_t i) {
     h->plugin->transform->task->detach(h->task, &h->streams[i]);
     h->plugin->transform->node->suspend(h->node, &h->streams[i]);
@@ -306,6 +340,7 @@ static void host_close(host *h) {
 
 static void host_free(host *h) {
     host_close(h);
+    remove_schema(h->schema);
     h->store->ops->close(h->store);
     sl_buffer_free(&h->text);
     free(h);
@@ -368,14 +403,8 @@ static void host_acknowledge(host *h) {
 
 /* ---- records ---- */
 
-typedef struct record {
-    char value[160];
-    bool null;
-    int64_t time_us; /* -1: none */
-    enum outcome expected;
-} record;
-
-static void process(host *h, uint32_t i, const record *records, int64_t n) {
+static void process(host *h, uint32_t i, int64_t n) {
+    const record *records = h->records[i];
     sl_raw_builder builder;
     struct ArrowArray columns;
     struct ArrowSchema schema;
@@ -410,20 +439,6 @@ static void process(host *h, uint32_t i, const record *records, int64_t n) {
     columns.release(&columns);
     schema.release(&schema);
     sl_raw_builder_free(&builder);
-}
-
-static char *write_schema(const char *text) {
-    char *path = strdup("/tmp/silver-test-XXXXXX");
-    int fd = mkstemp(path);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
-    return path;
-}
-
-static void remove_schema(char *path) {
-    unlink(path);
-    free(path);
 }
 
 #define ID_SCHEMA                                                                                  \
@@ -477,22 +492,17 @@ static void run_random(uint64_t seed) {
                                   .keep_us = below(2) * 3600 * SECOND,
                                   .memory_bytes = below(2) == 0 ? 0 : 1 << 20,
                                   .spill = "/tmp"};
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_new();
+    host *h = host_new(ID_SCHEMA, &dedup);
     for (uint32_t i = 0; i < STREAMS; i++) {
         make_records(records[i], dedup.within_us, dedup.max_ahead_us);
-        h->durable[i] = SL_OFFSET_NONE;
+        h->records[i] = records[i];
     }
-    ok(host_open(h, &options));
-    for (uint32_t i = 0; i < STREAMS; i++) {
-        host_attach(h, i, 0);
-    }
+    host_start(h);
     for (bool busy = true; busy;) {
         uint32_t i = (uint32_t)below(STREAMS);
         int64_t left = RECORDS - h->processed[i];
         int64_t n = 1 + below(30);
-        process(h, i, records[i], n < left ? n : left);
+        process(h, i, n < left ? n : left);
         if (below(6) == 0) {
             if (below(4) == 0) {
                 sl_store_fault fault = below(2) ? SL_STORE_FAULT_AFTER : SL_STORE_FAULT_BEFORE;
@@ -521,7 +531,7 @@ static void run_random(uint64_t seed) {
                 host_commit(h, true);
             }
             host_close(h);
-            ok(host_open(h, &options));
+            ok(host_open(h));
             for (uint32_t k = 0; k < STREAMS; k++) {
                 int64_t position = h->durable[k] < 0 ? 0 : h->durable[k];
                 /* nothing older is kept without `keep` */
@@ -536,7 +546,6 @@ static void run_random(uint64_t seed) {
     }
     host_commit(h, false);
     host_free(h);
-    remove_schema(path);
 }
 
 START_TEST(replays_answer_the_same) {
@@ -560,62 +569,55 @@ static size_t count_segments(host *h) {
     return n;
 }
 
+#define KEEP (86400 * SECOND)
+
 /* A host with one stream in use, whose records come one a second, each committed by itself. */
-static host *host_with_small_segments(const struct options *options, record *records) {
-    host *h = host_new();
+static host *host_with_small_segments(int64_t keep_us) {
+    static record records[MANY];
+    static struct dedup_options dedup;
+    dedup = (struct dedup_options){
+        .key = {1, KEY}, .within_us = 150 * SECOND, .keep_us = keep_us, .spill = "/tmp"};
     for (int64_t k = 0; k < MANY; k++) {
         bool again = k >= 100 && k % 7 == 0; /* the key of 100 s before */
         snprintf(records[k].value, sizeof(records[k].value), "{\"id\":\"key-%lld\",\"v\":1}",
                  (long long)(again ? k - 100 : k));
         records[k].time_us = (1000 + k) * SECOND;
-        records[k].null = false;
         records[k].expected = again && (k - 100) % 7 != 0 ? DUPLICATE : ROW;
     }
-    ok(host_open(h, options));
-    for (uint32_t i = 0; i < STREAMS; i++) {
-        h->durable[i] = SL_OFFSET_NONE;
-        host_attach(h, i, 0);
-    }
+    host *h = host_new(ID_SCHEMA, &dedup);
+    h->records[0] = records;
+    host_start(h);
     return h;
 }
 
-static void commit_each(host *h, const record *records, int64_t n) {
+static void commit_each(host *h, int64_t n) {
     for (int64_t i = 0; i < n && h->processed[0] < MANY; i++) {
-        process(h, 0, records, 1);
+        process(h, 0, 1);
         h->now_us += SECOND;
         host_commit(h, false);
     }
 }
 
-static void host_restart(host *h, const struct options *options, int64_t lag) {
+/* Every stream goes on `lag` records before what is durable. */
+static void host_restart(host *h, int64_t lag) {
     host_close(h);
-    ok(host_open(h, options));
+    ok(host_open(h));
     for (uint32_t i = 0; i < STREAMS; i++) {
         int64_t position = h->durable[i] < 0 ? 0 : h->durable[i];
         host_attach(h, i, position < lag ? 0 : position - lag);
     }
 }
 
-static struct dedup_options small_dedup(void) {
-    return (struct dedup_options){
-        .key = {1, KEY}, .within_us = 150 * SECOND, .keep_us = 86400 * SECOND, .spill = "/tmp"};
-}
-
 START_TEST(small_segments_are_merged) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
-    commit_each(h, records, MANY - 50);
+    host *h = host_with_small_segments(KEEP);
+    commit_each(h, MANY - 50);
     /* those of the last five minutes, an unfinished block of each level */
     ck_assert_uint_lt(count_segments(h), 300 + 64 + 16 + 16 + 2 * 64);
     ck_assert_int_eq(h->warnings, 0);
-    host_restart(h, &options, MANY / 2);
-    process(h, 0, records, MANY / 2);
-    commit_each(h, records, 50);
+    host_restart(h, MANY / 2);
+    process(h, 0, MANY / 2);
+    commit_each(h, 50);
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
@@ -624,75 +626,53 @@ END_TEST
 /* A sink that is paused is left out of the stream, which begins where the others are; nothing is
  * acknowledged meanwhile. When it goes on, the stream begins where it had come to. */
 START_TEST(what_somebody_is_left_out_of_is_kept) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    dedup.keep_us = 0;
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
-    commit_each(h, records, 300);
-    host_restart(h, &options, 0);
-    commit_each(h, records, 300);
-    host_restart(h, &options, 600);
-    process(h, 0, records, 600);
+    host *h = host_with_small_segments(0);
+    commit_each(h, 300);
+    host_restart(h, 0);
+    commit_each(h, 300);
+    host_restart(h, 600);
+    process(h, 0, 600);
     host_acknowledge(h);
     size_t there = count_segments(h);
-    commit_each(h, records, 100);
+    commit_each(h, 100);
     ck_assert_uint_lt(count_segments(h), there); /* now it is deleted */
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
 /* The same where the streams are taken away and given back to a process that goes on. */
 START_TEST(what_is_given_back_is_acknowledged_by_nobody) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    dedup.keep_us = 0;
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
-    commit_each(h, records, 300);
+    host *h = host_with_small_segments(0);
+    commit_each(h, 300);
     for (uint32_t i = 0; i < STREAMS; i++) {
         h->plugin->transform->task->detach(h->task, &h->streams[i]);
         h->plugin->transform->node->suspend(h->node, &h->streams[i]);
         host_attach(h, i, h->durable[i] < 0 ? 0 : h->durable[i]);
     }
-    commit_each(h, records, 300);
-    host_restart(h, &options, 600);
-    process(h, 0, records, 600);
+    commit_each(h, 300);
+    host_restart(h, 600);
+    process(h, 0, 600);
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
 /* The first segment of a stream that has a start and no record yet holds no clock. */
 START_TEST(an_empty_first_segment_goes_with_the_next) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    dedup.keep_us = 500 * SECOND;
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
+    host *h = host_with_small_segments(500 * SECOND);
     ck_assert(host_commit(h, false)); /* each stream begins at 0 */
     for (int i = 0; i < 200; i++) {
-        commit_each(h, records, 1);
+        commit_each(h, 1);
         host_acknowledge(h);
     }
-    host_restart(h, &options, 200);
-    process(h, 0, records, 200);
+    host_restart(h, 200);
+    process(h, 0, 200);
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
 /* The process ends at the nth operation of its kind on a merge, which has taken effect or not. */
 static void kill_merge(sl_store_op op, const char *part, int64_t nth, sl_store_fault fault) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
+    host *h = host_with_small_segments(KEEP);
     int64_t before = sl_store_memory_calls(h->store, SL_STORE_OP_REMOVE);
     sl_store_memory_fail(h->store, op, part, nth, fault, SL_ERROR_FATAL);
     while (h->processed[0] < MANY - 100 && h->warnings == 0) {
@@ -700,16 +680,15 @@ static void kill_merge(sl_store_op op, const char *part, int64_t nth, sl_store_f
         if (op == SL_STORE_OP_REMOVE && removed >= nth) {
             break;
         }
-        commit_each(h, records, 1);
+        commit_each(h, 1);
     }
     ck_assert_int_lt(h->processed[0], MANY - 100); /* it was hit */
-    host_restart(h, &options, 200);
-    commit_each(h, records, 700);
+    host_restart(h, 200);
+    commit_each(h, 700);
     ck_assert_uint_lt(count_segments(h), 300 + 64 + 16 + 16 + 2 * 64);
-    host_restart(h, &options, h->durable[0]);
-    process(h, 0, records, MANY);
+    host_restart(h, h->durable[0]);
+    process(h, 0, MANY);
     host_free(h);
-    remove_schema(path);
 }
 
 START_TEST(a_merge_may_end_anywhere) {
@@ -726,18 +705,14 @@ END_TEST
 
 /* A writer stands still; another one goes on and merges what would be in the first one's way. */
 START_TEST(a_writer_that_stood_still_is_fenced_by_merged_segments) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
-    commit_each(h, records, 100);
-    process(h, 0, records, 1);
+    host *h = host_with_small_segments(KEEP);
+    commit_each(h, 100);
+    process(h, 0, 1);
     sl_node *node = h->node;
     sl_task *task = h->task;
-    ok(host_open(h, &options));
+    ok(host_open(h));
     host_attach(h, 0, 100);
-    commit_each(h, records, 600);
+    commit_each(h, 600);
     sl_node *other_node = h->node;
     sl_task *other_task = h->task;
     h->node = node;
@@ -752,11 +727,10 @@ START_TEST(a_writer_that_stood_still_is_fenced_by_merged_segments) {
     host_close(h);
     h->node = other_node;
     h->task = other_task;
-    commit_each(h, records, 10);
-    host_restart(h, &options, h->durable[0]);
-    process(h, 0, records, h->durable[0]);
+    commit_each(h, 10);
+    host_restart(h, h->durable[0]);
+    process(h, 0, h->durable[0]);
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
@@ -768,74 +742,61 @@ static int64_t reads_of_attach(host *h) {
 }
 
 START_TEST(a_stream_that_comes_back_soon_is_not_loaded_again) {
-    static record records[MANY];
-    struct dedup_options dedup = small_dedup();
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
-    host *h = host_with_small_segments(&options, records);
-    commit_each(h, records, 150);
+    host *h = host_with_small_segments(KEEP);
+    commit_each(h, 150);
     host_detach(h, 0);
     ck_assert_int_eq(reads_of_attach(h), 1);
-    commit_each(h, records, 50); /* duplicates of the first 150 among them */
-    process(h, 0, records, 10);
+    commit_each(h, 50); /* duplicates of the first 150 among them */
+    process(h, 0, 10);
     host_detach(h, 0); /* with rows that are not durable: they come again */
     ck_assert_int_gt(reads_of_attach(h), 1);
-    commit_each(h, records, 50);
+    commit_each(h, 50);
     host_detach(h, 0);
     h->now_us += 11 * SECOND;
     h->timer(h->node);
     ck_assert(h->timer == NULL);
     ck_assert_int_gt(reads_of_attach(h), 1);
-    commit_each(h, records, 50);
+    commit_each(h, 50);
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
 START_TEST(a_second_writer_is_fenced) {
     struct dedup_options dedup = {.key = {1, KEY}, .within_us = SECOND, .spill = "/tmp"};
-    char *path = write_schema(ID_SCHEMA);
-    struct options options = make_options(path, &dedup);
     record records[4];
     for (int i = 0; i < 4; i++) {
         records[i] = (record){.value = "{\"v\":1}", .time_us = SECOND, .expected = ROW};
     }
-    host *h = host_new();
-    ok(host_open(h, &options));
-    for (uint32_t i = 0; i < STREAMS; i++) {
-        h->durable[i] = SL_OFFSET_NONE;
-        host_attach(h, i, 0);
-    }
-    process(h, 0, records, 2);
+    host *h = host_new(ID_SCHEMA, &dedup);
+    h->records[0] = records;
+    host_start(h);
+    process(h, 0, 2);
     ck_assert(host_commit(h, false));
     /* another process commits from where this one stands */
     const char *other = "sluice%2Fp%2Fsilver%2Fevents%2Fevents%2Ftopic%2F0/"
                         "00000000000000000003.seg";
     ok(h->store->ops->put(h->store, other, "x", 1, SL_STORE_IF_ABSENT));
-    process(h, 0, records, 2);
+    process(h, 0, 2);
     sl_position position = {.stream = &h->streams[0], .key = "", .from = 2, .to = 4};
     sl_commit commit = {.struct_bytes = sizeof(commit), .positions = &position, .n_positions = 1};
     RUN(h->plugin->transform->node->commit(h->node, &commit, &request), request);
     ck_assert(sl_error_is(request.error, SL_ERROR_CONFLICT));
     sl_error_free(request.error);
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
 START_TEST(rows_rejects_and_computed_columns) {
-    char *path = write_schema(
+    static const char *const schema =
         "{\"type\":\"object\",\"required\":[\"id\"],\"properties\":{\"id\":{\"type\":\"string\"},"
         "\"ts\":{\"type\":\"string\",\"format\":\"date-time\"},\"amount\":{\"type\":\"number\","
-        "\"x-sluice-type\":\"decimal(8,2)\"},\"n\":{\"type\":\"integer\"}}}");
+        "\"x-sluice-type\":\"decimal(8,2)\"},\"n\":{\"type\":\"integer\"}}}";
     static const sl_pair computed[] = {{"revenue", "amount * n"},
                                        {"day", "date(ts)"},
                                        {"upper_id", "upper(concat(id, '-', 'x'))"},
                                        {"m", "coalesce(n, 0) + 1"},
                                        {"h", "-hour(ts)"},
                                        {"half", "n / 2"}};
-    struct options options = make_options(path, NULL);
-    options.computed = (sl_map){6, computed};
     record records[] = {
         {.value = "{\"id\":\"a\",\"ts\":\"2026-11-22T10:30:00Z\",\"amount\":2.50,\"n\":3}",
          .time_us = 5 * SECOND,
@@ -844,14 +805,12 @@ START_TEST(rows_rejects_and_computed_columns) {
         {.null = true, .time_us = 7 * SECOND, .expected = REJECT},
         {.value = "{\"id\":\"b\"}", .time_us = 8 * SECOND, .expected = ROW},
     };
-    host *h = host_new();
+    host *h = host_new(schema, NULL);
+    h->options.computed = (sl_map){6, computed};
+    h->records[1] = records;
     h->keep_text = true;
-    ok(host_open(h, &options));
-    for (uint32_t i = 0; i < STREAMS; i++) {
-        h->durable[i] = SL_OFFSET_NONE;
-        host_attach(h, i, 0);
-    }
-    process(h, 1, records, 4);
+    host_start(h);
+    process(h, 1, 4);
     ck_assert_int_eq(h->covered, 4);
     ck_assert_str_eq(
         sl_buffer_text(&h->text),
@@ -864,24 +823,20 @@ START_TEST(rows_rejects_and_computed_columns) {
         "\"upper_id\":\"B-X\",\"m\":1,\"h\":null,\"half\":null,\"_topic\":\"topic\","
         "\"_partition\":1,\"_offset\":3}\n");
     host_free(h);
-    remove_schema(path);
 }
 END_TEST
 
 static void refuses(const char *schema, const sl_pair *computed, const struct dedup_options *dedup,
                     const char *message) {
-    char *path = write_schema(schema);
-    struct options options = make_options(path, dedup);
-    options.computed = (sl_map){computed != NULL, computed};
-    host *h = host_new();
-    sl_error *error = host_open(h, &options);
+    host *h = host_new(schema, dedup);
+    h->options.computed = (sl_map){computed != NULL, computed};
+    sl_error *error = host_open(h);
     ck_assert_msg(error != NULL, "accepted, expected: %s", message);
     ck_assert_int_eq(sl_error_get_class(error), SL_ERROR_CONFIG);
     ck_assert_msg(strstr(sl_error_message(error), message) != NULL, "%s", sl_error_message(error));
     sl_error_free(error);
     h->node = NULL;
     host_free(h);
-    remove_schema(path);
 }
 
 START_TEST(bad_options_name_the_place) {

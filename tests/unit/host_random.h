@@ -134,4 +134,18 @@ static int number(const char *name, int otherwise) {
     return text == NULL ? otherwise : atoi(text);
 }
 
+/* For one of ten tests, so that each seed's failure is near its seed's number: its tenth of
+ * SLUICE_SEEDS (`otherwise`) seeds, or SLUICE_SEED alone. */
+static void run_seeds(int tenth, int otherwise, void (*run_seed)(unsigned seed)) {
+    int only = number("SLUICE_SEED", -1);
+    for (int seed = tenth; only < 0 && seed < number("SLUICE_SEEDS", otherwise); seed += 10) {
+        printf("seed %d\n", seed);
+        fflush(stdout);
+        run_seed((unsigned)seed);
+    }
+    if (only >= 0 && tenth == 0) {
+        run_seed((unsigned)only);
+    }
+}
+
 #endif /* TESTS_HOST_RANDOM_H */

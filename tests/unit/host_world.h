@@ -8,26 +8,17 @@
 #define TESTS_HOST_WORLD_H
 
 #include "host/host.h"
+#include "host_disk.h"
 #include "topology/loader.h"
 
-#include <check.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "columns/columns.h"
-#include "columns/raw.h"
-
 enum { SOURCES_MAX = 2, PARTITIONS = 4, ROWS_MAX = 1500, NODES_MAX = 12, INPUTS_MAX = 3 };
-enum {
-    STREAMS_MAX = 8192,
-    KEYS_MAX = 4096,
-    KEY_BYTES = 160,
-    OUTBOX_MAX = 4 * SOURCES_MAX * PARTITIONS * ROWS_MAX
-};
+enum { STREAMS_MAX = 8192, OUTBOX_MAX = 4 * SOURCES_MAX * PARTITIONS * ROWS_MAX };
 
 enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
 
@@ -73,50 +64,18 @@ struct behaviour {
 
 static atomic_int handles; /* of resume, that nobody has freed yet */
 
-static const sl_services *services;
 static struct behaviour behaviours[NODES_MAX];
 
 /* ---- the disk ---- */
 
 static struct {
-    pthread_mutex_t lock;
-    struct {
-        char key[KEY_BYTES];
-        int64_t offset;
-    } positions[KEYS_MAX];
-    size_t n_positions;
     uint8_t seen[NODES_MAX][SOURCES_MAX][PARTITIONS][ROWS_MAX];
     int64_t outbox[NODES_MAX][OUTBOX_MAX];
     int64_t n_outbox[NODES_MAX];
-} disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} disk;
 
 static int64_t row_id(size_t source, int partition, int64_t offset) {
     return (int64_t)source << 48 | (int64_t)partition << 32 | offset;
-}
-
-static int64_t *stored(const char *key) {
-    for (size_t i = 0; i < disk.n_positions; i++) {
-        if (strcmp(disk.positions[i].key, key) == 0) {
-            return &disk.positions[i].offset;
-        }
-    }
-    ck_assert_uint_lt(disk.n_positions, KEYS_MAX);
-    ck_assert_uint_lt(strlen(key), KEY_BYTES);
-    strcpy(disk.positions[disk.n_positions].key, key);
-    disk.positions[disk.n_positions].offset = SL_OFFSET_NONE;
-    return &disk.positions[disk.n_positions++].offset;
-}
-
-static sl_error *move_positions(const sl_commit *commit) {
-    for (size_t i = 0; i < commit->n_positions; i++) {
-        if (*stored(commit->positions[i].key) != commit->positions[i].from) {
-            return services->error_new(SL_ERROR_CONFLICT, "position moved");
-        }
-    }
-    for (size_t i = 0; i < commit->n_positions; i++) {
-        *stored(commit->positions[i].key) = commit->positions[i].to;
-    }
-    return NULL;
 }
 
 /* ---- nodes and tasks ---- */
@@ -220,11 +179,7 @@ static void world_recover(sl_node *node, sl_position *positions, size_t n, sl_re
         services->done(request, services->error_new(SL_ERROR_FATAL, "has lost its positions"));
         return;
     }
-    pthread_mutex_lock(&disk.lock);
-    for (size_t i = 0; i < n; i++) {
-        positions[i].from = *stored(positions[i].key);
-    }
-    pthread_mutex_unlock(&disk.lock);
+    recover_positions(positions, n);
     services->done(request, NULL);
 }
 
@@ -267,38 +222,6 @@ static void world_task_close(sl_task *task) {
 static void world_drop(sl_node *node, void *piece) {
     (void)node;
     piece_free(piece);
-}
-
-/* A batch of raw rows; row i has ids[i]. */
-static void raw_columns(int64_t first, int64_t n, const int64_t *ids, struct ArrowArray *columns) {
-    struct ArrowSchema schema;
-    sl_builder builder;
-    ck_assert_ptr_null(sl_raw_schema(&schema));
-    ck_assert_ptr_null(sl_builder_init(&builder, &schema));
-    for (int64_t i = 0; i < n; i++) {
-        sl_builder_append_null(&builder.children[SL_RAW_KEY]);
-        sl_builder_append_bytes(&builder.children[SL_RAW_VALUE], &ids[i], sizeof(ids[i]));
-        sl_builder_append_i64(&builder.children[SL_RAW_TIMESTAMP], first + i);
-        sl_builder_append_null(&builder.children[SL_RAW_HEADERS]);
-        sl_builder_append_i64(&builder.children[SL_RAW_OFFSET], first + i);
-        sl_builder_append_struct(&builder);
-    }
-    ck_assert_ptr_null(sl_builder_finish(&builder, columns));
-    sl_builder_free(&builder);
-    schema.release(&schema);
-}
-
-static sl_error *emit_rows(sl_object *self, const sl_stream *stream, int64_t first, int64_t n,
-                           const int64_t *ids) {
-    struct ArrowArray columns;
-    raw_columns(first, n, ids, &columns);
-    sl_emission emission = {.struct_bytes = sizeof(emission),
-                            .stream = stream,
-                            .first_offset = first,
-                            .next_offset = first + n,
-                            .max_event_time_us = SL_EVENT_TIME_NONE,
-                            .columns = &columns};
-    return services->emit(self, 0, &emission);
 }
 
 static int64_t id_at(const sl_batch *batch, int64_t row) {
@@ -513,28 +436,11 @@ static sl_error *split(sl_task *task, uint32_t input, const sl_batch *batch) {
     if (filter == 0) {
         return batch->rows == 0 ? NULL : services->forward(task->self, 0, batch);
     }
-    int32_t rows[2][ROWS_MAX];
-    int64_t n[2] = {0, 0};
+    uint8_t outputs[ROWS_MAX];
     for (int64_t i = 0; i < batch->rows; i++) {
-        int output = (id_at(batch, i) & UINT32_MAX) % filter == 0;
-        rows[output][n[output]++] = (int32_t)i;
+        outputs[i] = (id_at(batch, i) & UINT32_MAX) % filter == 0;
     }
-    for (uint32_t output = 0; output < 2 && error == NULL; output++) {
-        struct ArrowArray columns;
-        if (n[output] == 0) {
-            continue; /* the host covers it */
-        }
-        ck_assert_ptr_null(
-            sl_array_take(batch->schema, batch->columns, rows[output], n[output], &columns));
-        sl_emission emission = {.struct_bytes = sizeof(emission),
-                                .stream = batch->stream,
-                                .first_offset = batch->first_offset,
-                                .next_offset = batch->next_offset,
-                                .max_event_time_us = SL_EVENT_TIME_NONE,
-                                .columns = &columns};
-        error = services->emit(task->self, output, &emission);
-    }
-    return error;
+    return emit_split(task->self, batch, outputs);
 }
 
 /* One that must see everything from where the stream begins, without a gap. */
@@ -609,9 +515,9 @@ static sl_error *commit_pieces(sl_node *node, const sl_commit *commit,
 }
 
 static void replay_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     sl_error *error = commit_pieces(node, commit, NULL);
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
     services->done(request, error);
 }
 
@@ -756,9 +662,9 @@ static void look_at_gate(void *arg) {
     }
     services->timer_stop(node->timer);
     node->timer = NULL;
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     sl_error *error = commit_pieces(node, node->commit, see);
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
     services->done(node->request, error);
 }
 
@@ -774,9 +680,9 @@ static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *requ
             services->timer_start(node->self, 1, 1, look_at_gate, node, &node->timer));
         return;
     }
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     sl_error *error = commit_pieces(node, commit, see);
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
     services->done(request, error);
 }
 
@@ -848,13 +754,13 @@ static void put_out(size_t node, int64_t id) {
 }
 
 static void owner_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     sl_error *error = commit_pieces(node, commit, put_out);
     error = error != NULL ? error : send_results(node);
     if (node->does->outbox_max > 0 && node->emitted > node->does->outbox_max) {
         services->overtaken(node->self, node->own, node->emitted - node->does->outbox_max);
     }
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
     services->done(request, error);
 }
 
@@ -866,11 +772,11 @@ static void owner_resume(sl_node *node, const sl_stream *stream, int64_t offset,
     if (take_one(&node->does->failing_resumes)) {
         error = retriable("not resumed yet");
     } else if (strcmp(stream->source, node->name) == 0) {
-        pthread_mutex_lock(&disk.lock);
+        pthread_mutex_lock(&disk_lock);
         node->own = stream;
         node->emitted = offset;
         error = send_results(node);
-        pthread_mutex_unlock(&disk.lock);
+        pthread_mutex_unlock(&disk_lock);
     }
     services->done(request, error);
 }
@@ -882,20 +788,20 @@ static void owner_again(sl_node *node, const sl_stream *stream, int64_t offset, 
         services->done(request, retriable("not again yet"));
         return;
     }
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     int64_t n = node->emitted - offset < 100 ? node->emitted - offset : 100;
     sl_error *error =
         n <= 0 ? NULL
                : emit_rows(node->self, stream, offset, n, &disk.outbox[node->does->index][offset]);
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
     services->done(request, error);
 }
 
 static void owner_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
     ck_assert_ptr_eq(stream, node->own);
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     ck_assert_int_le(position, disk.n_outbox[node->does->index]);
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
 }
 
 static const sl_node_ops owner_node = {.struct_bytes = sizeof(sl_node_ops),
@@ -938,10 +844,9 @@ static char input_names[NODES_MAX][INPUTS_MAX][24];
 static struct topology topology;
 
 static void world_reset(void) {
-    memset(&disk.positions, 0, sizeof(disk.positions));
+    memset(&disk_positions, 0, sizeof(disk_positions));
     memset(&disk.seen, 0, sizeof(disk.seen));
     memset(&disk.n_outbox, 0, sizeof(disk.n_outbox));
-    disk.n_positions = 0;
     memset(behaviours, 0, sizeof(behaviours));
     memset(nodes, 0, sizeof(nodes));
     topology = (struct topology){.file = "test.json",

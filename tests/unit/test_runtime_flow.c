@@ -100,14 +100,18 @@ START_TEST(test_lost_races_while_streams_leave) {
 }
 END_TEST
 
-/* A sink that gets on only once most of the revocations are through cannot hold them up: what it
- * has not committed is dropped, and read again. */
-START_TEST(test_a_revocation_waits_no_longer_than_its_timeout) {
+static void build_with_short_revocations(void) {
     build(&blocking_sink_role);
     topology.revoke_timeout_us = 20000;
     behaviours[0].batch = 7;
     behaviours[0].one_in_empty = 5;
     behaviours[0].revocations = 6;
+}
+
+/* A sink that gets on only once most of the revocations are through cannot hold them up: what it
+ * has not committed is dropped, and read again. */
+START_TEST(test_a_revocation_waits_no_longer_than_its_timeout) {
+    build_with_short_revocations();
     behaviours[2 + _i % 3].gate = (enum gate)(1 + _i % (GATE_HANG - 1));
     assert_goes_on();
 }
@@ -115,11 +119,7 @@ END_TEST
 
 /* Nor can one that hangs, whose thread answers nothing at all. */
 START_TEST(test_a_revocation_does_not_wait_for_a_sink_that_hangs) {
-    build(&blocking_sink_role);
-    topology.revoke_timeout_us = 20000;
-    behaviours[0].batch = 7;
-    behaviours[0].one_in_empty = 5;
-    behaviours[0].revocations = 6;
+    build_with_short_revocations();
     behaviours[2].gate = GATE_HANG;
     if (_i == 1) {
         add_node(TOPOLOGY_SINK, &blocking_sink_role)->gate = GATE_HANG;
@@ -688,11 +688,11 @@ END_TEST
 /* Whether the last sink has everything. */
 static bool last_sink_is_done(void) {
     bool done = true;
-    pthread_mutex_lock(&disk.lock);
+    pthread_mutex_lock(&disk_lock);
     for (int p = 0; p < PARTITIONS; p++) {
         done = done && disk.seen[topology.n_nodes - 1][0][p][behaviours[0].rows - 1] > 0;
     }
-    pthread_mutex_unlock(&disk.lock);
+    pthread_mutex_unlock(&disk_lock);
     return done;
 }
 
@@ -880,17 +880,8 @@ static void run_seed(unsigned seed) {
     assert_goes_on();
 }
 
-/* Ten tests, so that each seed's failure is near its seed's number. */
 START_TEST(test_random_topologies) {
-    int only = number("SLUICE_SEED", -1);
-    for (int seed = _i; only < 0 && seed < number("SLUICE_SEEDS", SEEDS); seed += 10) {
-        printf("seed %d\n", seed);
-        fflush(stdout);
-        run_seed((unsigned)seed);
-    }
-    if (only >= 0 && _i == 0) {
-        run_seed((unsigned)only);
-    }
+    run_seeds(_i, SEEDS, run_seed);
 }
 END_TEST
 

@@ -4,9 +4,8 @@
  * no files, no network.
  */
 #include "host/host.h"
+#include "host_disk.h"
 
-#include <check.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,18 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "columns/columns.h"
-#include "columns/raw.h"
-
 enum { PARTITIONS = 4, MAX_ROWS = 20000, NODES_MAX = 8 };
 
 /* What survives a run, as a durable system would keep it. */
 static struct disk {
-    struct {
-        char key[128];
-        int64_t offset;
-    } positions[64];
-    size_t n_positions;
     int seen[PARTITIONS][MAX_ROWS]; /* rows of the sink, by partition and offset */
     int64_t sums;                   /* rows of the owner's outbox */
     int commits;
@@ -44,8 +35,6 @@ static struct {
     int unready;     /* so many steps of the start fail first */
 } script;
 
-static const sl_services *services;
-
 /* Each step of the start that calls this fails as often as the script says before it succeeds. */
 static sl_error *passing_error(void) {
     if (script.unready == 0) {
@@ -55,43 +44,10 @@ static sl_error *passing_error(void) {
     return services->error_new(SL_ERROR_RETRIABLE, "not yet");
 }
 
-/* ---- positions on the disk ---- */
-
-static int64_t *stored(const char *key) {
-    for (size_t i = 0; i < disk.n_positions; i++) {
-        if (strcmp(disk.positions[i].key, key) == 0) {
-            return &disk.positions[i].offset;
-        }
-    }
-    ck_assert_uint_lt(disk.n_positions, SL_ARRAY_LENGTH(disk.positions));
-    ck_assert_uint_lt(strlen(key), sizeof(disk.positions[0].key));
-    strcpy(disk.positions[disk.n_positions].key, key);
-    disk.positions[disk.n_positions].offset = SL_OFFSET_NONE;
-    return &disk.positions[disk.n_positions++].offset;
-}
-
-static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
-
 static void recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
     (void)node;
-    pthread_mutex_lock(&disk_lock);
-    for (size_t i = 0; i < n; i++) {
-        positions[i].from = *stored(positions[i].key);
-    }
-    pthread_mutex_unlock(&disk_lock);
+    recover_positions(positions, n);
     services->done(request, NULL);
-}
-
-static sl_error *move_positions(const sl_commit *commit) {
-    for (size_t i = 0; i < commit->n_positions; i++) {
-        if (*stored(commit->positions[i].key) != commit->positions[i].from) {
-            return services->error_new(SL_ERROR_CONFLICT, "position moved");
-        }
-    }
-    for (size_t i = 0; i < commit->n_positions; i++) {
-        *stored(commit->positions[i].key) = commit->positions[i].to;
-    }
-    return NULL;
 }
 
 /* ---- source ---- */
@@ -170,31 +126,14 @@ static sl_error *source_poll(sl_task *opaque, const sl_stream *stream, size_t ma
         *state = SL_POLL_ENDED;
         return NULL;
     }
-    struct ArrowSchema schema;
-    sl_builder builder;
-    ck_assert_ptr_null(sl_raw_schema(&schema));
-    ck_assert_ptr_null(sl_builder_init(&builder, &schema));
+    int64_t offsets[1024];
+    ck_assert_int_le(last - first, SL_ARRAY_LENGTH(offsets));
     for (int64_t i = first; i < last; i++) {
-        sl_builder_append_null(&builder.children[SL_RAW_KEY]);
-        sl_builder_append_bytes(&builder.children[SL_RAW_VALUE], &i, sizeof(i));
-        sl_builder_append_i64(&builder.children[SL_RAW_TIMESTAMP], i);
-        sl_builder_append_null(&builder.children[SL_RAW_HEADERS]);
-        sl_builder_append_i64(&builder.children[SL_RAW_OFFSET], i);
-        sl_builder_append_struct(&builder);
+        offsets[i - first] = i;
     }
-    struct ArrowArray columns;
-    ck_assert_ptr_null(sl_builder_finish(&builder, &columns));
-    sl_builder_free(&builder);
-    schema.release(&schema);
     task->next[stream->partition] = last;
-    sl_emission emission = {.struct_bytes = sizeof(emission),
-                            .stream = stream,
-                            .first_offset = first,
-                            .next_offset = last,
-                            .max_event_time_us = SL_EVENT_TIME_NONE,
-                            .columns = &columns};
     *state = SL_POLL_MORE;
-    return services->emit(task->self, 0, &emission);
+    return emit_rows(task->self, stream, first, last - first, offsets);
 }
 
 static void free_task(sl_task *task) {
@@ -222,32 +161,13 @@ static const sl_role source_role = {.struct_bytes = sizeof(sl_role),
 static sl_error *split(sl_task *opaque, uint32_t input, const sl_batch *batch) {
     struct source_task *task = (struct source_task *)opaque;
     (void)input;
-    int32_t *rows[2] = {malloc(sizeof(int32_t) * (size_t)(batch->rows + 1)),
-                        malloc(sizeof(int32_t) * (size_t)(batch->rows + 1))};
-    int64_t n[2] = {0, 0};
+    uint8_t outputs[1024];
+    ck_assert_int_le(batch->rows, SL_ARRAY_LENGTH(outputs));
     const int64_t *offsets = batch->columns->children[SL_RAW_OFFSET]->buffers[1];
     for (int64_t i = 0; i < batch->rows; i++) {
-        int output = script.filter != 0 && offsets[i] % script.filter == 0;
-        rows[output][n[output]++] = (int32_t)i;
+        outputs[i] = script.filter != 0 && offsets[i] % script.filter == 0;
     }
-    sl_error *error = NULL;
-    for (uint32_t output = 0; output < 2; output++) {
-        struct ArrowArray columns;
-        /* nothing is emitted for an output without rows: the host must cover it */
-        if (error == NULL && n[output] > 0) {
-            ck_assert_ptr_null(
-                sl_array_take(batch->schema, batch->columns, rows[output], n[output], &columns));
-            sl_emission emission = {.struct_bytes = sizeof(emission),
-                                    .stream = batch->stream,
-                                    .first_offset = batch->first_offset,
-                                    .next_offset = batch->next_offset,
-                                    .max_event_time_us = SL_EVENT_TIME_NONE,
-                                    .columns = &columns};
-            error = services->emit(task->self, output, &emission);
-        }
-        free(rows[output]);
-    }
-    return error;
+    return emit_split(task->self, batch, outputs);
 }
 
 static const char *const split_outputs[] = {"", "rejects", NULL};
@@ -321,6 +241,13 @@ static void count_rows(const sl_commit *commit) {
     }
 }
 
+static void take_pieces(const sl_commit *commit) {
+    count_rows(commit);
+    for (size_t p = 0; p < commit->n_pieces; p++) {
+        free(commit->pieces[p]);
+    }
+}
+
 static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     (void)node;
     pthread_mutex_lock(&disk_lock);
@@ -345,13 +272,7 @@ static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *requ
     }
     if (error == NULL) {
         disk.commits++;
-        for (size_t p = 0; p < commit->n_pieces; p++) {
-            struct piece *piece = commit->pieces[p];
-            for (size_t i = 0; i < piece->n; i++) {
-                disk.seen[piece->rows[i].partition][piece->rows[i].offset]++;
-            }
-            free(piece);
-        }
+        take_pieces(commit);
     }
     pthread_mutex_unlock(&disk_lock);
     services->done(request, error);
@@ -397,13 +318,7 @@ static const sl_role sink_role = {.struct_bytes = sizeof(sl_role),
 /* A sink that keeps no positions: the host's keeper does. */
 static void plain_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     (void)node;
-    for (size_t p = 0; p < commit->n_pieces; p++) {
-        struct piece *piece = commit->pieces[p];
-        for (size_t i = 0; i < piece->n; i++) {
-            disk.seen[piece->rows[i].partition][piece->rows[i].offset]++;
-        }
-        free(piece);
-    }
+    take_pieces(commit);
     services->done(request, NULL);
 }
 static const sl_node_ops plain_node = {.struct_bytes = sizeof(sl_node_ops),
@@ -487,6 +402,7 @@ static sl_error *run(void) {
 
 static void setup(void) {
     memset(&disk, 0, sizeof(disk));
+    memset(&disk_positions, 0, sizeof(disk_positions));
     memset(&script, 0, sizeof(script));
     script.rows = 5000;
     script.batch = 137;
@@ -503,10 +419,10 @@ static void assert_each_once(void) {
 }
 
 static void assert_positions(int64_t at, size_t n) {
-    ck_assert_uint_eq(disk.n_positions, n);
+    ck_assert_uint_eq(disk_positions.n, n);
     for (size_t i = 0; i < n; i++) {
-        ck_assert_msg(disk.positions[i].offset == at, "%s is at %d", disk.positions[i].key,
-                      (int)disk.positions[i].offset);
+        ck_assert_msg(disk_positions.at[i].offset == at, "%s is at %d", disk_positions.at[i].key,
+                      (int)disk_positions.at[i].offset);
     }
 }
 
@@ -516,7 +432,7 @@ START_TEST(test_every_row_arrives_once) {
     assert_each_once();
     assert_positions(script.rows, 2 * PARTITIONS);
     ck_assert_int_eq(split_out[0] + split_out[1], PARTITIONS * script.rows);
-    ck_assert_str_eq(disk.positions[0].key + strlen(disk.positions[0].key) -
+    ck_assert_str_eq(disk_positions.at[0].key + strlen(disk_positions.at[0].key) -
                          strlen("/source/topic/0"),
                      "/source/topic/0");
 }
@@ -681,7 +597,7 @@ START_TEST(test_a_failing_node_leaves_the_others_alone) {
     sl_error_free(error);
     script.fatal_after = 0;
     memset(disk.seen, 0, sizeof(disk.seen));
-    disk.n_positions = 0;
+    disk_positions.n = 0;
     ck_assert_ptr_null(run());
     assert_each_once();
 }

@@ -287,15 +287,7 @@ static void run_seed(unsigned seed) {
 }
 
 START_TEST(test_random_reloads) {
-    int only = number("SLUICE_SEED", -1);
-    for (int seed = _i; only < 0 && seed < number("SLUICE_SEEDS", 40); seed += 10) {
-        printf("seed %d\n", seed);
-        fflush(stdout);
-        run_seed((unsigned)seed);
-    }
-    if (only >= 0 && _i == 0) {
-        run_seed((unsigned)only);
-    }
+    run_seeds(_i, 40, run_seed);
 }
 END_TEST
 

@@ -106,6 +106,7 @@ int64_t sl_harness_metric(const sl_harness *harness, const char *name);
 const sl_error *sl_harness_failure(const sl_harness *harness);
 /* Number of streams that the node holds, and of those that have ended. */
 size_t sl_harness_streams(const sl_harness *harness, size_t *ended);
+/* How often the plugin broke the rules so far; each time has been printed to stderr. */
 int sl_harness_violations(const sl_harness *harness);
 
 #ifdef __cplusplus

@@ -40,7 +40,9 @@ static sl_error *feed(const char *const *config, size_t *rejects, int *violation
     sl_error *error = sl_harness_process(harness, 0, "rows", 0, &rows, 0, 10, LIMIT_MS);
     const char *last = NULL;
     *rejects = sl_harness_rejects(harness, &last);
+    int so_far = sl_harness_violations(harness);
     *violations = sl_harness_close(harness, 1);
+    ck_assert_int_eq(so_far, *violations);
     schema.release(&schema);
     return error;
 }

@@ -151,6 +151,55 @@ static char *node_text(slj_set *set, const slj_node *node) {
     return slj_arena_text(&set->arena, node->text, node->bytes);
 }
 
+/* The bit of a vocabulary of the specification, 0 for one that needs none; false: not known. */
+static bool find_vocabulary(const slj_node *uri, uint32_t *bit) {
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } known[] = {
+        {"core", 0},
+        {"applicator", SLJ_VOCABULARY_APPLICATOR},
+        {"unevaluated", SLJ_VOCABULARY_UNEVALUATED},
+        {"validation", SLJ_VOCABULARY_VALIDATION},
+        {"meta-data", 0},
+        {"format-annotation", 0},
+        {"format-assertion", SLJ_VOCABULARY_FORMAT_ASSERTION},
+        {"content", 0},
+    };
+    static const char prefix[] = "https://json-schema.org/draft/2020-12/vocab/";
+    const size_t prefix_bytes = sizeof prefix - 1;
+    if (uri->bytes <= prefix_bytes || memcmp(uri->text, prefix, prefix_bytes) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(known); i++) {
+        size_t bytes = uri->bytes - prefix_bytes;
+        if (strlen(known[i].name) == bytes &&
+            memcmp(known[i].name, uri->text + prefix_bytes, bytes) == 0) {
+            *bit = known[i].bit;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the metaschema's $vocabulary lists: {URI: whether it is required}. */
+static sl_error *take_vocabularies(slj_resource *resource, const slj_resource *meta) {
+    uint32_t list = slj_doc_get(meta->doc, meta->root, "$vocabulary");
+    if (list == 0) {
+        return NULL;
+    }
+    const slj_node *nodes = meta->doc->nodes;
+    resource->vocabularies = 0;
+    for (uint32_t key = list + 1; key < nodes[list].end; key = nodes[key + 1].end) {
+        uint32_t bit = 0;
+        if (!find_vocabulary(&nodes[key], &bit) && nodes[key + 1].kind == SLJ_TRUE) {
+            return slj_schema_error(meta->doc, key, "a vocabulary that is required but not known");
+        }
+        resource->vocabularies |= bit;
+    }
+    return NULL;
+}
+
 static sl_error *read_vocabularies(slj_set *set, slj_resource *resource, uint32_t schema_node) {
     const slj_doc *doc = resource->doc;
     char *uri = node_text(set, &doc->nodes[schema_node]);
@@ -175,44 +224,7 @@ static sl_error *read_vocabularies(slj_set *set, slj_resource *resource, uint32_
                                 "that metaschema as a remote",
                                 uri, SLJ_METASCHEMA_URI);
     }
-    uint32_t list = slj_doc_get(meta->doc, meta->root, "$vocabulary");
-    if (list == 0) {
-        return NULL;
-    }
-    static const struct {
-        const char *name;
-        uint32_t bit;
-    } known[] = {
-        {"core", 0},
-        {"applicator", SLJ_VOCABULARY_APPLICATOR},
-        {"unevaluated", SLJ_VOCABULARY_UNEVALUATED},
-        {"validation", SLJ_VOCABULARY_VALIDATION},
-        {"meta-data", 0},
-        {"format-annotation", 0},
-        {"format-assertion", SLJ_VOCABULARY_FORMAT_ASSERTION},
-        {"content", 0},
-    };
-    static const char prefix[] = "https://json-schema.org/draft/2020-12/vocab/";
-    const slj_node *nodes = meta->doc->nodes;
-    resource->vocabularies = 0;
-    for (uint32_t key = list + 1; key < nodes[list].end; key = nodes[key + 1].end) {
-        size_t i = 0;
-        bool ours = nodes[key].bytes > sizeof prefix - 1 &&
-                    memcmp(nodes[key].text, prefix, sizeof prefix - 1) == 0;
-        for (; ours && i < SL_ARRAY_LENGTH(known); i++) {
-            size_t bytes = nodes[key].bytes - (sizeof prefix - 1);
-            if (strlen(known[i].name) == bytes &&
-                memcmp(known[i].name, nodes[key].text + sizeof prefix - 1, bytes) == 0) {
-                resource->vocabularies |= known[i].bit;
-                break;
-            }
-        }
-        bool found = ours && i < SL_ARRAY_LENGTH(known);
-        if (!found && nodes[key + 1].kind == SLJ_TRUE) {
-            return slj_schema_error(meta->doc, key, "a vocabulary that is required but not known");
-        }
-    }
-    return NULL;
+    return take_vocabularies(resource, meta);
 }
 
 static sl_error *add_anchor(slj_set *set, slj_resource *resource, uint32_t node, uint32_t name,

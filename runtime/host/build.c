@@ -369,14 +369,13 @@ static void free_node(struct host_node *node) {
     sl_error_free(node->failure);
 }
 
-void host_free(struct host *host) {
+static void stop_threads(struct host *host) {
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         if (host->lanes[i].loop.threaded) {
             loop_stop(&host->lanes[i].loop);
         }
     }
-    size_t n_all = host->n_made;
-    for (size_t n = 0; n < n_all; n++) {
+    for (size_t n = 0; n < host->n_made; n++) {
         struct host_node *node = host->all[n];
         if (node->own_thread) {
             if (node->own_loop.threaded) {
@@ -385,6 +384,27 @@ void host_free(struct host *host) {
             loop_close(&node->own_loop);
         }
     }
+}
+
+static void close_graphs(struct host *host) {
+    for (struct reloaded *r = host->reloads; r != NULL; r = r->next) {
+        graph_close(r->graph);
+    }
+    graph_close(host->graph);
+}
+
+static void free_reloads(struct host *host) {
+    while (host->reloads != NULL) {
+        struct reloaded *reloaded = host->reloads;
+        host->reloads = reloaded->next;
+        topology_free(reloaded->topology);
+        free(reloaded);
+    }
+}
+
+void host_free(struct host *host) {
+    size_t n_all = host->n_made;
+    stop_threads(host);
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         uv_close((uv_handle_t *)&host->lanes[i].idle, NULL);
         uv_close((uv_handle_t *)&host->lanes[i].look_timer, NULL);
@@ -403,10 +423,7 @@ void host_free(struct host *host) {
     for (size_t n = 0; n < n_all; n++) {
         free_node(host->all[n]);
     }
-    for (struct reloaded *r = host->reloads; r != NULL; r = r->next) {
-        graph_close(r->graph);
-    }
-    graph_close(host->graph);
+    close_graphs(host);
     leave_network(host);
     taps_free(host->taps);
     events_free(host->events);
@@ -415,12 +432,7 @@ void host_free(struct host *host) {
     for (size_t n = 0; n < n_all; n++) {
         free(host->all[n]);
     }
-    while (host->reloads != NULL) {
-        struct reloaded *reloaded = host->reloads;
-        host->reloads = reloaded->next;
-        topology_free(reloaded->topology);
-        free(reloaded);
-    }
+    free_reloads(host);
     free(host->all);
     free(host->nodes);
     free(host->lanes);

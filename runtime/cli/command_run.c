@@ -48,6 +48,18 @@ static void print_summary(struct progress *progress) {
     }
 }
 
+/* What is said at the end, and the exit status. Once it ran, even a fault that a better topology
+ * would avoid is a failed run. */
+static int tell_end(struct log *log, sl_error *error, bool ran) {
+    if (error == NULL) {
+        return CLI_DONE;
+    }
+    log_write(log, SL_LOG_ERROR, NULL, sl_error_message(error));
+    int status = !ran && sl_error_is(error, SL_ERROR_CONFIG) ? CLI_BAD_USAGE : CLI_FAILED;
+    sl_error_free(error);
+    return status;
+}
+
 static int run_topology(const struct cli_args *args, const struct cli_loaded *loaded,
                         struct log *log, struct progress *progress) {
     struct host_options options = {.until_end = cli_args_get(args, "--until-end") != NULL,
@@ -96,15 +108,7 @@ static int run_topology(const struct cli_args *args, const struct cli_loaded *lo
     network_free(options.network);
     log_set_status(log, NULL);
     print_summary(progress);
-    if (error == NULL) {
-        return CLI_DONE;
-    }
-    log_write(log, SL_LOG_ERROR, NULL, sl_error_message(error));
-    /* once it ran, even a fault that a better topology would avoid is a failed run */
-    bool ran = progress_summary(progress) != NULL;
-    int status = !ran && sl_error_is(error, SL_ERROR_CONFIG) ? CLI_BAD_USAGE : CLI_FAILED;
-    sl_error_free(error);
-    return status;
+    return tell_end(log, error, progress_summary(progress) != NULL);
 }
 
 /* The log as the options say; NULL after a sentence on stderr, with *status set. */

@@ -54,7 +54,7 @@ static void drop_on_node(void *arg) {
 
 /* Of a plugin that is being closed nobody can be told any more, and without memory nobody either:
  * it stays, as does all else of a process that has none. */
-static void drop_handle(struct host_node *node, struct stream *stream, void **handle) {
+void assignment_drop_handle(struct host_node *node, struct stream *stream, void **handle) {
     bool can = *handle != NULL && node->ops->drop_handle != NULL && !node->reopening.closes;
     struct dropped_handle *dropped = can ? calloc(1, sizeof(*dropped)) : NULL;
     if (dropped == NULL) {
@@ -73,9 +73,9 @@ static void drop_handle(struct host_node *node, struct stream *stream, void **ha
 static void drop_handles(struct assignment *a) {
     for (size_t i = 0; i < a->n_streams; i++) {
         struct stream *stream = a->streams[i];
-        drop_handle(stream->owner, stream, &stream->handle);
+        assignment_drop_handle(stream->owner, stream, &stream->handle);
         for (size_t r = 0; r < stream->n_readers; r++) {
-            drop_handle(stream->readers[r].node, stream, &stream->readers[r].handle);
+            assignment_drop_handle(stream->readers[r].node, stream, &stream->readers[r].handle);
         }
     }
 }
@@ -448,7 +448,7 @@ void assignment_forget_owner(struct host_node *node, bool answer) {
 }
 
 bool assignment_is_idle(const struct host *host) {
-    return host->assignments == NULL && host->unheard == NULL;
+    return host->assignments == NULL;
 }
 
 /* ---- ends of streams, and of all ---- */

@@ -79,8 +79,11 @@ void assignment_answer_late(struct host *host);
 /* The node is closed to be opened anew: what it has asked for and waits is forgotten. Revocations
  * are answered if it is still there to hear (`answer`). Control loop. */
 void assignment_forget_owner(struct host_node *node, bool answer);
-/* True when nothing waits or is under way. */
+/* True when nothing waits or is under way. Nodes may still owe an answer that nobody waits for:
+ * host->unheard. */
 bool assignment_is_idle(const struct host *host);
+/* Nodes that have not answered are waited for as long as host->draining allows. Control loop. */
+void assignment_hurry(struct host *host);
 
 /* The stream will not be polled any more. On its lane. */
 void assignment_stream_ended(struct stream *stream);

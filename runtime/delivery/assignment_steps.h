@@ -7,6 +7,7 @@
  *   revoke.c        stop → commit → detach → suspend, and maybe assigned again
  *   whole.c         nodes that wait for streams of other hosts
  *   calls.c         one call of a node within a step
+ *   patience.c      calls that are not answered
  *   acknowledge.c   what all readers have
  */
 #ifndef DELIVERY_ASSIGNMENT_STEPS_H
@@ -38,6 +39,8 @@ struct call {
     int64_t offset;
     void *handle;
     bool answered;
+    bool late;        /* nobody waits for it any more, and it may be answered at any time */
+    int64_t asked_us; /* 0: it waits to be tried again */
     struct retry retry;
 };
 
@@ -104,6 +107,9 @@ void assignment_forget_stream(struct stream *stream);
 /* An answer of attach.h's functions. */
 void assignment_answered(void *assignment, sl_error *error);
 
+/* What a node has resumed for a stream and no task will take. */
+void assignment_drop_handle(struct host_node *node, struct stream *stream, void **handle);
+
 /* ---- calls.c ---- */
 
 /* A call that call_start begins, freed with the assignment. NULL without memory, which the
@@ -111,6 +117,18 @@ void assignment_answered(void *assignment, sl_error *error);
 struct call *call_new(struct assignment *a, enum call_kind kind, struct host_node *node);
 void call_start(struct call *call);
 void calls_free(struct assignment *a);
+/* What it asks of the node: "resuming". */
+const char *call_name(const struct call *call);
+/* A reader's failure is its own; without the owner there is nothing to read. In a run that ends
+ * neither is a failure. Takes the error. */
+void call_failed(struct call *call, sl_error *error);
+
+/* ---- patience.c ---- */
+
+/* The call is made now: it is waited for so long, and no longer. */
+void patience_begin(struct call *call);
+/* A late call has come back. Takes the error. */
+void patience_answered(struct call *call, sl_error *error);
 
 /* ---- revoke.c ---- */
 

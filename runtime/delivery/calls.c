@@ -46,9 +46,7 @@ static bool must_make_way(const struct assignment *a, const sl_error *error) {
            assignment_revocation_behind(a) != NULL;
 }
 
-/* A reader's failure is its own; without the owner there is nothing to read. In a run that ends
- * neither is a failure. */
-static void call_failed(struct call *call, sl_error *error) {
+void call_failed(struct call *call, sl_error *error) {
     struct assignment *a = call->assignment;
     if (call->node != a->owner && !a->host->draining) {
         host_node_failed(call->node, error);
@@ -59,24 +57,33 @@ static void call_failed(struct call *call, sl_error *error) {
     }
 }
 
-static void call_finished(sl_request *request, sl_error *error) {
+const char *call_name(const struct call *call) {
     static const char *const steps[] = {[CALL_RECOVER] = "asking for positions",
                                         [CALL_RESOLVE] = "asking for the start",
                                         [CALL_BOUNDS] = "asking for the bounds",
                                         [CALL_STORE_START] = "storing the start",
                                         [CALL_RESUME] = "resuming"};
+    return steps[call->kind];
+}
+
+static void call_finished(sl_request *request, sl_error *error) {
     struct call *call = (struct call *)(void *)((char *)request - offsetof(struct call, request));
     struct assignment *a = call->assignment;
+    call->asked_us = 0;
+    if (call->late) {
+        patience_answered(call, error);
+        return;
+    }
     if (a->unheard && error != NULL) {
         sl_error_free(error);
     } else if (error != NULL && must_make_way(a, error)) {
         a->put_off = true;
         sl_error_free(error);
     } else if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,
-                                               steps[call->kind], error, call_again, call)) {
+                                               call_name(call), error, call_again, call)) {
         return;
     } else if (error != NULL) {
-        call_failed(call, sl_error_wrap(error, "%s", steps[call->kind]));
+        call_failed(call, sl_error_wrap(error, "%s", call_name(call)));
     } else if (call->kind == CALL_RECOVER) {
         const sl_position *answers = call->positions + call->n;
         for (size_t i = 0; i < call->n; i++) {
@@ -142,6 +149,7 @@ static void call_run(void *arg) {
 static void call_again(void *arg) {
     struct call *call = arg;
     struct host_node *node = call->node;
+    patience_begin(call);
     if (node->keeper != NULL && call->kind == CALL_RECOVER) {
         keeper_recover(node->keeper, call->positions, call->n_positions, &call->request);
     } else if (node->keeper != NULL && call->kind == CALL_STORE_START) {

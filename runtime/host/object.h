@@ -265,6 +265,7 @@ struct restart {
 /* A node whose plugin's objects are being closed or opened: see reopen.c. Control loop. */
 struct reopening {
     bool closes; /* its plugin is not to be called any more, or was closed */
+    bool waits;  /* to be closed, for what it has not answered */
     void (*closed)(struct host_node *node);
     void (*opened)(struct host_node *node, sl_error *error);
     struct cycle_waiter waiter;
@@ -319,7 +320,8 @@ struct host_node {
     struct loop_message start_message;
     struct retry start_retry;
     int64_t failed_us;
-    int64_t failures; /* since the run began */
+    int64_t failures;    /* since the run began */
+    unsigned unanswered; /* calls that nobody waits for: it is not closed before they come back */
     struct restart restart;
     struct reopening reopening;
 };

@@ -56,6 +56,8 @@ static void check_old(const struct host_node *node, struct topology_plan *plan) 
         refuse(plan, "%s: %s", name, in_group);
     } else if (node->restart.under_way) {
         refuse(plan, "%s is being restarted or stopped just now", name);
+    } else if (node->unanswered > 0) {
+        refuse(plan, "%s has still to answer what it was asked", name);
     } else if (turns(node)) {
         refuse(plan, "%s is being paused, stopped or resumed just now", name);
     } else if (node->drain != DRAIN_OPEN || !assignment_can_take_away(node)) {

@@ -3,6 +3,7 @@
 
 #include "delivery/assignment.h"
 #include "delivery/cycle.h"
+#include "host/restart.h"
 #include "host/run.h"
 
 static void ask_tasks(struct host_node *node, void (*run)(void *task)) {
@@ -60,15 +61,34 @@ static void quiet(void *arg) {
     ask_tasks(arg, shut_task);
 }
 
-void node_close(struct host_node *node, void (*then)(struct host_node *node)) {
-    atomic_store(&node->failed, true); /* lanes pass it by */
-    host_release_lanes(node->host);
-    node->reopening.closed = then;
+static void end_cycle(struct host_node *node) {
     node->reopening.waiter = (struct cycle_waiter){.then = quiet, .arg = node};
     if (node->has_cycle) {
         cycle_finish(&node->cycle, false, &node->reopening.waiter);
     } else {
         quiet(node);
+    }
+}
+
+void node_close(struct host_node *node, void (*then)(struct host_node *node)) {
+    atomic_store(&node->failed, true); /* lanes pass it by */
+    host_release_lanes(node->host);
+    node->reopening.closed = then;
+    node->reopening.waits = node->unanswered > 0;
+    if (!node->reopening.waits) {
+        end_cycle(node);
+    }
+}
+
+void node_answered(struct host_node *node) {
+    if (node->unanswered > 0) {
+        return;
+    }
+    if (node->reopening.waits) {
+        node->reopening.waits = false;
+        end_cycle(node);
+    } else if (node->state == HOST_NODE_FAILED) {
+        restart_after_failure(node);
     }
 }
 

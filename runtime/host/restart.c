@@ -15,6 +15,8 @@
 
 enum { PAUSE_MAX_MS = 600000, FORGIVEN_AFTER = 10, AFTER_RELOAD_MS = 100 };
 
+static const char owes_answer[] = "it has still to answer what it was asked";
+
 static void begin(struct host_node *node);
 
 /* A run to the end of the data ends without those that are paused: the next one has the rest. */
@@ -41,7 +43,7 @@ bool restart_may_change(const struct host_node *node) {
     const struct host *host = node->host;
     return host->started && !host->draining && !host->finished && node->drain == DRAIN_OPEN &&
            (node->flags & SL_ROLE_ASSIGNS) == 0 && !node->restart.under_way &&
-           assignment_can_take_away(node);
+           node->unanswered == 0 && assignment_can_take_away(node);
 }
 
 static bool may_restart(const struct host_node *node) {
@@ -136,7 +138,11 @@ static void closed(struct host_node *node) {
 
 static void taken_away(struct host_node *node, struct assignment *turn) {
     node->restart.turn = turn;
-    node_close(node, closed);
+    if (node->unanswered > 0) { /* the others do not wait for it */
+        fail_again(node, sl_error_new(SL_ERROR_CONFLICT, "%s", owes_answer));
+    } else {
+        node_close(node, closed);
+    }
 }
 
 static void begin(struct host_node *node) {
@@ -234,6 +240,8 @@ sl_error *restart_refusal(const struct host_node *node, const char *what) {
         why = "a reload is under way";
     } else if (node->restart.under_way) {
         why = node->restart.stops ? "it is being stopped" : "it is being restarted already";
+    } else if (node->unanswered > 0) {
+        why = owes_answer;
     } else if ((node->flags & SL_ROLE_ASSIGNS) != 0) {
         why = "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs";
     } else if (node->target != TARGET_RUNNING) {

@@ -179,6 +179,7 @@ void host_drain(struct host *host) {
     }
     host->draining = true;
     host_hurry(host);
+    assignment_hurry(host);
     if (!host->started) {
         return; /* seen once the start is through */
     }
@@ -326,6 +327,19 @@ static void close_finished(void *arg) {
     host_close(arg);
 }
 
+static void shutdown_passed(uv_timer_t *timer);
+
+/* Nobody can be closed who still has something to answer. */
+static void wait_for_answers(struct host *host) {
+    if (!uv_is_active((uv_handle_t *)&host->shutdown)) {
+        host_log(host, SL_LOG_WARN, NULL,
+                 "all is committed, but a node has still to answer what it was asked: it is waited "
+                 "for until shutdown.timeout");
+        uv_timer_start(&host->shutdown, shutdown_passed,
+                       (uint64_t)host->settings->shutdown_timeout_us / 1000, 0);
+    }
+}
+
 void host_advance(struct host *host) {
     if (!host->started || host->finished) {
         return;
@@ -344,7 +358,9 @@ void host_advance(struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
         done = done && host->nodes[n]->drain == DRAIN_DONE;
     }
-    if (done && assignment_is_idle(host)) {
+    if (done && assignment_is_idle(host) && host->unheard != NULL) {
+        wait_for_answers(host);
+    } else if (done && assignment_is_idle(host)) {
         host->finished = true;
         /* behind failures that are on their way: the last report tells of them */
         loop_post(&host->control, &host->end_message, close_finished, host);
@@ -589,6 +605,7 @@ static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->sigint, NULL);
     uv_close((uv_handle_t *)&host->shutdown, NULL);
     uv_close((uv_handle_t *)&host->deadline, NULL);
+    uv_close((uv_handle_t *)&host->patience, NULL);
     uv_close((uv_handle_t *)&host->progress, NULL);
     vitals_end(host);
     admin_close(host->admin);
@@ -660,8 +677,8 @@ static void host_close(struct host *host) {
 static void shutdown_passed(uv_timer_t *timer) {
     struct host *host = timer->data;
     host_log(host, SL_LOG_ERROR, NULL,
-             "shutdown.timeout has passed before everything was committed; what is not committed "
-             "will be read again by the next run");
+             "shutdown.timeout has passed before everything was committed and closed; what is not "
+             "committed will be read again by the next run");
     _exit(1);
 }
 
@@ -690,9 +707,10 @@ static void listen_to_signals(struct host *host) {
     uv_signal_init(uv, &host->sigint);
     uv_timer_init(uv, &host->shutdown);
     uv_timer_init(uv, &host->deadline);
+    uv_timer_init(uv, &host->patience);
     uv_timer_init(uv, &host->progress);
     host->sigterm.data = host->sigint.data = host->shutdown.data = host->progress.data = host;
-    host->deadline.data = host;
+    host->deadline.data = host->patience.data = host;
     uv_signal_start(&host->sigterm, signalled, SIGTERM);
     uv_signal_start(&host->sigint, signalled, SIGINT);
     if (host->options->progress_interval_ms > 0) {

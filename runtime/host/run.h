@@ -59,6 +59,7 @@ struct host {
     uv_signal_t sigint;
     uv_timer_t shutdown;
     uv_timer_t deadline; /* of the revocation under way */
+    uv_timer_t patience; /* with the calls of the assignment under way */
     uv_timer_t progress;
     uv_work_t store_work; /* options->targets */
     bool storing;

@@ -26,6 +26,8 @@ enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
  * flush, commit, answer a commit, return from a commit (on a thread of its own). */
 enum gate { GATE_NONE, GATE_PROCESS, GATE_FLUSH, GATE_COMMIT, GATE_ANSWER, GATE_HANG, GATES };
 
+enum question { ASKED_NOTHING, ASKED_FOR_POSITIONS, ASKED_TO_RESUME };
+
 /* What a node does besides its work. Numbers count down: so many times. */
 struct behaviour {
     size_t index; /* of the node */
@@ -48,6 +50,7 @@ struct behaviour {
     atomic_int failing_attaches; /* for good */
     atomic_int broken_batches;   /* fail the node */
     atomic_int broken_commits;   /* the same */
+    enum question hangs;         /* in its answer, until `released` */
     bool unrecoverable;          /* positions cannot be asked for */
     bool unresumable;            /* the last stream cannot be resumed */
     atomic_int revocations;
@@ -63,6 +66,7 @@ struct behaviour {
 };
 
 static atomic_int handles; /* of resume, that nobody has freed yet */
+static atomic_bool released;
 
 static struct behaviour behaviours[NODES_MAX];
 
@@ -174,7 +178,15 @@ static sl_error *world_schema(sl_node *node, uint32_t output, struct ArrowSchema
     return sl_raw_schema(out);
 }
 
+static void hang(const sl_node *node, enum question question) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (node->does->hangs == question && !atomic_load(&released)) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 static void world_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
+    hang(node, ASKED_FOR_POSITIONS);
     if (node->does->unrecoverable) {
         services->done(request, services->error_new(SL_ERROR_FATAL, "has lost its positions"));
         return;
@@ -689,6 +701,7 @@ static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *requ
 static void sink_resume(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                         void **handle, sl_request *request) {
     ck_assert(position == SL_OFFSET_NONE || offset <= position);
+    hang(node, ASKED_TO_RESUME);
     if (take_one(&node->does->failing_resumes)) {
         services->done(request, retriable("not resumed yet"));
         return;

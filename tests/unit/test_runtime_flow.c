@@ -217,6 +217,59 @@ START_TEST(test_a_reader_that_cannot_begin_fails_alone) {
 }
 END_TEST
 
+static enum host_node_state state_of(const struct host_snapshot *snapshot, size_t n) {
+    return snapshot->nodes[n].state;
+}
+
+static void release_behind_the_others(const struct host_snapshot *snapshot) {
+    if (state_of(snapshot, 3) == HOST_NODE_DRAINED && state_of(snapshot, 4) == HOST_NODE_DRAINED) {
+        atomic_store(&released, true);
+    }
+}
+
+static void build_hanging(enum question question) {
+    build(&blocking_sink_role);
+    topology.retry_timeout_us = topology.revoke_timeout_us = 1000;
+    behaviours[2].hangs = question;
+    atomic_store(&released, false);
+}
+
+START_TEST(test_a_node_that_does_not_answer_fails_alone) {
+    build_hanging((enum question)_i);
+    at_report = release_behind_the_others;
+    assert_fails("it has not answered for");
+    assert_has_each_once(3);
+    assert_has_each_once(4);
+    at_report = NULL;
+    assert_goes_on();
+}
+END_TEST
+
+/* Pauses a node, so that the run does not end, until the one that hung runs again. */
+static void release_when_failed(const struct host_snapshot *snapshot) {
+    if (state_of(snapshot, 2) == HOST_NODE_FAILED) {
+        sl_error *error = host_restart_node(running, names[2]);
+        ck_assert(error != NULL || atomic_load(&released));
+        sl_error_free(error);
+        atomic_store(&released, true);
+    }
+    sl_error_free(atomic_load(&released) && state_of(snapshot, 2) == HOST_NODE_RUNNING
+                      ? host_resume_node(running, names[4])
+                      : host_pause_node(running, names[4]));
+}
+
+START_TEST(test_a_node_that_answers_at_last_is_restarted) {
+    build_hanging((enum question)_i);
+    nodes[2].restart_after_us = 1000;
+    nodes[2].restart_attempts = 5;
+    at_report = release_when_failed;
+    endless = true;
+    assert_goes_on();
+    at_report = NULL;
+    endless = false;
+}
+END_TEST
+
 START_TEST(test_what_was_resumed_for_a_source_that_cannot_begin_is_freed) {
     build(&blocking_sink_role);
     sl_node_ops ops = source_node;
@@ -903,6 +956,10 @@ int main(void) {
     tcase_add_test(flow, test_a_node_that_fails_while_paused_holds_nothing_up);
     tcase_add_loop_test(flow, test_a_stream_that_does_not_attach_fails_who_refused_it_alone, 0, 4);
     tcase_add_loop_test(flow, test_a_reader_that_cannot_begin_fails_alone, 0, 2);
+    tcase_add_loop_test(flow, test_a_node_that_does_not_answer_fails_alone, ASKED_FOR_POSITIONS,
+                        ASKED_TO_RESUME + 1);
+    tcase_add_loop_test(flow, test_a_node_that_answers_at_last_is_restarted, ASKED_FOR_POSITIONS,
+                        ASKED_TO_RESUME + 1);
     tcase_add_test(flow, test_what_was_resumed_for_a_source_that_cannot_begin_is_freed);
     tcase_add_test(flow, test_starts_fail_and_pass);
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);

@@ -33,6 +33,7 @@ $(eval $(call fuzz_lib_rule,runtime,$(filter-out runtime/cli/%,$(runtime_sources
 $(FUZZ)/fuzz_runtime_%: $(FUZZ)/obj/tests/fuzz/fuzz_runtime_%.c.o $(FUZZ_RUNTIME) $(FUZZ_ARCHIVES)
 	$(FUZZ_CXX) $(FUZZ_SANITIZE) -fsanitize=fuzzer -rdynamic -o $@ $^ $(SYS_libs) $(SYS_runtime)
 $(filter $(FUZZ)/fuzz_runtime_%,$(FUZZ_TARGETS)): | $(TEST_PLUGINS)
+$(FUZZ)/fuzz_runtime_admin: | $(BUILD)/plugins/generator.so
 $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.c.o $(FUZZ_ARCHIVES)
 	$(FUZZ_CXX) $(FUZZ_SANITIZE) -fsanitize=fuzzer -o $@ $^ $(SYS_libs)
 .SECONDARY: $(call fuzz_objects,$(wildcard tests/fuzz/fuzz_*.c))

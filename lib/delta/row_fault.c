@@ -89,7 +89,7 @@ static bool misses_value(const struct span *s) {
     }
     while (at < end) {
         bool whole = (at & 7) == 0 && end - at >= 8;
-        uint8_t mask = whole ? 0xff : (uint8_t)(1u << (at & 7));
+        int mask = whole ? 0xff : 1 << (at & 7);
         uint8_t there = s->parent == NULL ? 0xff : s->parent[at >> 3];
         if ((there & ~own[at >> 3] & mask) != 0) {
             return true;

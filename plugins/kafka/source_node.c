@@ -156,6 +156,7 @@ struct job {
     int64_t *out_offset; /* resolve, bounds */
     int64_t *out_latest; /* bounds */
     int64_t latest;
+    int64_t end;       /* resume: that of the partition, when it is known */
     void **out_handle; /* resume */
     sl_error *error;
 };
@@ -384,9 +385,8 @@ static void node_bounds(sl_node *node, const sl_stream *stream, int64_t *earlies
 static void resume_run(void *arg) {
     struct job *job = arg;
     struct source_partition *partition = job->partition;
-    if (job->node->until_end && partition->end == SL_OFFSET_NONE && !flow_is_fed(partition->flow)) {
-        job->error =
-            source_find_end(job->node, partition->topic, partition->number, &partition->end);
+    if (job->node->until_end && job->end == SL_OFFSET_NONE && !flow_is_fed(partition->flow)) {
+        job->error = source_find_end(job->node, partition->topic, partition->number, &job->end);
     }
     if (job->error == NULL) {
         job->error = source_check_position(partition, job->offset);
@@ -397,6 +397,9 @@ static void resume_done(void *arg) {
     struct job *job = arg;
     struct source_partition *partition = job->partition;
     struct source_handle *handle = NULL;
+    if (partition->end == SL_OFFSET_NONE) {
+        partition->end = job->end; /* here only: of two jobs for one partition, the first tells */
+    }
     if (job->error == NULL && partition->asked != job->stream) {
         job->error =
             sl_error_new(SL_ERROR_RETRIABLE, "%s partition %d was asked for anew meanwhile",
@@ -431,8 +434,11 @@ static void node_resume(sl_node *node, const sl_stream *stream, int64_t offset, 
     if (partition != NULL) {
         partition->asked = stream;
     }
-    ask(node, stream, (struct job){.request = request, .offset = offset, .out_handle = handle},
-        resume_run, resume_done);
+    struct job job = {.request = request,
+                      .offset = offset,
+                      .end = partition != NULL ? partition->end : SL_OFFSET_NONE,
+                      .out_handle = handle};
+    ask(node, stream, job, resume_run, resume_done);
 }
 
 static void node_suspend(sl_node *node, const sl_stream *stream) {

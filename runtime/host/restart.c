@@ -122,6 +122,24 @@ static void fail_again(struct host_node *node, sl_error *error) {
     host_advance(node->host);
 }
 
+/* The run's end came first, and the streams do not come back: what the node has is durable, and the
+ * next run goes on from there. One that was restarted because it had failed stays FAILED. */
+static void cut_short(struct host_node *node) {
+    node->host->uneven = true;
+    node->restart.under_way = false;
+    if (node->failure != NULL) {
+        node->state = HOST_NODE_FAILED;
+    }
+    host_log(node->host, SL_LOG_INFO, node->spec->name,
+             "is not back before the run ends: it goes on in the next one");
+    host_advance(node->host);
+}
+
+static sl_error *cannot_come_back(void) {
+    return sl_error_new(SL_ERROR_CONFLICT,
+                        "what it reads has ended, so that it cannot be read again");
+}
+
 static void start(struct host_node *node);
 
 static void opened(struct host_node *node, sl_error *error) {
@@ -151,8 +169,7 @@ static void begin(struct host_node *node) {
     atomic_store(&node->failed, true); /* lanes pass it by */
     host_release_lanes(node->host);
     if (!assignment_take_away(node, taken_away)) {
-        fail_again(node, sl_error_new(SL_ERROR_CONFLICT,
-                                      "what it reads has ended, so that it cannot be read again"));
+        fail_again(node, cannot_come_back());
     }
 }
 
@@ -207,8 +224,10 @@ static void started(sl_request *request, sl_error *error) {
     if (source) {
         node->restart.under_way = false;
         host_advance(node->host);
+    } else if (node->host->draining) {
+        cut_short(node);
     } else if (!assignment_take_away(node, let_in)) {
-        fail_again(node, sl_error_new(SL_ERROR_CONFLICT, "the run ends"));
+        fail_again(node, cannot_come_back());
     }
 }
 

@@ -67,7 +67,7 @@ struct host {
     int64_t started_us;
     struct reload *reload;              /* under way; NULL: none */
     _Atomic(struct reloaded *) reloads; /* the newest first */
-    bool uneven;                        /* a reload was cut short by the run's end */
+    bool uneven;                        /* a reload or a restart was cut short by the run's end */
     struct later *laters;               /* what waits to be tried again */
     _Atomic int64_t memory_bytes;       /* of batches, and held by tasks */
 };

@@ -464,6 +464,39 @@ START_TEST(test_a_node_that_does_not_start_is_restarted_by_order) {
 }
 END_TEST
 
+/* The signal comes while a node is restarted, or started after it was stopped. */
+static bool stops_first;
+
+static void restart_and_end(const struct host_snapshot *snapshot) {
+    bool stopped = snapshot->nodes[6].state == HOST_NODE_STOPPED;
+    if (stops_first && !stopped) {
+        sl_error_free(host_stop_node(running, names[6]));
+        return;
+    }
+    sl_error *error =
+        stopped ? host_resume_node(running, names[6]) : host_restart_node(running, names[6]);
+    if (error == NULL) {
+        at_report = NULL;
+        raise(SIGTERM);
+    }
+    sl_error_free(error);
+}
+
+START_TEST(test_a_signal_while_a_node_is_restarted) {
+    build_all_kinds();
+    endless = true;
+    behaviours[0].one_in_empty = 2;
+    stops_first = _i == 1;
+    for (int i = 0; i < 5; i++) {
+        at_report = restart_and_end;
+        assert_runs();
+        ck_assert_ptr_null(at_report);
+    }
+    endless = false;
+    assert_goes_on();
+}
+END_TEST
+
 /* Nobody is left to go on for, as when the last one fails later; the next run has it all. */
 START_TEST(test_a_run_ends_if_all_sinks_or_the_source_do_not_start) {
     build_all_kinds();
@@ -970,6 +1003,7 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted, 0, 14);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_fails_alone, 0, 2);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted_by_order, 0, 4);
+    tcase_add_loop_test(flow, test_a_signal_while_a_node_is_restarted, 0, 2);
     tcase_add_loop_test(flow, test_a_run_ends_if_all_sinks_or_the_source_do_not_start, 0, 4);
     tcase_add_test(flow, test_a_node_that_fails_for_ever_stays_failed);
     tcase_add_test(flow, test_all_nodes_are_restarted_by_order);

@@ -4,7 +4,7 @@
  * The struct is public because a plugin, its statically linked libraries and the host pass errors
  * to each other across shared objects; its layout is frozen for ABI major 1. Use the accessors;
  * make errors with sl_error_new() of lib/base or, in a plugin that links no library of ours, with
- * sl_host_services.error_new().
+ * sl_services.error_new().
  */
 #ifndef SLUICE_ERROR_H
 #define SLUICE_ERROR_H

@@ -151,8 +151,8 @@ typedef struct sl_services {
     /* The node's own folder of the state store; borrowed, lives as long as the node. NULL: the
      * topology names no state store. Any thread. */
     sl_store *(*state_store)(sl_object *self);
-    /* Runs run(arg) on a pool thread, then done(arg) on the object's loop. Always calls both, also
-     * while closing. */
+    /* Runs run(arg) on a pool thread, then done(arg) on the object's loop: both, also while
+     * closing; neither where an error is returned. Errors: NO_MEMORY, FATAL. */
     sl_error *(*work)(sl_object *self, void (*run)(void *arg), void (*done)(void *arg), void *arg);
     /* Since ABI 1.1; NULL before, and while a topology is only validated. */
     const sl_http_service *http;
@@ -160,7 +160,7 @@ typedef struct sl_services {
     /* ---- loop ---- */
 
     /* Calls back once after delay_ms, or each repeat_ms when that is not 0. Stop frees the timer;
-       one that has fired once without repeat must be stopped, too. */
+       one that has fired once without repeat must be stopped, too. Errors: NO_MEMORY. */
     sl_error *(*timer_start)(sl_object *self, uint64_t delay_ms, uint64_t repeat_ms,
                              void (*fire)(void *arg), void *arg, sl_timer **out);
     void (*timer_stop)(sl_timer *timer);
@@ -169,7 +169,8 @@ typedef struct sl_services {
     sl_error *(*watch)(sl_object *self, int fd, void (*readable)(void *arg), void *arg,
                        sl_watch **out);
     void (*unwatch)(sl_watch *watch);
-    /* Runs fn(arg) on the object's loop soon. Any thread; keep the object open until it has run. */
+    /* Runs fn(arg) on the object's loop soon; not where an error is returned. Any thread; keep the
+     * object open until it has run. Errors: NO_MEMORY. */
     sl_error *(*post)(sl_object *self, void (*fn)(void *arg), void *arg);
     /* Unix time in microseconds; virtual in the test harness. Any thread. */
     int64_t (*now_us)(sl_object *self);

@@ -6,7 +6,7 @@
  *
  * Beyond get, list and delete there is one primitive: put if absent. All operations block and may
  * be called from any thread, so never from a lane or from the control loop: use
- * sl_host_services.work() there.
+ * sl_services.work() there.
  *
  * Paths are relative to the store's root, '/'-separated, UTF-8, without ".", ".." or empty parts;
  * they are plain text, not URI-encoded.

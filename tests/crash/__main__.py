@@ -14,7 +14,8 @@ of positions (`positions`), and the tests must find that out: the exit code is 0
 SLUICE_CRASH_KILLS (90), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (no end),
 SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (about 100000 of each chapter),
 SLUICE_CRASH_PACE (1.2 seconds of feed for a kill), SLUICE_CRASH_POINTS (a folder that keeps the
-counts of the points, for a later run to go on with)
+counts of the points, for a later run to go on with), SLUICE_CRASH_AIM (so often each point has to
+be hit, before or after its call, or the run has failed; 0)
 """
 
 import argparse
@@ -33,17 +34,16 @@ from pathlib import Path
 from tests.crash.chapter import Broken, Tally
 from tests.crash.hosts import GOLD, HOSTS, Group, Hosts
 from tests.crash.one import InGroup, OneProcess
-from tests.crash.points import Shim, merged, not_interposed, table
+from tests.crash.outward import Outward, committed
+from tests.crash.points import SIDES, Shim, merged, not_interposed, table
 from tests.support import sluice
 from tests.support.servers import Kafka, wait_for
 
 LIES = ["replace", "sync-files", "sync-folders", "positions"]
 # Side by side, and in each line one after the other.
-LINES = ((OneProcess, InGroup), (Hosts, Group))
+LINES = ((OneProcess, InGroup, Outward), (Hosts, Group))
 IN_FLIGHT_SHARE = 0.5
 IN_FLIGHT_FROM = 60  # kills; of fewer the share says little
-HITS = 20  # of each point, in a long run
-HITS_FROM = 1000  # kills
 
 
 def _number(name, default, kind=int):
@@ -72,6 +72,11 @@ class SharedBroker(Kafka):
     def end_offsets(self, topic):
         with self._lock:
             return super().end_offsets(topic)
+
+    def committed(self, topic):
+        """The values of a topic's committed records, to how often they are there."""
+        with self._lock:
+            return committed(self, topic)
 
     def die_and_come_back(self, topic):
         """As by a power cut."""
@@ -120,10 +125,11 @@ class Long:
         print(f"chapter {number}: {kind.__name__}", flush=True)
         left = self._kills - self.tally.kills
         kills = _number("CHAPTER", 30)
-        kills = min(kills, left) if left > 0 else kills
+        kills = min(kills, left) if left > 0 else kills // 2  # it is there for its kind only
         told = chapter.run(kills, self.tally, self._deadline, self._pace)
         print(f"chapter {number}: lost 0, doubled 0, gold exact: {told}", flush=True)
-        self.broker.delete_topic(chapter.topic)
+        for topic in chapter.topics:
+            self.broker.delete_topic(topic)
         shutil.rmtree(lake)
         minutes = (time.monotonic() - self._began) / 60
         print(
@@ -133,25 +139,26 @@ class Long:
         )
 
 
-def _rarely_hit(points):
-    """Points that a long run has not hit often enough, and those of which that is true of a side."""
-    few, few_of_a_side = [], []
-    for p in points.values():
-        sides = [p.hits("before"), p.hits("after")]
-        if sum(sides) < HITS:
-            few.append(f"{p.name} {sum(sides)}")
-        elif min(sides) < HITS:
-            few_of_a_side.append(f"{p.name} {min(sides)}")
-    return few, few_of_a_side
+def _judge_hits(points, aim):
+    """Says which points were hit less often than is aimed at, and which never. Raises Broken then."""
+    hits = {name: [point.hits(side) for side in SIDES] for name, point in points.items()}
+    few = [f"{name} {sum(n)}" for name, n in hits.items() if sum(n) < aim]
+    of_side = [f"{name} {min(n)}" for name, n in hits.items() if sum(n) >= aim > min(n)]
+    never = [name for name, n in hits.items() if sum(n) == 0]
+    print(f"come to, but never hit: {', '.join(never) or 'none'}")
+    if aim > 0:
+        print(f"hit fewer than {aim} times: {', '.join(few) or 'none'}")
+        print(f"before or after them fewer than {aim} times: {', '.join(of_side) or 'none'}")
+        least = min((sum(n) for n in hits.values()), default=0)
+        met = "missed" if few else "met"
+        print(f"the aim of {aim} hits of each point is {met}: {len(hits)} points, at least {least}")
+    if few:
+        raise Broken(f"{len(few)} points were hit fewer than {aim} times")
 
 
 def _verdict(tally, shims):
     points = merged(shims.values())
     print("\n".join(table(points)))
-    if tally.kills >= HITS_FROM:
-        few, few_of_a_side = _rarely_hit(points)
-        print(f"hit fewer than {HITS} times: {', '.join(few) or 'none'}")
-        print(f"before or after them fewer than {HITS} times: {', '.join(few_of_a_side) or 'none'}")
     ways = ", ".join(f"{way} {n}" for way, n in sorted(tally.by_way.items()))
     beside = ", ".join(f"{event} {n}" for event, n in sorted(tally.events.items()))
     share = tally.in_flight / max(1, tally.measured)
@@ -162,14 +169,15 @@ def _verdict(tally, shims):
     print(f"beside them: {beside or 'nothing'}; accounts checked {tally.checks} times")
     if tally.kills >= IN_FLIGHT_FROM and share < IN_FLIGHT_SHARE:
         raise Broken(f"only {share:.0%} of the kills had rows in flight: they prove too little")
+    _judge_hits(points, _number("AIM", 0))
 
 
 def run(folder, lie):
     """True when all was as it has to be."""
     library = sluice.BINARY.parent / "tests" / "crash" / "preload.so"
-    past = not_interposed(library, sluice.BINARY.parent / "lib" / "libsl_store.a")
+    past = not_interposed(library, sluice.BINARY.parent)
     if past:
-        print(f"lib/store calls {', '.join(past)}, which {library.name} does not interpose")
+        print(f"{', '.join(past)} are called, which {library.name} does not interpose")
         return False
     seed = _number("SEED", random.randrange(1, 1_000_000))
     print(f"SLUICE_CRASH_SEED={seed}, in {folder}", flush=True)

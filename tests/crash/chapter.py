@@ -25,7 +25,9 @@ SPARE_RATIONS = 16  # of what a chapter is to have, for the rounds that wait so 
 ENDLESS = 8  # the feed has so many times more
 POURED = 3  # rations
 END_LIMIT_S = 300
-ENOUGH = 20  # hits of a point, then of each of its sides: then others are wanted
+# Hits of a point, and of each of its sides, behind which others are wanted.
+ENOUGH = 24
+ENOUGH_OF_SIDE = 20
 
 
 class Broken(Exception):
@@ -75,7 +77,7 @@ class Tally:
         """How likely the point is reached in such a chapter, as far as is known; never nothing, so
         that what is rare gets its turns once the others have had theirs."""
         key = (type(chapter).__name__, name, side)
-        return max(0.01, (1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1)) ** 2)
+        return max(0.01, 1 - self.misses.get(key, 0) / (self.tries.get(key, 0) + 1))
 
 
 class RationedProducer(Producer):
@@ -120,6 +122,7 @@ class Chapter:
         self.shims = shims
         self.broker, self.folder, self.lie, self.seed = broker, folder, lie, seed
         self.topic = f"crash-{seed}"
+        self.topics = [self.topic]  # that the chapter leaves
         self.records = records
         span_s = ENDLESS * events.Feed.span_s
         self.feed = events.Feed(records=ENDLESS * records, span_s=span_s, seed=seed)
@@ -221,7 +224,7 @@ class Chapter:
             if point.name in hits:
                 of_side = hits[point.name].hits(side)
                 of_both = sum(hits[point.name].hits(s) for s in SIDES)
-            lacking = max(0.1, ENOUGH - of_side) + max(0, ENOUGH - of_both)
+            lacking = max(0.1, ENOUGH_OF_SIDE - of_side) + max(0, ENOUGH - of_both)
             return lacking * tally.odds(self, point.name, side)
 
         self.rng.shuffle(sides)

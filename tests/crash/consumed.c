@@ -3,10 +3,8 @@
  * each partition in the shared file. */
 #include "preload.h"
 
-#include <dlfcn.h>
 #include <librdkafka/rdkafka.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 typedef void on_message_fn(rd_kafka_message_t *message, void *opaque);
 
@@ -30,12 +28,7 @@ rd_kafka_consume_callback_queue(rd_kafka_queue_t *queue, int timeout_ms, on_mess
                                 void *opaque) {
     static int (*real)(rd_kafka_queue_t *, int, on_message_fn *, void *);
     if (real == NULL) { /* lanes may both look it up, and find the same */
-        void *library = dlopen("librdkafka.so.1", RTLD_LAZY | RTLD_NOLOAD);
-        *(void **)&real =
-            library == NULL ? NULL : dlsym(library, "rd_kafka_consume_callback_queue");
-        if (real == NULL) {
-            _exit(98);
-        }
+        *(void **)&real = librdkafka_function("rd_kafka_consume_callback_queue");
     }
     struct taking taking = {on_message, opaque};
     return real(queue, timeout_ms, take, &taking);

@@ -1,5 +1,6 @@
 /* From a path to its kind, by the layout of the lake and of the state store that the crash tests'
- * topology has: lake/... holds tables (lake/plain/... plain files), state/... the state store. */
+ * topology has: lake/... holds tables (lake/plain/... plain files), state/... the state store;
+ * beside them lies the topology's file. */
 #include "preload.h"
 
 #include <string.h>
@@ -36,6 +37,12 @@ const char *const kind_names[KINDS] = {
     [KIND_CLOSE_TEMPORARY] = "close-record-temporary",
     [KIND_PLAIN_FILE] = "plain-file",
     [KIND_PLAIN_TEMPORARY] = "plain-temporary",
+    [KIND_KNOWN] = "known-mark",
+    [KIND_KNOWN_TEMPORARY] = "known-mark-temporary",
+    [KIND_KAFKA] = "kafka",
+    [KIND_TOPOLOGY] = "topology",
+    [KIND_TOPOLOGY_TEMPORARY] = "topology-temporary",
+    [KIND_TOP_FOLDER] = "top-folder",
     [KIND_TABLE_FOLDER] = "table-folder",
     [KIND_LOG_FOLDER] = "log-folder",
     [KIND_STATE_FOLDER] = "state-folder",
@@ -80,6 +87,7 @@ static enum kind state_kind(const char *path, bool temporary) {
         {"/delta/", KIND_DELTA, KIND_DELTA_TEMPORARY},
         {"/positions/", KIND_POSITIONS, KIND_POSITIONS_TEMPORARY},
         {"/closes/", KIND_CLOSE, KIND_CLOSE_TEMPORARY},
+        {"/known/", KIND_KNOWN, KIND_KNOWN_TEMPORARY},
         {"/config/", KIND_EDITION, KIND_EDITION_TEMPORARY},
         {"/runs/", KIND_RUN, KIND_RUN_TEMPORARY},
         {"/seen/", KIND_SEEN, KIND_SEEN_TEMPORARY},
@@ -95,11 +103,18 @@ static enum kind state_kind(const char *path, bool temporary) {
 }
 
 enum kind kind_of(const char *root, const char *path, bool folder) {
+    static const char topology[] = "/topology.json";
     size_t root_bytes = strlen(root);
-    if (root_bytes == 0 || strncmp(path, root, root_bytes) != 0 || path[root_bytes] != '/') {
+    if (root_bytes == 0 || strncmp(path, root, root_bytes) != 0) {
         return KIND_NONE;
     }
     path += root_bytes;
+    if (*path != '/') {
+        return *path == 0 && folder ? KIND_TOP_FOLDER : KIND_NONE;
+    }
+    if (strncmp(path, topology, sizeof(topology) - 1) == 0) {
+        return path[sizeof(topology) - 1] == 0 ? KIND_TOPOLOGY : KIND_TOPOLOGY_TEMPORARY;
+    }
     const char *name = strrchr(path, '/') + 1;
     bool temporary = strncmp(name, ".sluice-tmp-", 12) == 0;
     if (strncmp(path, "/lake/", 6) == 0) {

@@ -1,11 +1,9 @@
 """A chapter in which one process at a time has the whole medallion, and is killed."""
 
-import os
 import signal
 import time
-from pathlib import Path
 
-from tests.crash import lake
+from tests.crash import aged, lake
 from tests.crash.chapter import Broken, Chapter, stopped
 from tests.crash.orders import ADMIN, Operator
 from tests.crash.points import Point
@@ -21,7 +19,7 @@ RANDOM_SHARE = 0.06  # points that are not reached add to them
 CLEAN_SHARE = 0.06  # of the rounds: before the kill, a process ends as it should
 ORDER_SHARE = 0.15  # of the processes get an order of the operator's before their end
 GO_ON_SHARE = 0.5  # of the rounds begin with nothing paused, and all where that would be in the way
-HELD = ("chain", "group-delta", "plain", "close-record")
+HELD = ("chain", "group-delta", "plain", "close-record", "kafka", "known-mark")
 SLOW_SHARE = 0.3  # of the processes have a slow disk below one sink
 MAKING_FOLDERS = 2  # rounds of a chapter
 # What a process does with these it does when it is told to stop.
@@ -42,19 +40,39 @@ MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
     "unlink log-entry": "renameat2 checkpoint",
     "renameat2 history": "renameat2 run-mark",
     "renameat2 targets": "renameat2 run-mark",
+    "rename topology": "renameat2 run-mark",
     "unlink targets": "renameat2 targets",
+    "unlink checkpoint": "rename last-checkpoint",
+    "unlink close-record": "renameat2 close-record",
+    "unlink chain-entry": "rename chain-base",
+    "unlink chain-base": "rename chain-base",
+    "unlinkat chain-base-temporary": "rename chain-base",
+}
+MADE_TO_HAPPEN_IN_GROUP = {
+    "unlink group-delta": "renameat2 group-delta",
+    "unlinkat group-delta-temporary": "renameat2 group-delta",
 }
 # What the cleaning of a table removes, some time after its beginning.
 CLEANING = ("unlink data-file", "unlink log-entry", "unlink checkpoint", "unlinkat data-temporary")
+# What is removed beside old entries of gold's chain, and how many snapshots it must have for that.
+CHAIN_CLEANING = {
+    "unlink chain-entry": 1,
+    "unlink chain-base": 2,
+    "unlinkat chain-base-temporary": 1,
+    "unlink group-delta": 1,
+    "unlinkat group-delta-temporary": 1,
+}
 # What is written when the operator says so, to a process that reads.
-ORDERED = {"targets": Operator.pause_or_resume, "history": Operator.patch}
-LEFTOVER = ".sluice-tmp-of-a-killed-process"
-LEFT_DATA = "sluice-of-a-killed-process.parquet"
-A_DAY_S = 25 * 3600
+ORDERED = {
+    "targets": Operator.pause_or_resume,
+    "history": Operator.patch,
+    "topology": Operator.patch,
+    "top-folder": Operator.patch,
+}
 UNTIL_CLEANING_S = 900  # tables are cleaned when a process has run so long
 SLOW = {"SLUICE_CRASH_SLOW": "/lake/slow/ 300"}  # ms for each file
 OVERTAKEN = ("replace", "positions")  # lies that harm when another process was faster
-NAMING = ("renameat2", "rename", "link")
+NAMING = ("renameat2", "rename", "link", "commit_transaction")
 
 
 def _slow(folder):
@@ -67,6 +85,9 @@ def _slow(folder):
 
 
 class OneProcess(Chapter):
+    OVERTAKEN_BEFORE = OVERTAKEN_BEFORE
+    MADE_TO_HAPPEN = MADE_TO_HAPPEN
+    NEVER = ("group-delta", "kafka", "known-mark")  # points of other kinds of chapters
     EDITION_ORDERED = 0.5  # of the editions are stored while the process runs, not when it starts
 
     def __init__(self, broker, shims, folder, seed, records, lie=None):
@@ -126,15 +147,23 @@ class OneProcess(Chapter):
 
     def candidates(self, shim):
         points = super().candidates(shim)
-        for name, before in MADE_TO_HAPPEN.items():
+        for name, before in self.MADE_TO_HAPPEN.items():
             if before in points and name not in points:
                 points[name] = Point.never(name)
-        return points
+        snapshots = aged.snapshots(self.whole.state)
+        out = {name for name, n in CHAIN_CLEANING.items() if snapshots < n}
+        out |= {name for name in points if any(what in name for what in self.NEVER)}
+        return {name: point for name, point in points.items() if name not in out}
 
     def _prepare(self, name, tally):
         """Before the process is started."""
         if name.startswith("unlink"):
-            self._let_a_day_pass()
+            self.ledger.books()  # what is cleaned then is known
+            if name in CHAIN_CLEANING:
+                aged.repeat_entries(self.whole.state, self.rng)
+            elif name == "unlink close-record":
+                aged.repeat_closes(self.whole.state, self.rng)
+            aged.let_a_day_pass(self.folder / "lake", self.folder / "state")
             tally.happened("a day passed")
         held = any(what in name for what in HELD)
         if name == "unlink targets":
@@ -160,21 +189,6 @@ class OneProcess(Chapter):
         while time.monotonic() < end and not process.ended() and not self.shim.consumed():
             time.sleep(0.01)
         return not process.ended() and bool(self.shim.consumed())
-
-    def _let_a_day_pass(self):
-        """Between two processes: whatever is only kept for a while may go, so in each folder what
-        a process leaves behind that is killed while it writes."""
-        self.ledger.books()  # what is cleaned then is known
-        for top in ("lake", "state"):
-            for folder, _, names in os.walk(self.folder / top):
-                is_table = (Path(folder) / "_delta_log").is_dir()
-                left = [LEFTOVER, LEFT_DATA] if is_table else [LEFTOVER]
-                for name in left:
-                    Path(folder, name).touch()
-                for name in {*names, *left}:
-                    path = os.path.join(folder, name)
-                    status = os.stat(path)
-                    os.utime(path, (status.st_atime - A_DAY_S, status.st_mtime - A_DAY_S))
 
     def _process(self, at=None):
         seed = self.rng.randrange(1, 2**31)
@@ -203,7 +217,7 @@ class OneProcess(Chapter):
             return f"random after {moment:.2f} s"
         name, side, n, action = at
         self._prepare(name, tally)
-        if name in OVERTAKEN_BEFORE:
+        if name in self.OVERTAKEN_BEFORE:
             reached, ended_well = self._end_overtaken(at)
         else:
             reached, ended_well = self._end_at(at, ordered, tally)
@@ -216,7 +230,7 @@ class OneProcess(Chapter):
 
     def _end_overtaken(self, at):
         """(whether it came there, whether it ended before, as it should)"""
-        stop_at = OVERTAKEN_BEFORE[at[0]]
+        stop_at = self.OVERTAKEN_BEFORE[at[0]]
         if "config-edition" in at[0]:
             self.operator.change_schema()
         with self._process((stop_at, "before", 1, "stop")) as process:
@@ -258,7 +272,7 @@ class OneProcess(Chapter):
         if chosen is None:
             return None if self.lie is None else _ANY
         name, side, n = chosen
-        if name in OVERTAKEN_BEFORE:
+        if name in self.OVERTAKEN_BEFORE:
             return name, side, 1, "kill"
         return name, side, n, self._action(name, side)
 
@@ -273,10 +287,11 @@ class OneProcess(Chapter):
     def _reached(self, process, name):
         """Waits for the point. Where it is one of the end, the process is told to stop."""
         told = not name.endswith(AT_THE_END)
-        limit_s = POINT_LIMIT_S if told and "chain-base" not in name else RARE_LIMIT_S
+        is_rare = name.startswith("unlink ") or "chain-base" in name
+        limit_s = RARE_LIMIT_S if is_rare or not told else POINT_LIMIT_S
         end = time.monotonic() + limit_s
         while not process.ended() and time.monotonic() < end:
-            if "chain-base" in name:
+            if "chain-base" in name and name not in CHAIN_CLEANING:
                 self.producer.pour()
             self.pass_time(process, min(self.producer.round_s, limit_s))
             self.producer.next_round()
@@ -349,6 +364,8 @@ class OneProcess(Chapter):
 class InGroup(OneProcess):
     """The same, gold with scope "group": by deltas of a host, here the only one."""
 
+    MADE_TO_HAPPEN = MADE_TO_HAPPEN | MADE_TO_HAPPEN_IN_GROUP
+    NEVER = ("kafka", "known-mark")
     EDITION_ORDERED = 0  # what gold reads of is changed between two processes only
 
     def _extend(self, document):
@@ -362,6 +379,8 @@ def _is_ordered(name, by_chance):
     kind = name.split()[1].removesuffix("-temporary")
     if kind != "history" and name.startswith(("mkdir", "unlinkat")) or kind == "run-mark":
         return False  # of the start
+    if name.startswith("unlink ") and kind not in ORDERED:
+        return False  # by what is prepared before the start
     return by_chance or kind in ORDERED
 
 

@@ -32,17 +32,6 @@
 
 #define INTERPOSED __attribute__((visibility("default")))
 #define MAX_FD 65536
-#define CALL_LIST(X)                                                                               \
-    X(create)                                                                                      \
-    X(write) X(fsync) X(fdatasync) X(link) X(rename) X(renameat2) X(unlink) X(unlinkat) X(mkdir)
-
-enum call {
-#define X(name) CALL_##name,
-    CALL_LIST(X)
-#undef X
-        CALLS
-};
-enum side { BEFORE, AFTER };
 enum action { ACTION_NONE, ACTION_KILL, ACTION_POWER, ACTION_STOP };
 
 /* One (call, kind) in the shared file; tests/crash/points.py reads it. */
@@ -60,6 +49,7 @@ static const char *const call_names[CALLS] = {
 
 static struct {
     int (*open)(const char *, int, ...);
+    int (*mkostemp)(char *, int);
     int (*close)(int);
     ssize_t (*write)(int, const void *, size_t);
     int (*fsync)(int);
@@ -125,8 +115,8 @@ static void map_rows(const char *path) {
 }
 
 static void parse_plan(const char *text) {
-    char call[24], kind[32], side[8], action[8];
-    if (sscanf(text, "%23s %31s %7s %ld %7s", call, kind, side, &plan.n, action) != 5) {
+    char call[32], kind[32], side[8], action[8];
+    if (sscanf(text, "%31s %31s %7s %ld %7s", call, kind, side, &plan.n, action) != 5) {
         _exit(98);
     }
     snprintf(plan.name, sizeof(plan.name), "%s %s", call, kind);
@@ -153,6 +143,7 @@ static bool is_due(const struct row *row, enum side side) {
 
 static void start(void) {
     *(void **)&real.open = next("open");
+    *(void **)&real.mkostemp = next("mkostemp");
     *(void **)&real.close = next("close");
     *(void **)&real.write = next("write");
     *(void **)&real.fsync = next("fsync");
@@ -206,8 +197,12 @@ static void fire(struct row *row) {
     kill(getpid(), SIGKILL);
 }
 
-/* To be called without `going_on`. Keeps errno. */
-static void pass(enum call call, enum kind kind, enum side side) {
+/* To be called without `going_on`. */
+void pass(enum call call, enum kind kind, enum side side) {
+    pthread_once(&once, start);
+    if (rows == NULL) {
+        return;
+    }
     int code = errno;
     struct row *row = &rows[(size_t)call * KINDS + kind];
     if (side == BEFORE) {
@@ -285,6 +280,17 @@ INTERPOSED int open64(const char *path, int flags, ...) {
     return open_at_point(path, flags, mode);
 }
 
+INTERPOSED int mkostemp(char *path, int flags) {
+    enum kind kind = kind_at(path, false);
+    int result;
+    if (kind == KIND_NONE) {
+        return real.mkostemp(path, flags);
+    }
+    AT_POINT(CALL_create, kind, real.mkostemp(path, flags),
+             remember(result, path, flags | O_CREAT, kind));
+    return result;
+}
+
 INTERPOSED int close(int fd) {
     if (kind_of_fd(fd) != KIND_NONE) {
         atomic_store(&fd_kinds[fd], KIND_NONE);
@@ -304,7 +310,8 @@ INTERPOSED ssize_t write(int fd, const void *data, size_t bytes) {
 }
 
 static bool is_folder(enum kind kind) {
-    return kind == KIND_TABLE_FOLDER || kind == KIND_LOG_FOLDER || kind == KIND_STATE_FOLDER;
+    return kind == KIND_TABLE_FOLDER || kind == KIND_LOG_FOLDER || kind == KIND_STATE_FOLDER ||
+           kind == KIND_TOP_FOLDER;
 }
 
 static void note_folder_synced(int fd) {
@@ -364,7 +371,9 @@ INTERPOSED int rename(const char *from, const char *to) {
     if (kind == KIND_NONE) {
         return real.rename(from, to);
     }
-    AT_POINT(CALL_rename, kind, real.rename(from, to), power_named(from, to));
+    /* what was replaced does not come back by a power cut, and a topology there has to be */
+    AT_POINT(CALL_rename, kind, real.rename(from, to),
+             kind == KIND_TOPOLOGY ? (void)0 : power_named(from, to));
     return result;
 }
 

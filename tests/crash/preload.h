@@ -43,6 +43,12 @@ enum kind {
     KIND_CLOSE_TEMPORARY,
     KIND_PLAIN_FILE,
     KIND_PLAIN_TEMPORARY,
+    KIND_KNOWN, /* that a kafka sink has a position */
+    KIND_KNOWN_TEMPORARY,
+    KIND_KAFKA,    /* no path: the producer of a kafka sink */
+    KIND_TOPOLOGY, /* the file that an operator's PATCH replaces */
+    KIND_TOPOLOGY_TEMPORARY,
+    KIND_TOP_FOLDER, /* which it lies in, above lake and state */
     KIND_TABLE_FOLDER,
     KIND_LOG_FOLDER,
     KIND_STATE_FOLDER,
@@ -51,6 +57,40 @@ enum kind {
 };
 
 extern const char *const kind_names[KINDS];
+
+/* The functions of librdkafka are named without "rd_kafka_" (transactions.c). */
+#define CALL_LIST(X)                                                                               \
+    X(create)                                                                                      \
+    X(write)                                                                                       \
+    X(fsync)                                                                                       \
+    X(fdatasync)                                                                                   \
+    X(link)                                                                                        \
+    X(rename)                                                                                      \
+    X(renameat2)                                                                                   \
+    X(unlink)                                                                                      \
+    X(unlinkat)                                                                                    \
+    X(mkdir)                                                                                       \
+    X(init_transactions)                                                                           \
+    X(begin_transaction)                                                                           \
+    X(produceva)                                                                                   \
+    X(send_offsets_to_transaction)                                                                 \
+    X(commit_transaction)                                                                          \
+    X(abort_transaction)
+
+enum call {
+#define X(name) CALL_##name,
+    CALL_LIST(X)
+#undef X
+        CALLS
+};
+enum side { BEFORE, AFTER };
+
+/* Counts the point, and ends or stops the process when its moment is there. Keeps errno. Any
+ * thread. */
+void pass(enum call call, enum kind kind, enum side side);
+
+/* A function of librdkafka itself, behind the one that the shim has in its place. */
+void *librdkafka_function(const char *name);
 
 /* The kind of an absolute path; `folder` says that it is one. KIND_NONE outside of `root`. */
 enum kind kind_of(const char *root, const char *path, bool folder);

@@ -120,6 +120,16 @@ sl_error *source_out_of_range(const struct source_partition *partition, int64_t 
 
 /* ---- source_seen.c: is it still the same topic ---- */
 
+/*
+ * A record's time. Producers may say any, as one that counts in nanoseconds does: what is beyond
+ * all calendars is cut to where sums with a duration still fit. Very old brokers have none (-1):
+ * the epoch.
+ */
+static inline int64_t source_time_us(int64_t timestamp_ms) {
+    const int64_t most_ms = INT64_MAX / 2000;
+    return timestamp_ms < 0 ? 0 : (timestamp_ms < most_ms ? timestamp_ms : most_ms) * 1000;
+}
+
 uint64_t source_checksum(const void *key, size_t key_bytes, const void *value, size_t value_bytes);
 /* A record was read. Any thread; once a batch. */
 void source_see(struct source_partition *partition, const struct source_mark *mark);

@@ -122,7 +122,7 @@ static sl_error *made_anew(const struct source_partition *partition, int64_t pos
 static bool is_same(const rd_kafka_message_t *message, const struct source_mark *mark) {
     rd_kafka_timestamp_type_t type;
     int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    return (timestamp_ms < 0 ? 0 : timestamp_ms) == mark->timestamp_ms &&
+    return source_time_us(timestamp_ms) / 1000 == mark->timestamp_ms &&
            source_checksum(message->key, message->key_len, message->payload, message->len) ==
                mark->checksum;
 }

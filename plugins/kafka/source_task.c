@@ -177,13 +177,6 @@ static void on_trouble(struct reading *reading, const rd_kafka_message_t *messag
     }
 }
 
-/* Producers may say any time, as one that counts in nanoseconds does: what is beyond all calendars
- * is cut to where sums with a duration still fit. Very old brokers have none (-1): the epoch. */
-static int64_t time_us(int64_t timestamp_ms) {
-    const int64_t most_ms = INT64_MAX / 2000;
-    return timestamp_ms < 0 ? 0 : (timestamp_ms < most_ms ? timestamp_ms : most_ms) * 1000;
-}
-
 static void on_message(rd_kafka_message_t *message, void *opaque) {
     struct reading *reading = opaque;
     if (reading->error != NULL) {
@@ -200,7 +193,7 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
     rd_kafka_timestamp_type_t type;
     int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
     if (!sl_raw_append(builder, message->key, message->key_len, message->payload, message->len,
-                       time_us(timestamp_ms), message->offset) ||
+                       source_time_us(timestamp_ms), message->offset) ||
         !append_headers(builder, message) || !sl_raw_end_row(builder)) {
         reading->error = sl_error_no_memory();
         return;

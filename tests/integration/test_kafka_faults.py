@@ -110,12 +110,16 @@ def test_a_topic_that_was_made_again_under_its_name(own_broker, bronze, records)
     assert len(table.places()) == 10
 
 
-def test_the_same_topic_is_known_again(own_broker, bronze):
-    topic = "same-again"
-    own_broker.create_topic(topic, 2)
+@pytest.mark.parametrize("unit", ["milliseconds", "nanoseconds"])
+def test_the_same_topic_is_known_again(own_broker, bronze, unit):
+    """Also where the producer's clock counts in what lies beyond all calendars."""
+    topic = f"same-again-{unit}"
+    own_broker.create_topic(topic, 2, message_timestamp_after_max_ms=2**63 - 1)
     table = bronze(topic, topics=[topic])
+    time_now = {} if unit == "milliseconds" else {"timestamp": time.time_ns()}
     for _ in range(3):
-        own_broker.produce(topic, [{"key": b"k", "value": None}, *rows(10)])
+        records = [{"key": b"k", "value": None}, *rows(10)]
+        own_broker.produce(topic, ({**record, **time_now} for record in records))
         sluice.run_until_end(table.write(), limit_s=LIMIT_S)
     assert any((table.folder / "state").rglob("seen"))
     table.assert_each_once(own_broker, topic)

@@ -65,6 +65,11 @@ static bool in_commit_timestamps(const sl_delta_table *table) {
     return value != NULL && strcasecmp(value, "true") == 0;
 }
 
+/* It depends on no file of the table. */
+static bool is_blind_append(const sl_delta_commit_info *info) {
+    return info->n_removes == 0 && !info->reads_table;
+}
+
 /* First in the entry, as the feature inCommitTimestamp wants it. */
 static void write_commit_info(sl_buffer *out, const sl_delta_table *table,
                               const sl_delta_commit_info *info) {
@@ -81,7 +86,7 @@ static void write_commit_info(sl_buffer *out, const sl_delta_table *table,
     sl_buffer_printf(out, ",\"operationParameters\":{\"outputMode\":\"%s\"},\"readVersion\":%lld,",
                      info->n_removes > 0 ? "Update" : "Append", (long long)table->version);
     sl_buffer_printf(out, "\"isolationLevel\":\"Serializable\",\"isBlindAppend\":%s,",
-                     info->n_removes > 0 ? "false" : "true");
+                     is_blind_append(info) ? "true" : "false");
     write_metrics(out, info);
     sl_buffer_printf(out, ",\"engineInfo\":\"sluice/" SL_VERSION "\",\"txnId\":\"%s\"}}\n",
                      info->token);
@@ -226,6 +231,26 @@ static sl_error *check_removes(sl_delta_table *table, sl_delta_commit_info *info
     return error;
 }
 
+/* A new schema that was made before another writer grew the table would take columns away again,
+ * also where the snapshot has followed since. */
+static sl_error *check_new_schema(const sl_delta_table *table, sl_delta_commit_info *info) {
+    bool changed = false;
+    struct ArrowSchema merged;
+    sl_error *error = info->schema == NULL
+                          ? NULL
+                          : sl_delta_fit_schema_to(table->url, info->schema, &table->schema,
+                                                   SL_DELTA_STRICT, &changed, &merged);
+    if (!sl_error_is(error, SL_ERROR_CONFIG)) {
+        return error;
+    }
+    sl_error *why = sl_error_new(SL_ERROR_CONFLICT,
+                                 "another writer changed the table's schema, and the commit's does "
+                                 "not have all of it: %s",
+                                 sl_error_message(error));
+    sl_error_free(error);
+    return conflict(info, SL_DELTA_CONFLICT_METADATA, why);
+}
+
 static bool removes_data(const sl_delta_commit_info *info) {
     return info->n_removes > 0 && info->data_change;
 }
@@ -234,6 +259,7 @@ static sl_error *check_all(sl_delta_table *table, sl_delta_commit_info *info) {
     sl_error *error = sl_delta_check_writable(table, removes_data(info));
     error = error ? error : check_info(table, info);
     error = error ? error : check_positions(table, info);
+    error = error ? error : check_new_schema(table, info);
     return error ? error : check_removes(table, info);
 }
 
@@ -253,7 +279,7 @@ static sl_error *check_changes(const sl_delta_table *table, sl_delta_commit_info
                                      table->url,
                                      changes->metadata ? "schema or properties" : "protocol"));
     }
-    if (changes->added && info->n_removes > 0 && !info->reads_only_removes) {
+    if (changes->added && !is_blind_append(info) && !info->reads_only_removes) {
         return conflict(info, SL_DELTA_CONFLICT_ADDED,
                         sl_error_new(SL_ERROR_CONFLICT,
                                      "%s: another writer added files that the commit did not read",

@@ -207,13 +207,16 @@ typedef struct sl_delta_commit_info {
     size_t n_removes;
     const sl_delta_advance *advances;
     size_t n_advances;
-    const struct ArrowSchema *schema; /* the table's new schema; NULL: as it is */
+    const struct ArrowSchema *schema; /* the table's new schema, which has all of the present one:
+                                         else CONFLICT_METADATA; NULL: as it is */
     const char *operation;            /* commitInfo; NULL: "STREAMING UPDATE" */
     /*
      * The commit read only the files that it removes (a tail replaced by its owner), so files that
-     * others added meanwhile do not matter. Without removes it is a blind append anyway.
+     * others added meanwhile do not matter. Without removes it is a blind append anyway, unless
+     * `reads_table` says that it looked for what it would have removed (an upsert of new keys).
      */
     bool reads_only_removes;
+    bool reads_table;
     bool data_change; /* false: the same rows rearranged (compaction) */
     /*
      * The commit's identity, made by the first call when empty (zero-initialise) and kept by the

@@ -156,24 +156,32 @@ sl_error *delta_key_ranges_new(const struct ArrowSchema *schema, const int64_t *
     return NULL;
 }
 
-/* `low` and `high` are texts of the column's values in a file; NULL: not known. */
-static bool overlaps(const key_range *range, const char *low, const char *high) {
+/* A bound of the column's values in a file; text NULL: not known. */
+typedef struct bound_text {
+    const char *text;
+    size_t bytes; /* texts may have zero bytes in them */
+} bound_text;
+
+static bool overlaps(const key_range *range, bound_text low, bound_text high) {
     int64_t bound;
     if (range->kind == RANGE_NONE || !range->any) {
         return true;
     }
     if (range->kind == RANGE_INTEGER) {
-        return !(low != NULL && sl_parse_i64(low, strlen(low), &bound) &&
+        return !(low.text != NULL && sl_parse_i64(low.text, low.bytes, &bound) &&
                  range->greatest < bound) &&
-               !(high != NULL && sl_parse_i64(high, strlen(high), &bound) && range->least > bound);
+               !(high.text != NULL && sl_parse_i64(high.text, high.bytes, &bound) &&
+                 range->least > bound);
     }
-    return !(low != NULL && compare(range->last, range->last_bytes, low, strlen(low)) < 0) &&
-           !(high != NULL && compare(range->first, range->first_bytes, high, strlen(high)) > 0);
+    return !(low.text != NULL &&
+             compare(range->last, range->last_bytes, low.text, low.bytes) < 0) &&
+           !(high.text != NULL &&
+             compare(range->first, range->first_bytes, high.text, high.bytes) > 0);
 }
 
-static const char *stat_text(const json_value *stats, const char *bounds, const char *column) {
+static bound_text stat_text(const json_value *stats, const char *bounds, const char *column) {
     const json_value *value = delta_json_member(delta_json_member(stats, bounds), column);
-    return value == NULL ? NULL : value->text;
+    return value == NULL ? (bound_text){NULL, 0} : (bound_text){value->text, value->bytes};
 }
 
 /* Partition value of the column: 1 known, 0 null, -1 not a partition column. */
@@ -201,7 +209,8 @@ bool delta_key_ranges_may_hold(const key_ranges *ranges, const sl_delta_file *fi
         const char *value = NULL;
         int partition = partition_value(file, partition_columns, range->name, &value);
         if (partition == 1) {
-            may = overlaps(range, value, value);
+            const bound_text only = {value, strlen(value)};
+            may = overlaps(range, only, only);
         } else if (partition == 0) {
             may = range->kind == RANGE_NONE; /* without nulls among the keys none is here */
         } else {

@@ -105,8 +105,8 @@ static bool write_text(const stats_walk *walk, const sl_parquet_value *value) {
 static int64_t round_ms(int64_t us, which bound) {
     int64_t rest = us % 1000;
     rest += rest < 0 ? 1000 : 0;
-    if (rest == 0) {
-        return us;
+    if (rest == 0 || us > INT64_MAX - 1000 || us < INT64_MIN + 1000) {
+        return us; /* at the ends of all time, for which there is no text */
     }
     return bound == WHICH_MIN ? us - rest : us + (1000 - rest);
 }

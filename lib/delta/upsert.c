@@ -273,6 +273,7 @@ static sl_error *commit(upsert *u) {
         .n_advances = info->n_advances,
         .schema = info->new_schema,
         .operation = "MERGE",
+        .reads_table = true,
         .data_change = true,
     };
     memcpy(c.token, info->token, sizeof(c.token));
@@ -288,10 +289,37 @@ static bool compute_anew(const sl_delta_upsert_info *info, const sl_error *error
                                                      info->conflict == SL_DELTA_CONFLICT_REMOVED);
 }
 
+/*
+ * The files that are read must be the newest there are, whatever the handle has seen; rows and new
+ * schema were fitted to what it had seen. *done: an earlier try, whose answer was lost, had
+ * arrived.
+ */
+static sl_error *look(sl_delta_table *table, sl_delta_upsert_info *info, bool *done) {
+    delta_changes changes = {.token = info->token[0] == 0 ? NULL : info->token,
+                             .token_version = -1};
+    info->conflict = SL_DELTA_CONFLICT_NONE;
+    sl_error *error = delta_log_refresh(table, &changes);
+    *done = error == NULL && changes.token_version >= 0;
+    if (*done) {
+        info->version = changes.token_version;
+        return NULL;
+    }
+    if (error != NULL || !(changes.metadata || changes.protocol || changes.reloaded)) {
+        return error;
+    }
+    info->conflict = SL_DELTA_CONFLICT_METADATA;
+    return sl_error_new(SL_ERROR_CONFLICT,
+                        "%s: another writer may have changed the table's schema or properties",
+                        table->url);
+}
+
 sl_error *sl_delta_upsert(sl_delta_table *table, sl_delta_upsert_info *info) {
+    bool done = false;
     sl_error *error = sl_delta_check_writable(table, true);
-    /* The files that are read must be the newest there are, whatever the handle has seen. */
-    error = error ? error : sl_delta_refresh(table);
+    error = error ? error : look(table, info, &done);
+    if (done) {
+        return NULL;
+    }
     for (int i = 0; i < MAX_ATTEMPTS && error == NULL; i++) {
         upsert u = {.table = table, .info = info};
         error = compute(&u);

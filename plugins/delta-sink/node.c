@@ -368,6 +368,7 @@ static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_req
     sl_error *error = sl_delta_refresh(node->table);
     node->token[0] = 0;
     sink_tail_forget(node);
+    error = error ? error : fit_inputs(node); /* to what others have made of the table since */
     for (size_t i = 0; i < n && error == NULL; i++) {
         int64_t position = sink_stored_position(node, positions[i].key);
         positions[i].from = position == SL_DELTA_NO_POSITION ? SL_OFFSET_NONE : position;

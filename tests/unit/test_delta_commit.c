@@ -248,6 +248,33 @@ START_TEST(a_changed_schema_is_told) {
 }
 END_TEST
 
+/* The snapshot has followed, but the new schema was made before. */
+START_TEST(a_new_schema_takes_no_column_away) {
+    sl_delta_table *a = make_table(store, NULL, NULL, NULL);
+    sl_delta_table *b = NULL;
+    struct ArrowSchema grown[2];
+    static const char *const names[] = {"more", "other"};
+    GOOD(sl_delta_open(store, &b));
+    for (size_t g = 0; g < 2; g++) {
+        GOOD(sl_schema_new_struct(4, &grown[g]));
+        for (size_t i = 0; i < 3; i++) {
+            GOOD(sl_schema_copy(sl_delta_schema(a)->children[i], grown[g].children[i]));
+        }
+        GOOD(sl_schema_set_field(&grown[g], 3, names[g], "g", true, 0));
+    }
+    sl_delta_commit_info info = {.schema = &grown[0], .data_change = true};
+    GOOD(sl_delta_commit(a, &info));
+    GOOD(sl_delta_refresh(b));
+    info = (sl_delta_commit_info){.schema = &grown[1], .data_change = true};
+    expect_error(sl_delta_commit(b, &info), SL_ERROR_CONFLICT, "\"more\"");
+    ck_assert_int_eq(info.conflict, SL_DELTA_CONFLICT_METADATA);
+    grown[0].release(&grown[0]);
+    grown[1].release(&grown[1]);
+    sl_delta_close(a);
+    sl_delta_close(b);
+}
+END_TEST
+
 START_TEST(append_only_tables_keep_their_rows) {
     sl_delta_table *table = make_table(store, NULL, "delta.appendOnly", "true");
     sl_delta_files old = {0};
@@ -435,6 +462,7 @@ int main(void) {
     tcase_add_test(tests, somebody_else_between_check_and_put);
     tcase_add_test(tests, removes_conflict_with_removes_and_with_rows_not_read);
     tcase_add_test(tests, a_changed_schema_is_told);
+    tcase_add_test(tests, a_new_schema_takes_no_column_away);
     tcase_add_test(tests, append_only_tables_keep_their_rows);
     tcase_add_test(tests, checkpoints_hold_everything);
     tcase_add_test(tests, a_bad_hint_is_only_a_hint);

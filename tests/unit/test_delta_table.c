@@ -615,6 +615,90 @@ START_TEST(upserts_are_computed_anew_after_others) {
 }
 END_TEST
 
+/* Without anything to remove an upsert has still looked for it. */
+START_TEST(new_keys_are_looked_for_again_after_others) {
+    sl_delta_table *table = make_table(store, NULL, NULL, NULL);
+    sl_delta_upsert_info info;
+    row theirs = {2, "theirs", "x"};
+    GOOD(upsert(table, (row[]){{1, "a", "x"}}, 1, -1, &info));
+    sl_store_memory_hook(store, SL_STORE_OP_PUT, "0002.json", upsert_other, &theirs);
+    GOOD(upsert(table, (row[]){{2, "ours", "x"}}, 1, -1, &info));
+    ck_assert_int_eq(info.version, 3);
+    expect_rows(store, "{\"id\":1,\"name\":\"a\",\"part\":\"x\"}\n"
+                       "{\"id\":2,\"name\":\"ours\",\"part\":\"x\"}\n");
+    char *entry = entry_text(store, 1);
+    ck_assert_ptr_nonnull(strstr(entry, "\"isBlindAppend\":false"));
+    free(entry);
+    sl_delta_close(table);
+}
+END_TEST
+
+static void grow_other(sl_delta_table *table, const char *name) {
+    struct ArrowSchema grown;
+    sl_delta_table *other = NULL;
+    size_t n = (size_t)sl_delta_schema(table)->n_children;
+    GOOD(sl_delta_open(store, &other));
+    GOOD(sl_schema_new_struct(n + 1, &grown));
+    for (size_t i = 0; i < n; i++) {
+        GOOD(sl_schema_copy(sl_delta_schema(table)->children[i], grown.children[i]));
+    }
+    GOOD(sl_schema_set_field(&grown, n, name, "g", true, 0));
+    sl_delta_commit_info info = {.schema = &grown, .data_change = true};
+    GOOD(sl_delta_commit(other, &info));
+    grown.release(&grown);
+    sl_delta_close(other);
+}
+
+/* Rows and schema of an upsert belong to the table as it was when they were fitted to it. */
+START_TEST(upserts_tell_of_a_changed_schema) {
+    sl_delta_table *table = make_table(store, NULL, NULL, NULL);
+    sl_delta_upsert_info info;
+    GOOD(upsert(table, (row[]){{1, "a", "x"}}, 1, -1, &info));
+    grow_other(table, "more");
+    expect_error(upsert(table, (row[]){{1, "b", "x"}}, 1, -1, &info), SL_ERROR_CONFLICT, "schema");
+    ck_assert_int_eq(info.conflict, SL_DELTA_CONFLICT_METADATA);
+    GOOD(upsert(table, (row[]){{1, "b", "x"}}, 1, -1, &info));
+    sl_delta_close(table);
+    expect_rows(store, "{\"id\":1,\"name\":\"b\",\"part\":\"x\",\"more\":null}\n");
+}
+END_TEST
+
+/* Bounds of texts in statistics go up to their last byte, also behind a zero byte. */
+START_TEST(keys_with_zero_bytes_are_found) {
+    const struct ArrowArray *batches[1];
+    struct ArrowSchema schema;
+    struct ArrowArray batch;
+    sl_builder builder;
+    sl_delta_table *table = NULL;
+    GOOD(sl_schema_new_struct(2, &schema));
+    GOOD(sl_schema_set_field(&schema, 0, "key", "u", true, 0));
+    GOOD(sl_schema_set_field(&schema, 1, "n", "l", true, 0));
+    sl_delta_create_options options = {.schema = &schema};
+    GOOD(sl_delta_create(store, &options, &table));
+    static const char *const key[] = {"key"};
+    for (int64_t i = 0; i < 2; i++) {
+        GOOD(sl_builder_init(&builder, &schema));
+        ck_assert(sl_builder_append_bytes(&builder.children[0], "a\0b", 3));
+        ck_assert(sl_builder_append_i64(&builder.children[1], i));
+        ck_assert(sl_builder_append_struct(&builder));
+        GOOD(sl_builder_finish(&builder, &batch));
+        sl_builder_free(&builder);
+        batches[0] = &batch;
+        sl_delta_upsert_info info = {.schema = &schema,
+                                     .batches = batches,
+                                     .n_batches = 1,
+                                     .key = key,
+                                     .n_key = 1,
+                                     .delete_column = -1};
+        GOOD(sl_delta_upsert(table, &info));
+        ck_assert_int_eq(info.rows_deleted, i);
+        batch.release(&batch);
+    }
+    schema.release(&schema);
+    sl_delta_close(table);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("delta_table");
     TCase *tests = tcase_create("table");
@@ -635,6 +719,9 @@ int main(void) {
     tcase_add_test(tests, a_tail_stays_small_under_many_updates);
     tcase_add_test(tests, upserts_replace_by_key);
     tcase_add_test(tests, upserts_are_computed_anew_after_others);
+    tcase_add_test(tests, new_keys_are_looked_for_again_after_others);
+    tcase_add_test(tests, upserts_tell_of_a_changed_schema);
+    tcase_add_test(tests, keys_with_zero_bytes_are_found);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -239,9 +239,11 @@ static sl_error *send_block(azure_writer *writer) {
     sl_azure_header(&block->call, "Content-Type", "application/octet-stream");
     sl_http_request request;
     sl_azure_request(azure, &block->call, block->url, &request);
-    block->busy = true;
+    block->busy = true; /* from here on it is the answer's to say, on another thread */
     error = sl_http_send(azure->http, &request, block_done, block);
-    block->busy = error == NULL && block->busy;
+    if (error != NULL) {
+        block->busy = false;
+    }
     return error;
 }
 

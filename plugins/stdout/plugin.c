@@ -5,6 +5,7 @@
 #include "sluice/plugin.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,7 +59,10 @@ static sl_error *print(sl_buffer *lines) {
     size_t written = 0;
     while (written < lines->bytes) {
         ssize_t n = write(STDOUT_FILENO, lines->data + written, lines->bytes - written);
-        if (n < 0 && errno != EINTR && errno != EAGAIN) {
+        if (n < 0 && errno == EAGAIN) { /* whoever reads it has made it non-blocking, for us too */
+            struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+            (void)poll(&out, 1, -1);
+        } else if (n < 0 && errno != EINTR) {
             int code = errno;
             lines->bytes = 0;
             return sl_error_new(SL_ERROR_FATAL, "cannot write to standard output: %s",

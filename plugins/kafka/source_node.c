@@ -485,6 +485,13 @@ static void node_close(sl_node *node) {
     free_node(node);
 }
 
+/* The topics of an embedded broker are gone with the process. */
+static sl_guarantee node_guarantee_in(const void *config, const void *section) {
+    const struct kafka_source_config *source = config;
+    const struct kafka_section *of_node = source->cluster != NULL ? source->cluster : section;
+    return of_node != NULL && of_node->embedded ? SL_AT_MOST_ONCE : SL_EXACTLY_ONCE;
+}
+
 const sl_node_ops kafka_source_node_ops = {
     .struct_bytes = sizeof(sl_node_ops),
     .open = node_open,
@@ -497,5 +504,6 @@ const sl_node_ops kafka_source_node_ops = {
     .acknowledge = node_acknowledge,
     .drained = source_stop_reading,
     .close = node_close,
+    .guarantee_in = node_guarantee_in,
     .drop_handle = node_drop_handle,
 };

@@ -32,7 +32,9 @@ const char *delivery_name(sl_guarantee guarantee) {
 sl_guarantee delivery_of_node(const struct topology_node *node) {
     const sl_role *role = node->role;
     sl_guarantee given = (sl_guarantee)role->guarantee;
-    if (role->node->guarantee != NULL) {
+    if (role->node->guarantee_in != NULL) {
+        given = role->node->guarantee_in(node->config, node->section);
+    } else if (role->node->guarantee != NULL) {
         given = role->node->guarantee(node->config);
     }
     given = given > SL_EXACTLY_ONCE ? SL_EXACTLY_ONCE : given;

@@ -14,6 +14,7 @@ FOLDER = os.path.join(runner.ROOT, "deploy", "demo")
 TRIALS = 4
 SEED = 11
 MEANT_SHARE = 0.95
+TABLES = ("bronze", "silver_tbl", "quarantine", "gold")
 
 pytestmark = pytest.mark.skipif(
     not os.path.exists(os.path.join(runner.BUILD, "plugins", "bronze-sink.so")),
@@ -54,15 +55,30 @@ def holder_of(tree, wanted):
 def test_the_demo_is_valid(demo, tmp_path):
     done, answer = validate(demo, tmp_path)
     assert done.returncode == 0, done.stdout
-    paths = {p["sink"]: p["guarantee"] for p in answer["paths"]}
-    assert paths["topic"] == "at-least-once"
-    for sink in ("bronze", "silver_tbl", "quarantine", "gold"):
-        assert paths[sink] == "exactly-once"
+    paths = {p["sink"]: p for p in answer["paths"]}
+    assert paths["topic"]["guarantee"] == "at-least-once"
+    for sink in TABLES:  # the topic of the broker inside is gone with the process
+        assert paths[sink]["guarantee"] == "at-most-once"
+        assert '"events" (kafka) cannot be read again' in paths[sink]["why"]
     columns = {n["name"]: n["outputs"] for n in answer["nodes"]}["per_country"][0]["columns"]
     assert [c["name"] for c in columns] == [
         "window_start", "window_end", "event_type", "country",
         "events", "revenue", "largest", "p99_ms",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["section", "cluster"])
+def test_the_demo_with_a_real_broker_is_exactly_once(demo, tmp_path, where):
+    broker = {"bootstrap.servers": "127.0.0.1:9092"}
+    tree = copy.deepcopy(demo)
+    if where == "section":
+        tree["kafka"] = broker
+    else:
+        tree["sources"]["events"]["config"]["cluster"] = broker
+    done, answer = validate(tree, tmp_path)
+    assert done.returncode == 0, done.stdout
+    paths = {p["sink"]: p["guarantee"] for p in answer["paths"]}
+    assert all(paths[sink] == "exactly-once" for sink in TABLES)
 
 
 def test_misspelt_keys_of_real_plugins(demo, tmp_path):

@@ -243,6 +243,10 @@ typedef struct sl_node_ops {
      * get. NULL: 0, and not known. Since ABI 1.1. */
     void (*bounds)(sl_node *node, const sl_stream *stream, int64_t *earliest, int64_t *latest,
                    sl_request *request);
+
+    /* As guarantee, where the plugin's section of the topology (sl_node_context.section) has a say
+     * in it; asked instead of it. NULL: it has none. Since ABI 1.1. */
+    sl_guarantee (*guarantee_in)(const void *config, const void *section);
 } sl_node_ops;
 
 typedef struct sl_attach {

@@ -53,8 +53,8 @@ class Bronze:
         """How often each (topic, partition, offset) is in the table."""
         if not any((self.table / "_delta_log").glob("*.json")):
             return collections.Counter()
-        columns = readers.read(self.table).to_pydict()
-        return collections.Counter(zip(columns["topic"], columns["partition"], columns["offset"]))
+        columns = readers.read(self.table).select(["topic", "partition", "offset"]).to_pydict()
+        return collections.Counter(zip(*columns.values()))
 
     def assert_each_once(self, broker, *topics):
         wanted = {

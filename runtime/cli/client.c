@@ -41,6 +41,13 @@ struct asking {
     bool enough;
 };
 
+/* What the caller can do about it. */
+static const char *remedy(int status) {
+    return status != 401                  ? ""
+           : getenv(CLIENT_TOKEN) == NULL ? "; a user's token is taken from " CLIENT_TOKEN
+                                          : "; the token is that of " CLIENT_TOKEN;
+}
+
 /* What the endpoint says for itself, or the bare status. */
 static sl_error *refusal(const sl_http_response *response) {
     cJSON *answer = cJSON_ParseWithLength((const char *)response->body, response->body_bytes);
@@ -48,10 +55,10 @@ static sl_error *refusal(const sl_http_response *response) {
     /* what was asked is wrong, or it cannot be had: the exit codes differ */
     bool wrong = response->status == 400 || response->status == 404;
     sl_error_class class = wrong ? SL_ERROR_CONFIG : SL_ERROR_FATAL;
-    sl_error *error =
-        cJSON_IsString(message)
-            ? sl_error_new(class, "%.8000s (%d)", message->valuestring, response->status)
-            : sl_error_new(class, "the endpoint answers %d", response->status);
+    sl_error *error = cJSON_IsString(message)
+                          ? sl_error_new(class, "%.8000s (%d)%s", message->valuestring,
+                                         response->status, remedy(response->status))
+                          : sl_error_new(class, "the endpoint answers %d", response->status);
     cJSON_Delete(answer);
     return error;
 }

@@ -121,7 +121,7 @@ def test_failed_logins_are_limited_and_known_ones_go_on(guarded, users):
 def test_the_command_line_has_a_token(guarded, users):
     url = f"http://127.0.0.1:{guarded.port}"
     done = sluice.run_command("status", "--admin", url, limit_s=30)
-    assert done.exit_code == 1 and "(401)" in done.log
+    assert done.exit_code == 1 and "(401); a user's token is taken from SLUICE_ADMIN_TOKEN" in done.log
     token = {"SLUICE_ADMIN_TOKEN": users[1]["viewer"]}
     done = sluice.run_command("status", "--admin", url, limit_s=30, env=token)
     assert done.exit_code == 0, done.log

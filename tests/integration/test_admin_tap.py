@@ -269,8 +269,8 @@ def test_the_command_prints_rows(running):
 def test_the_command_says_what_cannot_be(running):
     for arguments, sentence in [
         (["none"], "not found; the nodes are"),
-        (["silver.late"], 'no output "late" (404)'),
-        (["silver", "--output", "a b"], 'no output "a b" (404)'),
+        (["silver.late"], 'no output "late"; its outputs: "silver", "silver.rejects" (404)'),
+        (["silver", "--input", "a b"], 'no input "a b"; its inputs: "gen" (404)'),
         (["silver", "--rows", "x"], 'rows is "x"'),
         (["silver", "--count", "0"], 'allowed is a number from 1'),
     ]:

@@ -47,6 +47,15 @@ static const struct follower_ops ops = {beat, gone};
 
 /* ---- what is asked for ---- */
 
+/* There is none of that name, but these (taken). */
+static void fail_edge(struct exchange *exchange, const struct host_node *node, const char *what,
+                      const char *name, sl_buffer *others) {
+    const char *text = others->bytes > 0 ? sl_buffer_text(others) : " none";
+    exchange_fail(exchange, 404, "%s has no %s \"%s\"; its %ss:%s", node->spec->name, what, name,
+                  what, text != NULL ? text : " not told: memory is short");
+    sl_buffer_free(others);
+}
+
 /* The output of that name; false after a 404. */
 static bool find_output(struct exchange *exchange, const struct host_node *node, const char *name,
                         struct tap_wish *wish) {
@@ -57,7 +66,13 @@ static bool find_output(struct exchange *exchange, const struct host_node *node,
             return true;
         }
     }
-    exchange_fail(exchange, 404, "%s has no output \"%s\"", node->spec->name, name);
+    sl_buffer others = SL_BUFFER_INIT;
+    for (uint32_t o = 0; o < node->opened->n_outputs; o++) {
+        const char *other = node->opened->output_names[o];
+        (void)sl_buffer_printf(&others, "%s \"%s%s%s\"", o == 0 ? "" : ",", node->spec->name,
+                               *other != 0 ? "." : "", other);
+    }
+    fail_edge(exchange, node, "output", name, &others);
     return false;
 }
 
@@ -72,8 +87,11 @@ static bool find_input(struct exchange *exchange, const struct host_node *node, 
             return true;
         }
     }
-    exchange_fail(exchange, 404, "%s has no input \"%s\"", node->spec->name,
-                  name != NULL ? name : "");
+    sl_buffer others = SL_BUFFER_INIT;
+    for (size_t i = 0; i < node->spec->n_inputs; i++) {
+        (void)sl_buffer_printf(&others, "%s \"%s\"", i == 0 ? "" : ",", node->spec->inputs[i].name);
+    }
+    fail_edge(exchange, node, "input", name != NULL ? name : "", &others);
     return false;
 }
 

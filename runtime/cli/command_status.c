@@ -36,9 +36,10 @@ static const struct cli_option status_options[] = {
 const struct cli_command cli_status_command = {
     .name = "status",
     .summary = "Print what each node of a running sluice does.",
-    .details = "ROWS/S: since the run began. BUFFER: how full the fullest input is. P50, P99: from "
-               "read to\ndurable. HELD BACK BY: the nodes whose full inputs a node waits for.\n\n"
-               "Where admin.users is set, a user's token is taken from " CLIENT_TOKEN ".",
+    .details =
+        "ROWS/S: of the last five seconds. BUFFER: how full the fullest input is. P50, P99: from "
+        "read to\ndurable. HELD BACK BY: the nodes whose full inputs a node waits for.\n\n"
+        "Where admin.users is set, a user's token is taken from " CLIENT_TOKEN ".",
     .options = status_options,
     .run = run_status,
 };

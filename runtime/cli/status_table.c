@@ -38,10 +38,9 @@ static int64_t sum(const cJSON *node, const char *list, const char *name) {
     return total;
 }
 
-/* Rows that a source gave, or that another node took. */
-static int64_t rows_of(const cJSON *node) {
-    return strcmp(text(node, "kind"), "source") == 0 ? sum(node, "outputs", "rows")
-                                                     : sum(node, "inputs", "rows");
+/* Of the rows that a source gave, or that another node took. */
+static int64_t sum_of(const cJSON *node, const char *name) {
+    return sum(node, strcmp(text(node, "kind"), "source") == 0 ? "outputs" : "inputs", name);
 }
 
 static const cJSON *find(const cJSON *status, const char *name) {
@@ -63,10 +62,15 @@ static void append_plain(sl_buffer *out, const char *plain) {
     }
 }
 
+/* Since the answer before; of a single one what the endpoint says. */
 static void append_rate(sl_buffer *out, const cJSON *status, const cJSON *before,
                         const cJSON *node) {
+    if (before == NULL) {
+        number_count(out, sum_of(node, "rows_per_second"));
+        return;
+    }
     int64_t us = integer(status, "elapsed_us") - integer(before, "elapsed_us");
-    int64_t rows = rows_of(node) - rows_of(find(before, text(node, "name")));
+    int64_t rows = sum_of(node, "rows") - sum_of(find(before, text(node, "name")), "rows");
     number_count(out, us > 0 ? (int64_t)((double)rows * 1e6 / (double)us) : 0);
 }
 
@@ -149,7 +153,7 @@ static void fill_row(sl_buffer cells[N_COLUMNS], const cJSON *status, const cJSO
     append_plain(&cells[NODE], text(node, "name"));
     append_plain(&cells[KIND], text(node, "kind"));
     append_plain(&cells[STATE], text(node, "state"));
-    number_count(&cells[ROWS], rows_of(node));
+    number_count(&cells[ROWS], sum_of(node, "rows"));
     append_rate(&cells[RATE], status, before, node);
     append_lag(&cells[LAG], status, node);
     append_fill(&cells[BUFFER], status, node);

@@ -231,7 +231,7 @@ sl_error *host_node_wire(struct host_node *node, struct host_node *const *nodes)
     node->n_routes = calloc(n_outputs + 1, sizeof(size_t));
     node->tapped = calloc(n_outputs + 1, sizeof(*node->tapped));
     bool short_of_memory = node->routes == NULL || node->n_routes == NULL || node->tapped == NULL;
-    sl_error *error = short_of_memory ? sl_error_no_memory() : NULL;
+    sl_error *error = short_of_memory ? sl_error_no_memory() : rates_init(node);
     for (uint32_t lane = 0; lane < host->n_lanes && error == NULL; lane++) {
         error = init_task(node, lane, nodes);
     }
@@ -360,6 +360,7 @@ static void free_node(struct host_node *node) {
     free(node->routes);
     free(node->n_routes);
     free((void *)node->tapped);
+    rates_free(node);
     keeper_free(node->keeper);
     cycle_free(&node->cycle);
     if (node->state_store != NULL) {

@@ -293,6 +293,8 @@ struct host_node {
     size_t *n_routes;
     size_t first_output;      /* its own among all outputs of the run */
     _Atomic uint32_t *tapped; /* by output: the taps that look at it (lane/tap.h) */
+    struct rate *input_rates;
+    struct rate *output_rates;
     sl_store *state_store;
     struct cycle cycle;
     struct keeper *keeper; /* positions of a sink that keeps none itself */

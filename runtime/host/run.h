@@ -7,6 +7,7 @@
 
 #include "host/events.h"
 #include "host/object.h"
+#include "host/rates.h"
 #include "host/vitals.h"
 #include "lane/lane.h"
 
@@ -33,6 +34,7 @@ struct host {
     struct tap *taps;
     struct events *events; /* the log's last lines */
     struct vitals vitals;
+    struct rate_times rate_times;
     struct host_node **nodes; /* those of `topology`, in its order. Control loop */
     size_t n_nodes;
     struct host_node **all; /* that were ever made, HOST_NODES_MAX at most */

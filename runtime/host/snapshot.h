@@ -23,6 +23,7 @@ enum host_node_state {
 struct snapshot_output {
     const char *name; /* "" for the first */
     int64_t rows;
+    double rows_per_s; /* over the last seconds */
     int64_t batches;
     int64_t memory_bytes; /* of the columns, uncompressed */
 };
@@ -52,6 +53,7 @@ struct snapshot_partition {
 struct snapshot_input {
     const char *name;
     int64_t rows;               /* taken */
+    double rows_per_s;          /* over the last seconds */
     int64_t batches;            /* in which they came */
     int64_t bytes;              /* of their columns, uncompressed */
     int64_t replayed_rows;      /* withheld because the node had them already */

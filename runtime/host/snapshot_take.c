@@ -88,6 +88,7 @@ static bool take_inputs(const struct host_node *node, struct snapshot_node *out)
         for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
             add_edge(&node->tasks[lane].inputs[i], now, &inputs[i]);
         }
+        inputs[i].rows_per_s = rate_per_second(&node->host->rate_times, &node->input_rates[i]);
         add_branches(node->host, node->tasks[0].inputs[i].index, &inputs[i]);
         bool holds = inputs[i].is_full && !atomic_load(&node->failed) &&
                      node->spec->inputs[i].when_full == TOPOLOGY_BLOCK;
@@ -107,6 +108,7 @@ static bool take_outputs(const struct host_node *node, struct snapshot_node *out
     }
     for (size_t o = 0; o < node->opened->n_outputs; o++) {
         outputs[o].name = node->opened->output_names[o];
+        outputs[o].rows_per_s = rate_per_second(&node->host->rate_times, &node->output_rates[o]);
         for (uint32_t lane = 0; lane < node->host->n_lanes; lane++) {
             outputs[o].rows += relaxed(&node->tasks[lane].rows_out[o]);
             outputs[o].batches += relaxed(&node->tasks[lane].batches_out[o]);

@@ -51,6 +51,7 @@ static void fires(uv_timer_t *timer) {
         loop_ping(&host->lanes[i].loop);
     }
     ask_disk(host);
+    rates_sample(host);
 }
 
 void vitals_start(struct host *host) {

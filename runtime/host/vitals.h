@@ -1,6 +1,6 @@
 /*
- * What is measured of the process as a whole, each second: how late its loops are, and how much
- * room the state has on its disk. Control loop.
+ * What is measured each second: how late the loops are, how much room the state has on its disk,
+ * and how many rows flow (rates.h). Control loop.
  */
 #ifndef HOST_VITALS_H
 #define HOST_VITALS_H

@@ -3,6 +3,8 @@
 
 #include "topology/keys.h"
 
+#include <math.h>
+
 const char *snapshot_state_name(enum host_node_state state) {
     static const char *const names[] = {
         [HOST_NODE_STARTING] = "starting", [HOST_NODE_RUNNING] = "running",
@@ -11,6 +13,12 @@ const char *snapshot_state_name(enum host_node_state state) {
         [HOST_NODE_PAUSED] = "paused",     [HOST_NODE_STOPPED] = "stopped",
     };
     return names[state];
+}
+
+/* To a tenth. */
+static void write_rate(struct json_out *out, double rows_per_s) {
+    json_out_key(out, "rows_per_second");
+    json_out_number(out, round(rows_per_s * 10) / 10);
 }
 
 static void write_buffer(struct json_out *out, const struct snapshot_input *input) {
@@ -41,6 +49,7 @@ static void write_inputs(struct json_out *out, const struct snapshot_node *node)
         json_out_object(out);
         json_out_member(out, "name", node->inputs[i].name);
         json_out_member_integer(out, "rows", node->inputs[i].rows);
+        write_rate(out, node->inputs[i].rows_per_s);
         json_out_member_integer(out, "batches", node->inputs[i].batches);
         json_out_member_integer(out, "bytes", node->inputs[i].bytes);
         json_out_member_integer(out, "replayed_rows", node->inputs[i].replayed_rows);
@@ -58,6 +67,7 @@ static void write_outputs(struct json_out *out, const struct snapshot_node *node
         json_out_object(out);
         json_out_member(out, "name", node->outputs[i].name);
         json_out_member_integer(out, "rows", node->outputs[i].rows);
+        write_rate(out, node->outputs[i].rows_per_s);
         json_out_member_integer(out, "batches", node->outputs[i].batches);
         json_out_member_integer(out, "memory_bytes", node->outputs[i].memory_bytes);
         json_out_end_object(out);

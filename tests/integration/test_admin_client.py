@@ -53,6 +53,25 @@ def test_status_as_json(running):
     assert [n["name"] for n in done.summary["nodes"]] == running.json("/connectors")
 
 
+def rates(running):
+    """Rows a second that flow into each node now; of the source, out of it."""
+    nodes = running.json("/v1/status")["nodes"]
+    edges = {n["name"]: n["inputs"] or n["outputs"] for n in nodes}
+    return {name: sum(e["rows_per_second"] for e in of) for name, of in edges.items()}
+
+
+def test_rates_are_those_of_now(running):
+    wait_for(lambda: min(rates(running).values()) > 0, 30, "rows over every edge")
+    assert client(running, "pause", "good").exit_code == 0
+    wait_for(lambda: rates(running)["good"] == 0, 30, "no rows to a paused node")
+    assert rates(running)["silver"] > 0
+    done = client(running, "status")
+    (row,) = [row for row in done.output.splitlines() if row.startswith("good ")]
+    assert re.split(r"\s{2,}", row)[2:5:2] == ["paused", "0"], row
+    assert client(running, "resume", "good").exit_code == 0
+    wait_for(lambda: rates(running)["good"] > 0, 30, "rows to a resumed node")
+
+
 def test_restart(running):
     before = restarts(running, "good")
     done = client(running, "restart", "good")

@@ -24,7 +24,9 @@ static void take(struct history *history, size_t n) {
         free(host->queue[i].text);
     }
     host->n_queue -= n;
-    memmove(host->queue, host->queue + n, host->n_queue * sizeof(*host->queue));
+    if (n > 0) {
+        memmove(host->queue, host->queue + n, host->n_queue * sizeof(*host->queue));
+    }
     int64_t least = host->reader->position[0] < host->behind->position[0]
                         ? host->reader->position[0]
                         : host->behind->position[0];

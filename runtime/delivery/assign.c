@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LATE_AGAIN_MS = 500 };
+
 static void step_recover(struct assignment *a);
 static void step_resolve(struct assignment *a);
 static void step_place(struct assignment *a);
@@ -130,12 +132,47 @@ static bool has_position(const struct stream *stream) {
     return false;
 }
 
-/* Some reader may have a position that it could not be asked for. */
-static bool has_unknown_position(const struct stream *stream) {
+/* Some reader of another node may have a position that it could not be asked for. */
+static bool has_unknown_position(const struct stream *stream, const struct host_node *beside) {
     for (size_t r = 0; r < stream->n_readers; r++) {
-        if (atomic_load(&stream->readers[r].node->failed)) {
+        const struct host_node *node = stream->readers[r].node;
+        if (node != beside && atomic_load(&node->failed)) {
             return true;
         }
+    }
+    return false;
+}
+
+/* Where somebody begins depends on the positions of a node that has still to start. */
+static bool depends_on_late(const struct stream *stream) {
+    bool late = false;
+    bool depends = false;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        const struct reader *reader = &stream->readers[r];
+        bool failed = atomic_load(&reader->node->failed);
+        late = late || (reader->node->restart.first && failed);
+        depends = depends || (!failed && reader->stored == SL_OFFSET_NONE &&
+                              reader->node->spec->start != TOPOLOGY_START_SOURCE);
+    }
+    return late && depends;
+}
+
+static void ask_again(void *arg) {
+    struct assignment *a = arg;
+    a->outstanding--;
+    a->put_off = true;
+    assignment_go_on(a);
+}
+
+/* The streams get their turn again, behind the node if it has started meanwhile. */
+static bool waits_for_late(struct assignment *a) {
+    bool waits = false;
+    for (size_t s = 0; s < a->n_streams && !a->host->draining; s++) {
+        waits = waits || depends_on_late(a->streams[s]);
+    }
+    if (waits && host_later(a->host, LATE_AGAIN_MS, ask_again, a)) {
+        a->outstanding++;
+        return true;
     }
     return false;
 }
@@ -149,6 +186,9 @@ static void ask_owner(struct assignment *a, struct stream *stream, bool can, enu
 }
 
 static void step_resolve(struct assignment *a) {
+    if (waits_for_late(a)) {
+        return;
+    }
     a->step = step_place;
     for (size_t s = 0; s < a->n_streams; s++) {
         struct stream *stream = a->streams[s];
@@ -186,7 +226,7 @@ static int64_t start_of(const struct reader *reader, int64_t start) {
     if (!has_position(stream) && stream->owner->was_read) {
         return stream->earliest;
     }
-    if (!has_position(stream) && !has_unknown_position(stream)) {
+    if (!has_position(stream) && !has_unknown_position(stream, reader->node)) {
         return start;
     }
     switch (reader->node->spec->start) {
@@ -200,6 +240,35 @@ static int64_t start_of(const struct reader *reader, int64_t start) {
         break;
     }
     return start;
+}
+
+/* A node that could not be asked, and turns out to have no position, begins where it would have
+ * begun with the others: the place was found then. */
+static int64_t earlier_place(const struct reader *reader) {
+    const struct stream *stream = reader->stream;
+    const struct host *host = stream->host;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *earlier = host->streams[s];
+        if (earlier == stream || earlier->owner != stream->owner ||
+            earlier->output != stream->output || earlier->pub.partition != stream->pub.partition ||
+            strcmp(earlier->topic, stream->topic) != 0) {
+            continue;
+        }
+        for (size_t r = 0; r < earlier->n_readers; r++) {
+            const struct reader *same = &earlier->readers[r];
+            if (same->node == reader->node && same->input == reader->input &&
+                same->position != SL_OFFSET_NONE) {
+                return same->position;
+            }
+        }
+    }
+    return SL_OFFSET_NONE;
+}
+
+static int64_t place_of(const struct reader *reader, int64_t start) {
+    int64_t place = reader->stored;
+    place = place != SL_OFFSET_NONE ? place : earlier_place(reader);
+    return place != SL_OFFSET_NONE ? place : start_of(reader, start);
 }
 
 static sl_error *no_end_error(const struct stream *stream) {
@@ -258,8 +327,7 @@ static sl_error *place(struct stream *stream) {
     stream->n_cuts = stream->next_cut = 0;
     for (size_t r = 0; r < stream->n_readers; r++) {
         struct reader *reader = &stream->readers[r];
-        reader->position =
-            reader->stored == SL_OFFSET_NONE ? start_of(reader, start) : reader->stored;
+        reader->position = place_of(reader, start);
         if (reader->position == SL_OFFSET_NONE && !atomic_load(&reader->node->failed)) {
             host_node_failed(reader->node, no_end_error(stream));
         }

@@ -250,8 +250,11 @@ struct cycle {
     struct cycle_waiter *waiters; /* told when all that was taken is committed */
 };
 
-/* A node on its way from FAILED back to RUNNING: see restart.c. Control loop. */
+/* A node on its way from FAILED back to RUNNING, or to it for the first time while the others do
+ * already: see restart.c. Control loop. */
 struct restart {
+    bool first;        /* it has not started yet */
+    sl_error *not_yet; /* why; it waits for the others' start */
     bool pending;      /* by itself, after a pause */
     bool under_way;    /* from the taking away of its streams to their return */
     bool stops;        /* ... and it stays closed: it was stopped */

@@ -3,11 +3,15 @@
  * itself are closed and opened anew, and the streams return to the other nodes. Then it is started,
  * for which it may take its time, and gets its streams, from its durable positions, in a second
  * turn. A source starts with its lanes open to it, and assigns its streams itself.
+ *
+ * A node whose very first start fails, and may succeed later, does not hold up the others: it is on
+ * the second half of this way, with its tasks open.
  */
 #include "host/restart.h"
 
 #include "delivery/assignment.h"
 #include "delivery/cycle.h"
+#include "host/pause.h"
 #include "host/reopen.h"
 #include "host/run.h"
 
@@ -98,6 +102,32 @@ void restart_after_failure(struct host_node *node) {
     schedule(node);
 }
 
+/* ---- late ---- */
+
+static void started(sl_request *request, sl_error *error);
+
+/* Not where the others must know its positions: to finish what an edition before has begun. Who
+ * assigns streams does it while it starts, so that it has to be there already. */
+bool restart_is_late(struct host_node *node, sl_error *error) {
+    struct host *host = node->host;
+    if ((node->flags & SL_ROLE_ASSIGNS) != 0 || host->options->catch_up != NULL || host->draining ||
+        !retry_allowed(host, &node->start_retry, error)) {
+        return false;
+    }
+    node->restart.first = true;
+    node->restart.not_yet = error;
+    /* lanes pass it by; a source has nothing to be passed by with */
+    atomic_store(&node->failed, node->spec->kind != TOPOLOGY_SOURCE);
+    return true;
+}
+
+void restart_start_late(struct host_node *node) {
+    sl_error *error = node->restart.not_yet;
+    node->restart.not_yet = NULL;
+    node->restart.under_way = true;
+    started(&node->start, error);
+}
+
 /* ---- closing ---- */
 
 /* Its streams, if they are away, go back to the others. */
@@ -115,8 +145,10 @@ static void fail_again(struct host_node *node, sl_error *error) {
     node->failed_us = sl_monotonic_us();
     node->state = HOST_NODE_FAILED;
     node->restart.under_way = false;
-    host_log(node->host, SL_LOG_ERROR, node->spec->name, "cannot be restarted: %s",
-             sl_error_message(error));
+    host_log(node->host, SL_LOG_ERROR, node->spec->name, "%s: %s",
+             node->restart.first ? "FAILED" : "cannot be restarted", sl_error_message(error));
+    node->failures += node->restart.first ? 1 : 0;
+    node->restart.first = false;
     schedule(node);
     give_back(node);
     host_advance(node->host);
@@ -181,13 +213,22 @@ static void revive(struct host_node *node) {
     atomic_store(&node->waiting, node_must_wait(node));
     node->state = node_resting_state(node);
     node->restart.revived_us = sl_monotonic_us();
-    node->restart.succeeded++;
+    node->restart.succeeded += node->restart.first ? 0 : 1;
     node->restart.commits = node->cycle.commits;
     atomic_store(&node->failed, false);
     if (node->has_cycle) {
         cycle_restart(&node->cycle);
     }
-    host_log(node->host, SL_LOG_INFO, node->spec->name, "restarted");
+    host_log(node->host, SL_LOG_INFO, node->spec->name,
+             node->restart.first ? "started, and joins the others" : "restarted");
+    node->restart.first = false;
+}
+
+/* It was so before it could start. */
+static void pause_if_stopped(struct host_node *node) {
+    if (node->target == TARGET_STOPPED) {
+        pause_left_out(node);
+    }
 }
 
 static void let_in(struct host_node *node, struct assignment *turn) {
@@ -198,10 +239,9 @@ static void let_in(struct host_node *node, struct assignment *turn) {
     }
     node->restart.under_way = false;
     assignment_give_back(turn);
+    pause_if_stopped(node);
     host_advance(node->host);
 }
-
-static void started(sl_request *request, sl_error *error);
 
 static void start_again(void *arg) {
     host_start_node(arg, started);
@@ -222,7 +262,8 @@ static void started(sl_request *request, sl_error *error) {
         return;
     }
     if (source) {
-        node->restart.under_way = false;
+        node->restart.under_way = node->restart.first = false;
+        pause_if_stopped(node);
         host_advance(node->host);
     } else if (node->host->draining) {
         cut_short(node);

@@ -13,6 +13,12 @@ void restart_after_failure(struct host_node *node);
  * is not the end of the run. */
 bool restart_holds_end(const struct host *host);
 
+/*
+ * A node's first start has failed. True when it may succeed later, and the others need not wait:
+ * then the error is taken, and restart_start_late goes on with it once they run. Control loop.
+ */
+bool restart_is_late(struct host_node *node, sl_error *error);
+void restart_start_late(struct host_node *node);
 /* Opens it anew, closed or not, though it may be paused no more. restart_may_change holds. */
 void restart_begin(struct host_node *node);
 /* Its streams can be taken away and come back, and nothing else is done to it. */

@@ -371,6 +371,10 @@ void host_advance(struct host *host) {
 
 /* Who did not start, or whose tasks did not open, is as one that fails later. */
 static void begin_node(struct host_node *node) {
+    if (node->restart.not_yet != NULL && node->failure == NULL) {
+        restart_start_late(node);
+        return;
+    }
     if (node->failure != NULL) {
         restart_after_failure(node);
     } else {
@@ -437,6 +441,7 @@ static void note_open_errors(struct host_node *node) {
         if (task->open_error != NULL) {
             set_failed(node, sl_error_wrap(task->open_error, "cannot open a task"));
             task->open_error = NULL;
+            node->restart.first = false;
         }
     }
 }
@@ -457,7 +462,7 @@ static void open_tasks(void *arg) {
     struct host *host = lane->host;
     for (size_t n = host->n_nodes; n-- > 0;) {
         struct lane_task *task = &host->nodes[n]->tasks[lane->index];
-        if (!atomic_load(&host->nodes[n]->failed)) {
+        if (!atomic_load(&host->nodes[n]->failed) || host->nodes[n]->restart.first) {
             task->open_error = task_open(task);
         }
     }
@@ -498,11 +503,13 @@ static void node_started(sl_request *request, sl_error *error) {
     struct host_node *node =
         (struct host_node *)(void *)((char *)request - offsetof(struct host_node, start));
     struct host *host = node->host;
-    if (error != NULL && host_try_again(host, &node->start_retry, node->spec->name, "start", error,
-                                        start_again, node)) {
+    bool late = error != NULL && restart_is_late(node, error);
+    if (error != NULL && !late &&
+        host_try_again(host, &node->start_retry, node->spec->name, "start", error, start_again,
+                       node)) {
         return;
     }
-    if (error != NULL) {
+    if (error != NULL && !late) {
         set_failed(node, sl_error_wrap(error, "cannot start"));
     }
     if (--host->outstanding == 0) {

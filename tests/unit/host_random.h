@@ -96,6 +96,7 @@ static void random_fate(void) {
         behaviours[n].broken_batches = sometimes(2);
         behaviours[n].broken_commits = sometimes(2);
         behaviours[n].failing_starts = below(12) == 0;
+        behaviours[n].passing_starts = below(12) == 0;
         behaviours[n].failing_tasks = below(12) == 0;
         if (nodes[n].kind == TOPOLOGY_SOURCE) {
             behaviours[n].revocations = sometimes(5);
@@ -122,6 +123,7 @@ static void no_fate(void) {
     for (size_t n = 0; n < topology.n_nodes; n++) {
         behaviours[n].broken_batches = behaviours[n].broken_commits = 0;
         behaviours[n].failing_starts = behaviours[n].failing_tasks = 0;
+        behaviours[n].passing_starts = 0;
         behaviours[n].commits_left = -1;
         behaviours[n].signal_after = 0;
         behaviours[n].conflicts = sometimes(2); /* these are got over within the run */

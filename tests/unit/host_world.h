@@ -61,7 +61,9 @@ struct behaviour {
     atomic_int signal_after;  /* polls until SIGTERM; 0: never */
     atomic_int failing_opens; /* for good, and starts that fail for good */
     atomic_int failing_starts;
-    atomic_int failing_tasks; /* for good: on so many lanes */
+    atomic_int passing_starts; /* that fail, and may pass */
+    bool starts_late;          /* they do until `released` */
+    atomic_int failing_tasks;  /* for good: on so many lanes */
     int outbox_max; /* owner: more results are not kept for detached readers; 0: all are */
 };
 
@@ -160,9 +162,16 @@ static sl_error *world_open(const sl_node_context *context, sl_node **out) {
     return NULL;
 }
 
+static sl_error *failing_start(struct behaviour *does) {
+    if (take_one(&does->failing_starts)) {
+        return services->error_new(SL_ERROR_FATAL, "does not start");
+    }
+    bool late = does->starts_late && !atomic_load(&released);
+    return late || take_one(&does->passing_starts) ? retriable("not started yet") : NULL;
+}
+
 static void world_start(sl_node *node, sl_request *request) {
-    bool fails = take_one(&node->does->failing_starts);
-    services->done(request, fails ? services->error_new(SL_ERROR_FATAL, "does not start") : NULL);
+    services->done(request, failing_start(node->does));
 }
 
 static void world_close(sl_node *node) {
@@ -294,12 +303,9 @@ static void revoke_some(void *arg) {
 }
 
 static void source_start(sl_node *node, sl_request *request) {
-    if (take_one(&node->does->failing_starts)) {
-        services->done(request, services->error_new(SL_ERROR_FATAL, "does not start"));
-        return;
-    }
-    if (take_one(&node->does->failing_resumes)) {
-        services->done(request, retriable("not started yet"));
+    sl_error *error = failing_start(node->does);
+    if (error != NULL) {
+        services->done(request, error);
         return;
     }
     sl_stream_name topics[PARTITIONS];

@@ -51,10 +51,12 @@ static int64_t smallest_stored(const struct stream *stream) {
     return smallest;
 }
 
+/* Nobody is told of a stream that he has not resumed: he hears all of it once it runs. */
 void assignment_acknowledge(struct stream *stream) {
     int64_t smallest = smallest_stored(stream);
-    if (stream->state == STREAM_DETACHED || stream->left_out || smallest == SL_OFFSET_NONE ||
-        smallest == INT64_MAX || smallest <= stream->acknowledged) {
+    bool resumed = stream->state == STREAM_RUNNING || stream->state == STREAM_REVOKING;
+    if (!resumed || stream->left_out || smallest == SL_OFFSET_NONE || smallest == INT64_MAX ||
+        smallest <= stream->acknowledged) {
         return;
     }
     stream->acknowledged = smallest;

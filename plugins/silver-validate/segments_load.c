@@ -118,8 +118,10 @@ static sl_error *read_header(struct loading *loading, size_t i, struct segment_h
     return error;
 }
 
+/* Segments go when all readers have said that they are beyond them: perhaps to another process that
+ * does the same work, since this one has asked for the positions. */
 static sl_error *too_old(const struct chain *chain, int64_t offset) {
-    return sl_error_new(SL_ERROR_FATAL,
+    return sl_error_new(SL_ERROR_CONFLICT,
                         "deduplication cannot go on at offset %" PRId64
                         ": the state that is kept begins at offset %" PRId64
                         "; raise `deduplicate.keep`, or start again with a new state",

@@ -481,6 +481,9 @@ static void step_running(struct assignment *a) {
     for (size_t s = 0; s < a->n_streams; s++) {
         struct stream *stream = a->streams[s];
         stream->state = STREAM_RUNNING;
+        for (size_t r = 0; r < stream->n_readers; r++) {
+            stream->readers[r].node->overtaken = 0;
+        }
         host_log(a->host, SL_LOG_DEBUG, a->owner->spec->name,
                  "reads %s partition %d from offset %lld", stream->topic,
                  (int)stream->pub.partition, (long long)stream->offset);

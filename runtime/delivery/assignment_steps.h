@@ -60,7 +60,8 @@ struct assignment {
     int64_t asked_us;
     bool late;    /* revoke.timeout has passed since */
     bool put_off; /* a call failed while a revocation waits: its streams are assigned again later */
-    bool unheard; /* the same, but its calls are still under way: nobody waits for them */
+    bool overtaken; /* a node has been refused by a position that somebody else has moved */
+    bool unheard;   /* the same, but its calls are still under way: nobody waits for them */
     /* revocation; its streams may have several owners */
     bool again;   /* they are assigned anew afterwards */
     bool turns;   /* its owner begins or ends to wait in between */

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+enum { OVERTAKEN_MAX = 5 };
+
 void calls_free(struct assignment *a) {
     while (a->calls != NULL) {
         struct call *call = a->calls;
@@ -35,15 +37,40 @@ struct call *call_new(struct assignment *a, enum call_kind kind, struct host_nod
 
 static void call_again(void *arg);
 
-/* A revocation may not wait for what fails now and is tried again: this assignment begins anew
- * behind it, as long as no lane knows of it. */
-static bool must_make_way(const struct assignment *a, const sl_error *error) {
+/* A lane knows of one of its streams. */
+static bool is_entered(const struct assignment *a) {
     bool entered = false;
     for (size_t i = 0; i < a->n_streams; i++) {
         entered = entered || a->streams[i]->entered;
     }
-    return sl_error_is(error, SL_ERROR_RETRIABLE) && !entered &&
+    return entered;
+}
+
+/* A revocation may not wait for what fails now and is tried again: this assignment begins anew
+ * behind it, as long as no lane knows of it. */
+static bool must_make_way(const struct assignment *a, const sl_error *error) {
+    return sl_error_is(error, SL_ERROR_RETRIABLE) && !is_entered(a) &&
            assignment_revocation_behind(a) != NULL;
+}
+
+/*
+ * Somebody else has gone on from the stored positions meanwhile, and what the node needed for the
+ * one that it answered is gone: all are asked anew. Not for ever: after some times in a row the
+ * positions are not what is wrong.
+ */
+static bool must_ask_anew(const struct call *call, const sl_error *error) {
+    struct assignment *a = call->assignment;
+    if (!sl_error_is(error, SL_ERROR_CONFLICT) || call->node == a->owner || is_entered(a) ||
+        a->host->draining) {
+        return false;
+    }
+    call->node->overtaken += a->overtaken ? 0 : 1; /* all its streams may be refused at once */
+    a->overtaken = true;
+    if (call->node->overtaken < OVERTAKEN_MAX) {
+        return true;
+    }
+    call->node->overtaken = 0;
+    return false;
 }
 
 void call_failed(struct call *call, sl_error *error) {
@@ -77,6 +104,12 @@ static void call_finished(sl_request *request, sl_error *error) {
     if (a->unheard && error != NULL) {
         sl_error_free(error);
     } else if (error != NULL && must_make_way(a, error)) {
+        a->put_off = true;
+        sl_error_free(error);
+    } else if (error != NULL && must_ask_anew(call, error)) {
+        host_log(a->host, SL_LOG_WARN, call->node->spec->name,
+                 "%s: %s; the positions are asked for once more", call_name(call),
+                 sl_error_message(error));
         a->put_off = true;
         sl_error_free(error);
     } else if (error != NULL && host_try_again(a->host, &call->retry, call->node->spec->name,

@@ -326,6 +326,7 @@ struct host_node {
     struct retry start_retry;
     int64_t failed_us;
     int64_t failures;    /* since the run began */
+    unsigned overtaken;  /* refused in a row, since somebody else has gone on from there */
     unsigned unanswered; /* calls that nobody waits for: it is not closed before they come back */
     struct restart restart;
     struct reopening reopening;

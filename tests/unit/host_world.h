@@ -47,6 +47,7 @@ struct behaviour {
     atomic_int late_conflicts; /* the same, of the last commit at the end of the data */
     bool applied;              /* ... although they were applied, as after an unclear answer */
     atomic_int failing_resumes;
+    atomic_int overtaken;        /* resumes that are refused: somebody else has gone on */
     atomic_int failing_attaches; /* for good */
     atomic_int broken_batches;   /* fail the node */
     atomic_int broken_commits;   /* the same */
@@ -710,6 +711,10 @@ static void sink_resume(sl_node *node, const sl_stream *stream, int64_t offset, 
     hang(node, ASKED_TO_RESUME);
     if (take_one(&node->does->failing_resumes)) {
         services->done(request, retriable("not resumed yet"));
+        return;
+    }
+    if (take_one(&node->does->overtaken)) {
+        services->done(request, services->error_new(SL_ERROR_CONFLICT, "has gone on"));
         return;
     }
     if (node->does->unresumable && stream->partition == PARTITIONS - 1) {

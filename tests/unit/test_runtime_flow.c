@@ -270,6 +270,19 @@ START_TEST(test_a_node_that_answers_at_last_is_restarted) {
 }
 END_TEST
 
+/* Somebody else goes on while a node is asked; it does not help for ever to ask again. */
+START_TEST(test_positions_that_were_moved_meanwhile_are_asked_for_anew) {
+    build(&blocking_sink_role);
+    behaviours[2].overtaken = behaviours[3].overtaken = 2 * PARTITIONS;
+    behaviours[0].revocations = 2;
+    assert_goes_on();
+    ck_assert_int_eq(seen_in[HOST_NODE_FAILED], 0);
+    behaviours[2].overtaken = 5 * PARTITIONS;
+    assert_fails("node n2 failed: resuming: has gone on");
+    assert_goes_on();
+}
+END_TEST
+
 START_TEST(test_what_was_resumed_for_a_source_that_cannot_begin_is_freed) {
     build(&blocking_sink_role);
     sl_node_ops ops = source_node;
@@ -1102,6 +1115,7 @@ int main(void) {
     tcase_add_test(flow, test_a_node_that_fails_while_paused_holds_nothing_up);
     tcase_add_loop_test(flow, test_a_stream_that_does_not_attach_fails_who_refused_it_alone, 0, 4);
     tcase_add_loop_test(flow, test_a_reader_that_cannot_begin_fails_alone, 0, 2);
+    tcase_add_test(flow, test_positions_that_were_moved_meanwhile_are_asked_for_anew);
     tcase_add_loop_test(flow, test_a_node_that_does_not_answer_fails_alone, ASKED_FOR_POSITIONS,
                         ASKED_TO_RESUME + 1);
     tcase_add_loop_test(flow, test_a_node_that_answers_at_last_is_restarted, ASKED_FOR_POSITIONS,

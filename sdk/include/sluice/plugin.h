@@ -183,6 +183,8 @@ typedef struct sl_node_ops {
      * or to drop_handle. A node with SL_ROLE_OWNS_STREAMS gets this call for its own streams that
      * have readers as well: it must then emit from `offset` on. `position` is then the smallest
      * that one of them needs: what lies between it and `offset` will be asked for by `again`.
+     * Errors: RETRIABLE (tried again), CONFLICT (a reader's: somebody else has gone on from
+     * `offset` meanwhile; all are asked for their positions once more), others (the node fails).
      */
     void (*resume)(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                    void **handle, sl_request *request);

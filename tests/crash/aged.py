@@ -2,11 +2,12 @@
 
 Between two processes of a chapter that time is made to have passed: files become a day old, in each
 folder lies what a process leaves behind that is killed while it writes, and the numbers of closed
-plain files and of an aggregation's chain stand right before the one at which old ones are deleted,
-as if the same had been recorded, or nothing had happened, that often.
+plain files, of an aggregation's chain and of the topology's history stand right before the one at
+which old ones are deleted, as if the same had been recorded, or nothing had happened, that often.
 """
 
 import ctypes
+import json
 import os
 import secrets
 import struct
@@ -18,6 +19,7 @@ LEFT_DATA = "sluice-of-a-killed-process.parquet"
 # Old ones are deleted with each so manieth.
 CLOSES = 256
 ENTRIES = 600
+KEPT_CHANGES = 200  # of the topology
 _HEAD = struct.Struct("<5sqQQqqQ4qqqq")  # of an entry, up to the number of its streams
 _EMPTY = struct.pack("<3q", 0, 0, 0)  # no changes, no results, no late rows
 _xxhash = ctypes.CDLL("libxxhash.so.0")
@@ -44,6 +46,15 @@ def repeat_closes(state, rng):
 def repeat_entries(state, rng):
     """The same for the chain of gold-agg, whose further entries say that nothing has happened."""
     _repeat(state / "nodes" / "per_country" / "log", ENTRIES, rng, _nothing_new)
+
+
+def repeat_history(state):
+    """With the next change of the topology the oldest is forgotten."""
+    for last in _numbered(state / "history")[-1:]:
+        entry = json.loads(last.read_text())
+        for n in range(int(last.stem) + 1, KEPT_CHANGES + 1):
+            path = last.with_name(f"{n:020}{last.suffix}")
+            path.write_text(json.dumps(entry | {"number": n}))
 
 
 def snapshots(state):

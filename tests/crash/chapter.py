@@ -25,9 +25,10 @@ SPARE_RATIONS = 16  # of what a chapter is to have, for the rounds that wait so 
 ENDLESS = 8  # the feed has so many times more
 POURED = 3  # rations
 END_LIMIT_S = 300
-# Hits of a point, and of each of its sides, behind which others are wanted.
+# Hits of a point, and of each of its sides, behind which others are wanted; the former count more.
 ENOUGH = 24
 ENOUGH_OF_SIDE = 20
+FIRST = 10
 
 
 class Broken(Exception):
@@ -224,7 +225,7 @@ class Chapter:
             if point.name in hits:
                 of_side = hits[point.name].hits(side)
                 of_both = sum(hits[point.name].hits(s) for s in SIDES)
-            lacking = max(0.1, ENOUGH_OF_SIDE - of_side) + max(0, ENOUGH - of_both)
+            lacking = max(0.1, ENOUGH_OF_SIDE - of_side) + FIRST * max(0, ENOUGH - of_both)
             return lacking * tally.odds(self, point.name, side)
 
         self.rng.shuffle(sides)

@@ -25,7 +25,7 @@ READING_LIMIT_S = 10
 READING_SHARE = 0.7  # of the victims have read something
 POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
 RANDOM_S = 1.5
-RANDOM_SHARE = 0.1
+RANDOM_SHARE = 0.05
 STOP_SHARE = 0.2  # of the points before a name is given
 # Of all rounds, those with something else before the kill.
 EVENTS = (("leave", 0.06), ("stop", 0.06), ("broker", 0.02), ("reload", 0.06))
@@ -45,6 +45,8 @@ class Slot:
 
 
 class Hosts(Chapter):
+    MERGING_SHARE = 1.0  # of the processes come to gold's chain, if any does
+
     def __init__(self, broker, shims, folder, seed, records, lie=None):
         super().__init__(broker, shims, folder, seed, records, lie)
         self.slots = self._slots(shims)
@@ -133,7 +135,9 @@ class Hosts(Chapter):
         is alone with its tables has them."""
         if self.rng.random() < RANDOM_SHARE:
             return None
-        chosen = self.choose(slot.shim, tally, _of_a_running)
+        merges = self.rng.random() < self.MERGING_SHARE
+        wanted = lambda p: _of_a_running(p) and (merges or " chain" not in p.name)
+        chosen = self.choose(slot.shim, tally, wanted)
         if chosen is None:
             return None
         name, side, n = chosen
@@ -231,16 +235,20 @@ class Hosts(Chapter):
 
 
 # What a process passes when it starts, ends, cleans or is told something only, or hardly ever.
-BESIDE = ("mkdir ", "unlinkat ", "run-mark", "config-ed", "seen-mark", "targets", "history")
+BESIDE = ("mkdir ", "unlinkat ", "run-mark", "config-ed", "seen-mark")
+ORDERED = ("targets", "history", "topology", "top-folder")
 RARELY = ("unlink segment", "unlink data-file", "chain-base", "chain-base-temporary")
 
 
 def _of_a_running(point):
-    return not any(what in point.name for what in BESIDE) and not point.name.endswith(RARELY)
+    beside = any(what in point.name for what in BESIDE + ORDERED)
+    return not beside and not point.name.endswith(RARELY)
 
 
 class Group(Hosts):
     """Three hosts, all of which aggregate; one of them merges."""
+
+    MERGING_SHARE = 0.2
 
     def _slots(self, shims):
         return [Slot(h, self._whole(), shims[h]) for h in HOSTS]

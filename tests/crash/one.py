@@ -15,8 +15,8 @@ READING_LIMIT_S = 5
 RARE_LIMIT_S = 8  # snapshots come with so many changes; what comes at an end takes a while
 STOP_LIMIT_S = 30
 CLEAN_LIMIT_S = 60
-RANDOM_SHARE = 0.06  # points that are not reached add to them
-CLEAN_SHARE = 0.06  # of the rounds: before the kill, a process ends as it should
+RANDOM_SHARE = 0.04  # points that are not reached add to them
+CLEAN_SHARE = 0.05  # of the rounds: before the kill, a process ends as it should
 ORDER_SHARE = 0.15  # of the processes get an order of the operator's before their end
 GO_ON_SHARE = 0.5  # of the rounds begin with nothing paused, and all where that would be in the way
 HELD = ("chain", "group-delta", "plain", "close-record", "kafka", "known-mark")
@@ -42,6 +42,7 @@ MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
     "renameat2 targets": "renameat2 run-mark",
     "rename topology": "renameat2 run-mark",
     "unlink targets": "renameat2 targets",
+    "unlink history": "renameat2 history",
     "unlink checkpoint": "rename last-checkpoint",
     "unlink close-record": "renameat2 close-record",
     "unlink chain-entry": "rename chain-base",
@@ -161,6 +162,8 @@ class OneProcess(Chapter):
             self.ledger.books()  # what is cleaned then is known
             if name in CHAIN_CLEANING:
                 aged.repeat_entries(self.whole.state, self.rng)
+            elif name == "unlink history":
+                aged.repeat_history(self.whole.state)
             elif name == "unlink close-record":
                 aged.repeat_closes(self.whole.state, self.rng)
             aged.let_a_day_pass(self.folder / "lake", self.folder / "state")

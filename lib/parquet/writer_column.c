@@ -44,7 +44,7 @@ void sl_pqw_column_free(sl_pqw_column *column) {
     sl_buffer_free(&column->indexes);
 }
 
-void sl_pqw_column_reset(sl_pqw_column *column, bool file) {
+void sl_pqw_column_empty_page(sl_pqw_column *column) {
     column->entries = 0;
     column->values = 0;
     column->rows = 0;
@@ -53,9 +53,12 @@ void sl_pqw_column_reset(sl_pqw_column *column, bool file) {
     sl_buffer_clear(&column->repetition);
     sl_buffer_clear(&column->lengths);
     sl_buffer_clear(&column->indexes);
-    sl_buffer_clear(&column->raw);
     column->raw.bytes = SL_PQW_HEADROOM;
+}
 
+void sl_pqw_column_reset(sl_pqw_column *column, bool file) {
+    sl_buffer_clear(&column->raw);
+    sl_pqw_column_empty_page(column);
     free_pages(column);
     sl_pqw_dictionary_clear(&column->dictionary);
     column->mode = column->trusted_chunks > 0 ? column->learned_mode : SL_PQW_SAMPLE;

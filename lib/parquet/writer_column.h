@@ -90,6 +90,8 @@ typedef struct sl_pqw_column {
 
 sl_error *sl_pqw_column_init(sl_pqw_column *column, const sl_pqw_leaf *leaf);
 void sl_pqw_column_free(sl_pqw_column *column);
+/* Forgets the open page. */
+void sl_pqw_column_empty_page(sl_pqw_column *column);
 /* Forgets the open page and the chunk; `file` too: what was counted for the file. */
 void sl_pqw_column_reset(sl_pqw_column *column, bool file);
 

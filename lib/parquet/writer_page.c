@@ -262,18 +262,6 @@ static void add_raw_stats(sl_pqw_column *column) {
     }
 }
 
-static void empty_page(sl_pqw_column *column) {
-    column->entries = 0;
-    column->values = 0;
-    column->rows = 0;
-    column->all_present = true;
-    sl_buffer_clear(&column->definition);
-    sl_buffer_clear(&column->repetition);
-    sl_buffer_clear(&column->lengths);
-    sl_buffer_clear(&column->indexes);
-    column->raw.bytes = SL_PQW_HEADROOM;
-}
-
 sl_error *sl_pqw_column_flush_page(sl_pqw_column_context *context, sl_pqw_column *column) {
     bool dictionary = column->mode == SL_PQW_DICTIONARY;
     sl_parquet_encoding encoding = column->values == 0 ? SL_PARQUET_PLAIN
@@ -309,7 +297,7 @@ sl_error *sl_pqw_column_flush_page(sl_pqw_column_context *context, sl_pqw_column
     if (!dictionary) {
         add_raw_stats(column);
     }
-    empty_page(column);
+    sl_pqw_column_empty_page(column);
     return NULL;
 }
 

@@ -698,6 +698,49 @@ static inline void read_some(struct host *host, size_t n) {
 
 /* ---- what must come out ---- */
 
+/* All events of a stream go into the table; those that are late are told. */
+static void aggregate_stream(struct host *host, int s, sl_window_table *table, struct reader *all) {
+    sl_window_clock clock = {SL_TIME_NONE, SL_TIME_NONE};
+    sl_window_outcome outcome = {0};
+    sl_builder b;
+    struct ArrowArray array;
+    ok(sl_builder_init(&b, &host->schema));
+    for (int i = 0; i < EVENTS; i++) {
+        if (events[i].stream == s) {
+            append_event(&b, &events[i]);
+        }
+    }
+    ok(sl_builder_finish(&b, &array));
+    sl_window_origin origin = {"events", s, 0, array.children[4]->buffers[1]};
+    ok(sl_window_table_update(table, &clock, &origin, &array, &outcome));
+    for (size_t i = 0; i < outcome.n_late; i++) {
+        sl_buffer line = SL_BUFFER_INIT;
+        ck_assert(sl_array_append_json(&host->schema, &array, outcome.late[i], &line));
+        add_line(&all->late, &all->n_late, sl_buffer_text(&line));
+        sl_buffer_free(&line);
+    }
+    array.release(&array);
+    sl_builder_free(&b);
+    sl_window_outcome_free(&outcome);
+}
+
+static void close_windows(const sl_window_plan *plan, sl_window_table *table, struct reader *all) {
+    sl_builder results;
+    sl_window_result_counts counts;
+    struct ArrowArray array;
+    ok(sl_builder_init(&results, sl_window_plan_results(plan)));
+    ok(sl_window_table_close(table, INT64_MAX / 4, &results, &counts));
+    ok(sl_builder_finish(&results, &array));
+    for (int64_t i = 0; i < array.length; i++) {
+        sl_buffer line = SL_BUFFER_INIT;
+        ck_assert(sl_array_append_json(sl_window_plan_results(plan), &array, i, &line));
+        add_line(&all->finals, &all->n_finals, sl_buffer_text(&line));
+        sl_buffer_free(&line);
+    }
+    array.release(&array);
+    sl_builder_free(&results);
+}
+
 static void expect(struct host *host, char **rows, char **late_rows) {
     sl_window_aggregate aggregates[4];
     for (int i = 0; i < 4; i++) {
@@ -714,52 +757,18 @@ static void expect(struct host *host, char **rows, char **late_rows) {
                                .n_aggregates = 4};
     sl_window_plan *plan;
     sl_window_table *table;
-    sl_window_outcome outcome = {0};
-    sl_builder results;
-    sl_window_result_counts counts;
     struct reader all = {0};
     ok(sl_window_plan_new(&host->schema, &config, &plan));
     ok(sl_window_table_new(plan, &table));
     for (int s = 0; s < STREAMS; s++) {
-        sl_window_clock clock = {SL_TIME_NONE, SL_TIME_NONE};
-        sl_builder b;
-        struct ArrowArray array;
-        ok(sl_builder_init(&b, &host->schema));
-        for (int i = 0; i < EVENTS; i++) {
-            if (events[i].stream == s) {
-                append_event(&b, &events[i]);
-            }
-        }
-        ok(sl_builder_finish(&b, &array));
-        sl_window_origin origin = {"events", s, 0, array.children[4]->buffers[1]};
-        ok(sl_window_table_update(table, &clock, &origin, &array, &outcome));
-        for (size_t i = 0; i < outcome.n_late; i++) {
-            sl_buffer line = SL_BUFFER_INIT;
-            ck_assert(sl_array_append_json(&host->schema, &array, outcome.late[i], &line));
-            add_line(&all.late, &all.n_late, sl_buffer_text(&line));
-            sl_buffer_free(&line);
-        }
-        array.release(&array);
-        sl_builder_free(&b);
+        aggregate_stream(host, s, table, &all);
     }
-    struct ArrowArray array;
-    ok(sl_builder_init(&results, sl_window_plan_results(plan)));
-    ok(sl_window_table_close(table, INT64_MAX / 4, &results, &counts));
-    ok(sl_builder_finish(&results, &array));
-    for (int64_t i = 0; i < array.length; i++) {
-        sl_buffer line = SL_BUFFER_INIT;
-        ck_assert(sl_array_append_json(sl_window_plan_results(plan), &array, i, &line));
-        add_line(&all.finals, &all.n_finals, sl_buffer_text(&line));
-        sl_buffer_free(&line);
-    }
+    close_windows(plan, table, &all);
     *rows = joined(all.finals, all.n_finals, NULL, 0);
     *late_rows = joined(all.late, all.n_late, NULL, 0);
     ck_assert_uint_gt(all.n_late, 5);
     free_lines(all.finals, all.n_finals);
     free_lines(all.late, all.n_late);
-    array.release(&array);
-    sl_builder_free(&results);
-    sl_window_outcome_free(&outcome);
     sl_window_table_free(table);
     sl_window_plan_free(plan);
 }

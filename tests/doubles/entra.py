@@ -19,6 +19,7 @@ from secrets import token_bytes, token_urlsafe
 from urllib.parse import parse_qs, urlsplit
 
 from tests.doubles import tls
+from tests.doubles.serving import Serving
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NO_SUCH_CLIENT = "AADSTS700016: Application was not found in the directory."
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
 
-class Entra:
+class Entra(Serving):
     """`url` is both the authority and the metadata service. Tokens last `lifetime_s`. With `secrets`
     it speaks TLS (tests/doubles/tls.py)."""
 
@@ -155,11 +156,3 @@ class Entra:
         """All that were issued: no log may hold one."""
         with self._lock:
             return list(self._issued)
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()

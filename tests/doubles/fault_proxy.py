@@ -18,10 +18,11 @@ import struct
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 from tests.doubles import tls
+from tests.doubles.serving import ProxyServer, Serving
 
 FAULTS = ("busy", "throttled", "reset", "acted", "slow")
 PIECES = 8
@@ -139,15 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address):
-        """A client that went away is no news: sluice is killed in these tests."""
-
-
-class FaultProxy:
+class FaultProxy(Serving):
     """`url` stands for the server at `upstream` ("http://127.0.0.1:1234"); `share` of the requests
     meet a fault; `counts` says how often each was drawn, None for none, and how often a client has
     "given up" a mute server or a slow loris.
@@ -160,7 +153,7 @@ class FaultProxy:
     def __init__(
         self, upstream, share=0.05, seed=0, faults=FAULTS, secrets=None, authorized=lambda value: True
     ):
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = ProxyServer(("127.0.0.1", 0), _Handler)
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname, parts.port)
         self._trusted = None
@@ -194,11 +187,3 @@ class FaultProxy:
             fault = self._random.choice(self._faults) if met else None
             self.counts[fault] += 1
             return fault
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()

@@ -9,8 +9,10 @@ import select
 import socket
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.doubles.serving import ProxyServer, Serving
 
 CHUNK_BYTES = 1 << 16
 DROPPED = {"connection", "keep-alive", "proxy-connection", "proxy-authorization"}
@@ -77,30 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address):
-        """A side that went away is no news."""
-
-
-class ForwardProxy:
+class ForwardProxy(Serving):
     """`address` is "127.0.0.1:PORT"; what is counted is said above."""
 
     def __init__(self, routes=None):
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = ProxyServer(("127.0.0.1", 0), _Handler)
         self._server.routes = routes
         self._server.lock = threading.Lock()
         self.tunnels = self._server.tunnels = Counter()
         self.requests = self._server.requests = Counter()
         self.logins = self._server.logins = set()
         self.address = f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()

@@ -25,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.doubles import tls
+from tests.doubles.serving import Serving
 
 SCOPE = "https://analysis.windows.net/powerbi/api/.default"
 MINUTE_S, HOUR_S = 60, 3600
@@ -196,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200)
 
 
-class PowerBI:
+class PowerBI(Serving):
     """`url` is the endpoint; `rows(dataset, table)` what a table holds; `counts` what happened.
 
     `provoke`: the share of POSTs that meet trouble of `troubles`, drawn by a seeded generator;
@@ -243,11 +244,3 @@ class PowerBI:
         with self.lock:
             (found,) = [d for d in self.datasets.values() if d.name == dataset]
             return list(found.tables[table].rows)
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()

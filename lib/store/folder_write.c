@@ -150,7 +150,8 @@ sl_error *sl_folder_writer_open(sl_store *store, const char *path, unsigned flag
 /*
  * Writes what it can of a large run of blocks around the page cache: the bytes are to be durable in
  * a moment anyway, and copying them there costs more than all else in writing them. 0 when that is
- * not possible here; whatever is wrong, the usual write that follows will say it.
+ * not possible here; whatever is wrong, the usual write that follows will say it, and it goes to
+ * the same place, should this one have left something there.
  */
 static size_t write_direct(const folder_writer *writer, const uint8_t *data, size_t bytes) {
     bool cached = (writer->flags & SL_STORE_VOLATILE) != 0;
@@ -162,7 +163,7 @@ static size_t write_direct(const folder_writer *writer, const uint8_t *data, siz
     if (flags < 0 || fcntl(writer->fd, F_SETFL, flags | O_DIRECT) != 0) {
         return 0;
     }
-    ssize_t n = write(writer->fd, data, bytes - bytes % DIRECT_BLOCK);
+    ssize_t n = pwrite(writer->fd, data, bytes - bytes % DIRECT_BLOCK, (off_t)writer->written);
     (void)fcntl(writer->fd, F_SETFL, flags);
     return n > 0 ? (size_t)n : 0;
 }
@@ -175,7 +176,7 @@ sl_error *sl_folder_writer_write(sl_store_writer *base, const void *data, size_t
     bytes -= direct;
     writer->written += direct;
     while (bytes > 0) {
-        ssize_t n = write(writer->fd, rest, bytes);
+        ssize_t n = pwrite(writer->fd, rest, bytes, (off_t)writer->written);
         if (n < 0 && errno == EINTR) {
             continue;
         }

@@ -52,6 +52,7 @@ static struct {
     int (*mkostemp)(char *, int);
     int (*close)(int);
     ssize_t (*write)(int, const void *, size_t);
+    ssize_t (*pwrite)(int, const void *, size_t, off_t);
     int (*fsync)(int);
     int (*fdatasync)(int);
     int (*link)(const char *, const char *);
@@ -146,6 +147,7 @@ static void start(void) {
     *(void **)&real.mkostemp = next("mkostemp");
     *(void **)&real.close = next("close");
     *(void **)&real.write = next("write");
+    *(void **)&real.pwrite = next("pwrite");
     *(void **)&real.fsync = next("fsync");
     *(void **)&real.fdatasync = next("fdatasync");
     *(void **)&real.link = next("link");
@@ -307,6 +309,24 @@ INTERPOSED ssize_t write(int fd, const void *data, size_t bytes) {
     }
     AT_POINT(CALL_write, kind, real.write(fd, data, bytes), (void)0);
     return result;
+}
+
+static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset) {
+    enum kind kind = kind_of_fd(fd);
+    ssize_t result;
+    if (kind == KIND_NONE) {
+        return real.pwrite(fd, data, bytes, offset);
+    }
+    AT_POINT(CALL_write, kind, real.pwrite(fd, data, bytes, offset), (void)0);
+    return result;
+}
+
+INTERPOSED ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset) {
+    return write_at(fd, data, bytes, offset);
+}
+
+INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t offset) {
+    return write_at(fd, data, bytes, offset);
 }
 
 static bool is_folder(enum kind kind) {

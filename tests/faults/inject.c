@@ -4,12 +4,16 @@
  * them), and makes chosen ones fail. Environment:
  *
  *   SLUICE_FAULT_FOLDER  the folder; everything else is passed through
+ *
  *   SLUICE_FAULT_LIST    a file that gets a line for each call, "!" in front when it was made to
- * fail SLUICE_FAULT_AT      "CALL KIND N COUNT MODE ERRNO" and more of them behind ';': from the
- * N-th such call on COUNT fail (0: all). CALL and KIND may be "*". MODE: "before" does not act;
- * "after" acts, and says that it failed; "short" does half SLUICE_FAULT_CLOCK   "SECONDS
- * PERIOD_MS": the wall clock jumps ahead by so much, back, behind by so much, and back, after each
- * period
+ *                        fail
+ *
+ *   SLUICE_FAULT_AT      "CALL KIND N COUNT MODE ERRNO" and more of them behind ';': from the N-th
+ *                        such call on COUNT fail (0: all). CALL and KIND may be "*". MODE: "before"
+ *                        does not act; "after" acts, and says that it failed; "short" does half
+ *
+ *   SLUICE_FAULT_CLOCK   "SECONDS PERIOD_MS": the wall clock jumps ahead by so much, back, behind
+ *                        by so much, and back, after each period
  */
 #include "../crash/preload.h"
 
@@ -47,6 +51,7 @@ static struct {
     int (*open)(const char *, int, ...);
     int (*close)(int);
     ssize_t (*write)(int, const void *, size_t);
+    ssize_t (*pwrite)(int, const void *, size_t, off_t);
     ssize_t (*pread)(int, void *, size_t, off_t);
     int (*fsync)(int);
     int (*fdatasync)(int);
@@ -97,6 +102,7 @@ static void look_up(void) {
     *(void **)&real.open = next("open");
     *(void **)&real.close = next("close");
     *(void **)&real.write = next("write");
+    *(void **)&real.pwrite = next("pwrite");
     *(void **)&real.pread = next("pread");
     *(void **)&real.fsync = next("fsync");
     *(void **)&real.fdatasync = next("fdatasync");
@@ -249,18 +255,27 @@ INTERPOSED int close(int fd) {
     return answer(mode == PASS ? PASS : ACT_AND_REFUSE, code, real.close(fd));
 }
 
-INTERPOSED ssize_t write(int fd, const void *data, size_t bytes) {
+static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset) {
     enum mode mode = meet("write", kind_of_fd(fd));
     int code = errno;
     if (mode == REFUSE) {
         return -1;
     }
-    ssize_t written = real.write(fd, data, mode == PASS || bytes < 2 ? bytes : bytes / 2);
+    size_t part = mode == HALF && bytes > 1 ? bytes / 2 : bytes;
+    ssize_t written = real.pwrite(fd, data, part, offset);
     if (mode == ACT_AND_REFUSE && written >= 0) {
         errno = code;
         return -1;
     }
     return written;
+}
+
+INTERPOSED ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset) {
+    return write_at(fd, data, bytes, offset);
+}
+
+INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t offset) {
+    return write_at(fd, data, bytes, offset);
 }
 
 static ssize_t read_at(int fd, void *data, size_t bytes, off_t offset) {

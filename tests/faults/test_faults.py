@@ -1,12 +1,14 @@
 """A selection of the fault tests: some fault of each call that lib/store makes, and what lasts.
 `make faults` is all of them."""
 
+import errno
 import json
 import os
 import signal
 
 import pytest
 
+from tests.faults import lake
 from tests.faults.faults import ERRORS, LASTING, LIBRARY, Bench, not_listed
 from tests.support import sluice
 
@@ -42,6 +44,25 @@ def test_a_fault_that_lasts_stops_nodes_with_a_sentence_and_harms_nothing(bench,
 
 def test_a_wall_clock_that_jumps_by_hours_changes_nothing(bench):
     bench.jump(5, 70)
+
+
+def test_a_large_write_that_acted_and_says_it_has_not_leaves_its_bytes_once(bench, tmp_path):
+    env = {
+        "LD_PRELOAD": str(LIBRARY),
+        "SLUICE_FAULT_FOLDER": str(tmp_path),
+        "SLUICE_FAULT_LIST": str(tmp_path / "listed"),
+        "SLUICE_FAULT_AT": f"write plain-temporary 1 1 after {errno.EIO}",
+    }
+    done = lake.run(tmp_path, lake.EVENTS, env, _one_commit)
+    assert done.exit_code == 0, done.failed_because()
+    assert (tmp_path / "listed").read_text().count("!") == 1
+    assert "archive" not in done.log  # the usual write went on from there
+    bench.truth.compare(tmp_path)
+
+
+def _one_commit(document):
+    """A partition's rows become one file, which is written around the page cache."""
+    document["commit.interval"] = "60s"
 
 
 @pytest.fixture

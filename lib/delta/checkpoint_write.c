@@ -3,6 +3,7 @@
  * since, so that memory is bounded by the entries of one checkpoint interval and by the Parquet
  * writer, whatever the table's size. When a checkpoint is due is decided here, too.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "delta/internal.h"
@@ -371,12 +372,21 @@ sl_error *sl_delta_checkpoint(sl_delta_table *table) {
 
 /* ---- when ---- */
 
+/* Commits from one checkpoint to the next: the table's own property, or what its size asks for. */
+static int64_t checkpoint_interval(const sl_delta_table *table) {
+    const char *own = delta_configuration(table, "delta.checkpointInterval");
+    int64_t commits = own == NULL ? 0 : strtoll(own, NULL, 10);
+    if (commits > 0) {
+        return commits;
+    }
+    commits = table->checkpoint_actions / ACTIONS_PER_COMMIT;
+    commits = commits < MIN_INTERVAL ? MIN_INTERVAL : commits;
+    return commits > MAX_INTERVAL ? MAX_INTERVAL : commits;
+}
+
 bool sl_delta_checkpoint_due(const sl_delta_table *table) {
-    int64_t interval = table->checkpoint_actions / ACTIONS_PER_COMMIT;
-    interval = interval < MIN_INTERVAL ? MIN_INTERVAL : interval;
-    interval = interval > MAX_INTERVAL ? MAX_INTERVAL : interval;
     int64_t from = table->checkpoint_version < 0 ? 0 : table->checkpoint_version;
-    return !table->broken && table->version - from >= interval;
+    return !table->broken && table->version - from >= checkpoint_interval(table);
 }
 
 static bool clean_due(const sl_delta_table *table, int64_t now_ms) {

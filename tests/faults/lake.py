@@ -17,7 +17,7 @@ DEMO = ROOT / "deploy" / "demo"
 EVENTS = 12_000
 HALF = EVENTS // 2
 PARTITIONS = 4
-RATE = 40_000  # so that a run makes a dozen commits, and checkpoints
+RATE = 40_000  # so that a run makes about a dozen commits
 LIMIT_S = 60
 TABLES = {
     "bronze": "bronze/events",
@@ -66,6 +66,7 @@ def topology(folder, count, change=None):
     sinks["late"] = {"plugin": "delta-sink", "inputs": ["per_country.late"], "config": {}}
     for name, table in TABLES.items():
         sinks[name]["config"]["table"] = str(folder / "lake" / table)
+        sinks[name]["config"]["properties"] = {"delta.checkpointInterval": "3"}
     sinks["archive"] = {
         "plugin": "bronze-sink",
         "inputs": ["shop"],

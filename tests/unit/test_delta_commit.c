@@ -297,6 +297,18 @@ static void remove_entries(int64_t below) {
     }
 }
 
+START_TEST(a_table_may_say_how_often_it_has_checkpoints) {
+    sl_delta_table *table = make_table(store, NULL, "delta.checkpointInterval", "2");
+    append_good(table, store, 1);
+    ck_assert(!sl_delta_checkpoint_due(table));
+    append_good(table, store, 2);
+    ck_assert(sl_delta_checkpoint_due(table));
+    GOOD(sl_delta_checkpoint(table));
+    ck_assert(!sl_delta_checkpoint_due(table));
+    sl_delta_close(table);
+}
+END_TEST
+
 START_TEST(checkpoints_hold_everything) {
     sl_delta_table *table = make_table(store, "part", NULL, NULL);
     row rows[] = {{1, "a", "x y/z%"}, {2, NULL, NULL}, {3, "c", ""}};
@@ -464,6 +476,7 @@ int main(void) {
     tcase_add_test(tests, a_changed_schema_is_told);
     tcase_add_test(tests, a_new_schema_takes_no_column_away);
     tcase_add_test(tests, append_only_tables_keep_their_rows);
+    tcase_add_test(tests, a_table_may_say_how_often_it_has_checkpoints);
     tcase_add_test(tests, checkpoints_hold_everything);
     tcase_add_test(tests, a_bad_hint_is_only_a_hint);
     tcase_add_test(tests, clean_up_removes_what_nobody_needs);

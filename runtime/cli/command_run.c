@@ -11,6 +11,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Open files that a medallion needs, and as many again. */
+enum { DESCRIPTORS_MIN = 192 };
+
 static void write_log(void *arg, sl_log_level level, const char *node, const char *message) {
     log_write(arg, level, node, message);
 }
@@ -134,18 +137,34 @@ static struct log *open_log(const struct cli_args *args, int *status) {
     return log;
 }
 
-/* The soft limit is for programs that call select(); lanes, sinks and connections want the rest. */
-static void raise_descriptor_limit(void) {
+/* The soft limit is for programs that call select(); lanes, sinks and connections want the rest.
+ * With few descriptors nodes would fail one by one, each after its retries, and libraries less
+ * gently. */
+static sl_error *raise_descriptor_limit(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return NULL;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    return limit.rlim_cur >= DESCRIPTORS_MIN
+               ? NULL
+               : sl_error_new(
+                     SL_ERROR_CONFIG,
+                     "at most %llu files may be open at a time (\"ulimit -Hn\"), and a run "
+                     "needs %d for lanes, connections and tables: raise the limit for the "
+                     "user that runs sluice; 1024 is enough for nearly all",
+                     (unsigned long long)limit.rlim_cur, DESCRIPTORS_MIN);
 }
 
 static int run(const struct cli_args *args) {
     int status;
-    raise_descriptor_limit();
+    sl_error *few = raise_descriptor_limit();
+    if (few != NULL) {
+        return cli_fail(few);
+    }
     struct log *log = open_log(args, &status);
     if (log == NULL) {
         return status;

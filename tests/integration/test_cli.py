@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -171,6 +172,14 @@ def test_secrets_do_not_show_in_errors(medallion, tmp_path):
         assert done.exit_code == 2
         assert "session.timeout.ms" in done.output + done.log
         assert SECRET not in done.output + done.log
+
+
+def test_too_few_open_files_are_said_at_once():
+    """Before anything else is looked at."""
+    limited = ["bash", "-c", 'ulimit -n 48; exec "$0" run any.json', str(sluice.BINARY)]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "at most 48 files may be open" in done.stderr and "ulimit" in done.stderr
 
 
 def test_a_missing_variable_is_named(medallion):

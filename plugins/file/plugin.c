@@ -72,6 +72,7 @@ static const sl_role SOURCE_ROLE = {
 
 static const sl_role SINK_ROLE = {
     .struct_bytes = sizeof(sl_role),
+    .flags = SL_ROLE_TAKES_ALL,
     .guarantee = SL_AT_LEAST_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = SINK_OPTIONS,

@@ -213,6 +213,7 @@ static const sl_option OPTIONS[] = {
 
 static const sl_role SINK = {
     .struct_bytes = sizeof(sl_role),
+    .flags = SL_ROLE_TAKES_ALL,
     .guarantee = SL_AT_LEAST_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = OPTIONS,

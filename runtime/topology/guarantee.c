@@ -94,7 +94,8 @@ static const char *weakened(struct walk *w, const struct topology_node *sink,
     }
     bool kept = topology_output_is_read(w->topology, (size_t)(sink - w->topology->nodes),
                                         topology_rejects_output(sink));
-    if (sink->tolerance == TOPOLOGY_TOLERATE_ALL && !kept) {
+    bool may_lose = (sink->role->flags & SL_ROLE_TAKES_ALL) == 0 && !kept;
+    if (sink->tolerance == TOPOLOGY_TOLERATE_ALL && may_lose) {
         return arena_printf(w->arena,
                             "\"%s\" (%s) passes over records that it cannot take: "
                             "errors.tolerance is all",

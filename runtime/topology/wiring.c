@@ -335,6 +335,7 @@ static void warn_lost_rejects(struct loader *loader) {
         uint32_t output = topology_rejects_output(&d->node);
         bool read = output != TOPOLOGY_NO_OUTPUT && is_read(loader, i, output);
         bool sink = d->node.kind == TOPOLOGY_SINK;
+        bool rejects = !sink || (d->node.role->flags & SL_ROLE_TAKES_ALL) == 0;
         if (d->node.tolerance == TOPOLOGY_TOLERATE_NONE) {
             if (read && sink) {
                 topology_warning_add(loader->faults, d->value->key_place, d->path,
@@ -345,7 +346,7 @@ static void warn_lost_rejects(struct loader *loader) {
             }
             continue;
         }
-        if (output == TOPOLOGY_NO_OUTPUT && d->node.kind != TOPOLOGY_SOURCE) {
+        if (output == TOPOLOGY_NO_OUTPUT && d->node.kind != TOPOLOGY_SOURCE && rejects) {
             topology_warning_add(loader->faults, d->value->key_place, d->path,
                                  "\"errors.tolerance\" is \"all\": a record that \"%s\" cannot "
                                  "take is counted, logged and lost",

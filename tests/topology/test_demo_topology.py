@@ -81,6 +81,23 @@ def test_the_demo_with_a_real_broker_is_exactly_once(demo, tmp_path, where):
     assert all(paths[sink] == "exactly-once" for sink in TABLES)
 
 
+def test_sinks_that_reject_nothing_lose_nothing(tmp_path):
+    """Whatever "errors.tolerance" says of all nodes."""
+    file = tmp_path / "all.json"
+    sinks = {"out": {"plugin": "stdout"}, "lines": {"plugin": "file", "config": {"path": "o"}}}
+    topology = {
+        "pipeline": "p",
+        "state": "state",
+        "errors.tolerance": "all",
+        "sources": {"made": {"plugin": "generator"}},
+        "sinks": {name: {"inputs": ["made"], **sink} for name, sink in sinks.items()},
+    }
+    file.write_text(json.dumps(topology))
+    done, answer = runner.validate_json(str(file))
+    assert done.returncode == 0 and not answer["faults"], done.stdout
+    assert {p["guarantee"] for p in answer["paths"]} == {"at-least-once"}
+
+
 def test_misspelt_keys_of_real_plugins(demo, tmp_path):
     rng = random.Random(SEED)
     tried, right, wrong = 0, 0, []

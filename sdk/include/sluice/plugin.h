@@ -79,7 +79,10 @@ enum {
     /* Durable: recover and commit take any key, so that the host keeps counts beside the positions
      * (a key with "#" and a word behind it, the count in from and to, by the same rules). Since
      * 1.1. */
-    SL_ROLE_COUNTS = 256u
+    SL_ROLE_COUNTS = 256u,
+    /* A sink that takes every record and never calls services->reject: errors.tolerance changes
+     * nothing of it. Since ABI 1.1. */
+    SL_ROLE_TAKES_ALL = 512u
 };
 
 /* An input as a node sees it. */

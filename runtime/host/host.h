@@ -19,6 +19,7 @@ struct targets;
 struct host_outcome {
     bool signalled; /* it was stopped from outside */
     bool level; /* of every stream that it held at its end, all readers have the same position */
+    int64_t left_bytes; /* of memory.max that were not given back when all was closed: none */
 };
 
 struct host_options {

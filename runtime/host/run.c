@@ -770,5 +770,8 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
         close_handles(&host);
     }
     host_free(&host);
+    if (options->outcome != NULL) {
+        options->outcome->left_bytes = atomic_load(&host.memory_bytes);
+    }
     return error;
 }

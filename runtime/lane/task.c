@@ -573,6 +573,8 @@ static void close_plugin(struct lane_task *task) {
     for (size_t i = 0; i < task->object.node->spec->n_inputs; i++) {
         edge_clear(&task->inputs[i]);
     }
+    host_charge(task->object.host, -(int64_t)task->held_bytes);
+    task->held_bytes = 0;
 }
 
 void task_shut(struct lane_task *task) {
@@ -585,8 +587,6 @@ void task_shut(struct lane_task *task) {
     task->flush_again = task->flush_void = task->flush_last = task->flush_when_empty = false;
     task->rows_since_flush = 0;
     task->taken.n = 0;
-    host_charge(task->object.host, -(int64_t)task->held_bytes);
-    task->held_bytes = 0;
     object_reset_gauges(&task->object);
 }
 

@@ -1059,13 +1059,18 @@ static void progress(void *arg, const struct host_snapshot *snapshot, bool last)
 }
 
 static sl_error *run(void) {
-    const struct host_options options = {
-        .until_end = !endless, .progress = progress, .progress_interval_ms = 3, .began = began};
+    struct host_outcome outcome = {.left_bytes = 0};
+    const struct host_options options = {.outcome = &outcome,
+                                         .until_end = !endless,
+                                         .progress = progress,
+                                         .progress_interval_ms = 3,
+                                         .began = began};
     running = NULL;
     turned = false;
     memset(seen_in, 0, sizeof(seen_in));
     sl_error *error = host_run(&topology, &options);
     ck_assert_int_eq(atomic_load(&handles), 0);
+    ck_assert_int_eq(outcome.left_bytes, 0);
     return error;
 }
 

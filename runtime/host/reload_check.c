@@ -40,8 +40,8 @@ static void check_run(const struct host *host, struct topology_plan *plan) {
 }
 
 static const char *const in_group =
-    "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs, so that it is "
-    "changed by starting sluice again";
+    "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs; end sluice on "
+    "every host of the pipeline (SIGTERM), then start it with the new topology";
 
 /* Being paused, stopped or resumed. One that could not be resumed waits, too, but nothing of it is
  * under way. */

@@ -303,7 +303,8 @@ sl_error *restart_refusal(const struct host_node *node, const char *what) {
     } else if (node->unanswered > 0) {
         why = owes_answer;
     } else if ((node->flags & SL_ROLE_ASSIGNS) != 0) {
-        why = "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs";
+        why = "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs; end "
+              "sluice on this host (SIGTERM) and start it again: meanwhile another host merges on";
     } else if (node->target != TARGET_RUNNING) {
         why = "it is paused; resuming it starts it";
     }

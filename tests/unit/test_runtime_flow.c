@@ -582,6 +582,28 @@ START_TEST(test_a_run_ends_if_all_sinks_or_the_source_do_not_start) {
 }
 END_TEST
 
+static int refusals;
+
+static void give_order(const struct host_snapshot *snapshot) {
+    (void)snapshot;
+    sl_error *error = host_pause_node(running, names[1]);
+    ck_assert_ptr_nonnull(error);
+    refusals += strstr(sl_error_message(error), "end sluice on this host") != NULL;
+    sl_error_free(error);
+}
+
+START_TEST(test_who_assigns_streams_takes_no_order_and_says_what_to_do) {
+    build_owner();
+    sl_role role = owner_role;
+    role.flags |= SL_ROLE_ASSIGNS;
+    nodes[1].role = &role;
+    at_report = give_order;
+    assert_runs();
+    at_report = NULL;
+    ck_assert_int_gt(refusals, 0);
+}
+END_TEST
+
 START_TEST(test_a_node_that_fails_for_ever_stays_failed) {
     build_all_kinds();
     nodes[4].restart_after_us = 20000;
@@ -1137,6 +1159,7 @@ int main(void) {
     tcase_add_test(flow, test_a_node_that_never_starts_fails_alone);
     tcase_add_test(flow, test_a_node_that_starts_late_begins_with_the_others);
     tcase_add_test(flow, test_a_new_sink_waits_for_one_that_starts_late);
+    tcase_add_test(flow, test_who_assigns_streams_takes_no_order_and_says_what_to_do);
     tcase_add_test(flow, test_a_node_that_fails_for_ever_stays_failed);
     tcase_add_test(flow, test_all_nodes_are_restarted_by_order);
     tcase_add_loop_test(flow, test_all_nodes_are_paused_stopped_and_resumed, 0, 3);

@@ -324,6 +324,7 @@ struct host_node {
     sl_request start;
     struct loop_message start_message;
     struct retry start_retry;
+    bool has_started; /* by itself: it waits for the others' start, or not any more */
     int64_t failed_us;
     int64_t failures;    /* since the run began */
     unsigned overtaken;  /* refused in a row, since somebody else has gone on from there */

@@ -212,6 +212,7 @@ static void old_started(sl_request *request, sl_error *error) {
                                         error, start_old_again, node)) {
         return;
     }
+    node->start_retry = (struct retry){0};
     if (error != NULL) {
         fail_old(node, sl_error_wrap(error, "cannot start again"));
     }
@@ -393,6 +394,7 @@ static void new_started(sl_request *request, sl_error *error) {
                                         error, start_new_again, node)) {
         return;
     }
+    node->start_retry = (struct retry){0};
     if (error != NULL && reload->error == NULL) {
         reload->error = sl_error_wrap(error, "node %s cannot start", node->spec->name);
     } else {

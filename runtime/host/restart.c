@@ -255,6 +255,7 @@ static void started(sl_request *request, sl_error *error) {
                                         error, start_again, node)) {
         return;
     }
+    node->start_retry = (struct retry){0};
     if (error != NULL && source) {
         host_node_failed(node, sl_error_wrap(error, "cannot start"));
     } else if (error != NULL) {

@@ -4,6 +4,7 @@
 
 #include "host/run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
@@ -37,6 +38,7 @@ bool retry_allowed(const struct host *host, struct retry *retry, const sl_error 
 uint64_t retry_pause_ms(struct host *host, struct retry *retry, const char *node, const char *step,
                         sl_error *error) {
     retry->attempts++;
+    (void)snprintf(retry->why, sizeof(retry->why), "%s", sl_error_message(error));
     uint64_t pause_ms = backoff_ms(retry->attempts);
     host_log(host, SL_LOG_WARN, node, "%s: %s; trying again in %llu ms", step,
              sl_error_message(error), (unsigned long long)pause_ms);

@@ -17,6 +17,7 @@ struct host;
 struct retry {
     uint32_t attempts;
     int64_t since_us; /* of the first failure */
+    char why[256];    /* the last failure */
 };
 
 /* Whether the step that failed with `error` may be tried again: the error may pass, and

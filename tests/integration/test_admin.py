@@ -368,3 +368,21 @@ def test_a_taken_port(running, tmp_path):
     listen = f"127.0.0.1:{running.port}"
     run = sluice.run_command("run", topology(tmp_path, admin={"listen": listen}), limit_s=30)
     assert run.exit_code == 1 and "cannot listen" in run.log
+
+
+def test_readiness_says_what_a_start_waits_for(tmp_path):
+    moody = {"path": str(tmp_path / "rows"), "at": "start", "how": "retriable", "times": 1_000_000}
+    file = topology(tmp_path, sinks={"moody": {"plugin": "moody", "inputs": ["gen"], "config": moody}})
+    plugins = sluice.BINARY.parent / "tests" / "plugins"
+    with sluice.Process("run", "--plugin-path", plugins, file) as process:
+        running = Running(process)
+
+        def reasons():
+            status, _, body = running.ask("/ready")
+            assert status == 503
+            return {found["node"]: found["why"] for found in json.loads(body)["not_ready"]}
+
+        wait_for(lambda: "tried again: in no mood" in reasons()["moody"], 30, "a start that failed")
+        wait_for(lambda: "until the others" in reasons()["gen"], 30, "a start that is through")
+        process.signal(15)
+        assert process.wait(30).exit_code == 1

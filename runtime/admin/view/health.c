@@ -11,17 +11,29 @@ void answer_health(struct exchange *exchange) {
     exchange_json(exchange, 200, &out);
 }
 
-/* Why the node is not ready; NULL: it is. */
-static const char *obstacle(const struct host_node *node) {
+/* A start that fails is tried again for a while. */
+static const char *starting(const struct host_node *node, const char *otherwise, sl_buffer *text) {
+    if (node->start_retry.attempts == 0) {
+        return otherwise;
+    }
+    (void)sl_buffer_printf(text, "%s, and its start is tried again: %s", otherwise,
+                           node->start_retry.why);
+    const char *why = sl_buffer_text(text);
+    return why != NULL ? why : otherwise;
+}
+
+/* Why the node is not ready, maybe in `text`; NULL: it is. */
+static const char *obstacle(const struct host_node *node, sl_buffer *text) {
     switch (node->state) {
     case HOST_NODE_STARTING:
-        return "it starts";
+        return node->has_started ? "it waits until the others have started"
+                                 : starting(node, "it starts", text);
     case HOST_NODE_WAITING:
         return "streams of its sources are with other hosts";
     case HOST_NODE_FAILED:
         return node->failure != NULL ? sl_error_message(node->failure) : "it failed";
     case HOST_NODE_RESTARTING:
-        return "it is being restarted";
+        return starting(node, "it is being restarted", text);
     default:
         break;
     }
@@ -39,7 +51,8 @@ void answer_ready(struct exchange *exchange) {
     json_out_key(&out, "not_ready");
     json_out_array(&out);
     for (size_t n = 0; n < host->n_nodes; n++) {
-        const char *why = obstacle(host->nodes[n]);
+        sl_buffer text = SL_BUFFER_INIT;
+        const char *why = obstacle(host->nodes[n], &text);
         ready = ready && why == NULL;
         if (why != NULL && (exchange->access == NULL || exchange->user != NULL)) {
             json_out_object(&out);
@@ -49,6 +62,7 @@ void answer_ready(struct exchange *exchange) {
             json_out_masked(&out, why);
             json_out_end_object(&out);
         }
+        sl_buffer_free(&text);
     }
     json_out_end_array(&out);
     json_out_member_bool(&out, "draining", host->draining);

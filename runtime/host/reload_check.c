@@ -21,6 +21,18 @@ static void refuse(struct topology_plan *plan, const char *format, ...) {
     topology_plan_refuse(plan, text);
 }
 
+/* The same for what passes by itself. */
+SL_PRINTF(2, 3)
+static void refuse_for_now(struct topology_plan *plan, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    plan->refused_for_now = plan->refused_for_now || plan->refusal == NULL;
+    topology_plan_refuse(plan, text);
+}
+
 static void check_run(const struct host *host, struct topology_plan *plan) {
     size_t n_new = 0;
     for (size_t i = 0; i < plan->n_nodes; i++) {
@@ -28,11 +40,11 @@ static void check_run(const struct host *host, struct topology_plan *plan) {
         n_new += action == PLAN_KEPT || action == PLAN_REMOVED ? 0 : 1;
     }
     if (host->reload != NULL) {
-        refuse(plan, "another reload is under way");
+        refuse_for_now(plan, "another reload is under way");
     } else if (!host->started) {
-        refuse(plan, "the run has not started yet");
+        refuse_for_now(plan, "the run has not started yet");
     } else if (host->draining || host->finished) {
-        refuse(plan, "the run ends");
+        refuse_for_now(plan, "the run ends");
     } else if (host->n_made + n_new > HOST_NODES_MAX) {
         refuse(plan, "a process opens at most %d nodes, and those that reloads have replaced count",
                HOST_NODES_MAX);
@@ -55,11 +67,11 @@ static void check_old(const struct host_node *node, struct topology_plan *plan) 
     if ((node->flags & SL_ROLE_ASSIGNS) != 0) {
         refuse(plan, "%s: %s", name, in_group);
     } else if (node->restart.under_way) {
-        refuse(plan, "%s is being restarted or stopped just now", name);
+        refuse_for_now(plan, "%s is being restarted or stopped just now", name);
     } else if (node->unanswered > 0) {
-        refuse(plan, "%s has still to answer what it was asked", name);
+        refuse_for_now(plan, "%s has still to answer what it was asked", name);
     } else if (turns(node)) {
-        refuse(plan, "%s is being paused, stopped or resumed just now", name);
+        refuse_for_now(plan, "%s is being paused, stopped or resumed just now", name);
     } else if (node->drain != DRAIN_OPEN || !assignment_can_take_away(node)) {
         refuse(plan, "what %s reads has ended, so that it cannot be read again", name);
     }

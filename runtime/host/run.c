@@ -509,7 +509,9 @@ static void node_started(sl_request *request, sl_error *error) {
                        node)) {
         return;
     }
-    node->start_retry = (struct retry){0};
+    if (!late) {
+        node->start_retry = (struct retry){0};
+    }
     if (error != NULL && !late) {
         set_failed(node, sl_error_wrap(error, "cannot start"));
     }

@@ -41,7 +41,8 @@ struct topology_plan {
     size_t n_nodes;
     const struct plan_difference *settings; /* everything that belongs to no node */
     size_t n_settings;
-    const char *refusal; /* why it cannot take effect while the run goes on; NULL: it can */
+    const char *refusal;  /* why it cannot take effect while the run goes on; NULL: it can */
+    bool refused_for_now; /* what is in its way passes by itself */
 };
 
 /* Compares two topologies, which live longer than the plan. On success *out is the caller's.

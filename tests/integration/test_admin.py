@@ -370,7 +370,7 @@ def test_a_taken_port(running, tmp_path):
     assert run.exit_code == 1 and "cannot listen" in run.log
 
 
-def test_readiness_says_what_a_start_waits_for(tmp_path):
+def test_readiness_says_what_a_start_fails_of(tmp_path):
     moody = {"path": str(tmp_path / "rows"), "at": "start", "how": "retriable", "times": 1_000_000}
     file = topology(tmp_path, sinks={"moody": {"plugin": "moody", "inputs": ["gen"], "config": moody}})
     plugins = sluice.BINARY.parent / "tests" / "plugins"
@@ -383,6 +383,11 @@ def test_readiness_says_what_a_start_waits_for(tmp_path):
             return {found["node"]: found["why"] for found in json.loads(body)["not_ready"]}
 
         wait_for(lambda: "tried again: in no mood" in reasons()["moody"], 30, "a start that failed")
-        wait_for(lambda: "until the others" in reasons()["gen"], 30, "a start that is through")
+        wait_for(lambda: [*reasons()] == ["moody"], 30, "the others to go on")
+        status, _, body = running.ask("/connectors/moody", "DELETE")
+        assert status == 400 and "at least one sink" in body, body
+        config = json.dumps({"connector.class": "stdout", "inputs": "gen"})
+        status, _, body = running.ask("/connectors/moody/config", "PUT", config)
+        assert status == 409 and "being restarted" in body, body  # Connect's clients ask again
         process.signal(15)
         assert process.wait(30).exit_code == 1

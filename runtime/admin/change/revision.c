@@ -327,8 +327,9 @@ static bool plan(struct revision *revision) {
         return false;
     }
     if (revision->plan->refusal != NULL && !revision->order.dry_run) {
-        exchange_fail(revision->exchange, revision->order.for_connect ? 400 : 409, "%s",
-                      revision->plan->refusal);
+        /* Connect's clients ask again after a 409 */
+        bool for_good = revision->order.for_connect && !revision->plan->refused_for_now;
+        exchange_fail(revision->exchange, for_good ? 400 : 409, "%s", revision->plan->refusal);
         return false;
     }
     return true;

@@ -40,7 +40,7 @@ def let_a_day_pass(*tops):
 
 def repeat_closes(state, rng):
     """With one of the next records of closed files old ones are deleted."""
-    _repeat(state / "nodes" / "archive" / "closes", CLOSES, rng, lambda text, _: text)
+    _repeat(_closes(state), CLOSES, rng, lambda text, _: text)
 
 
 def repeat_entries(state, rng):
@@ -60,6 +60,16 @@ def repeat_history(state):
 def snapshots(state):
     """How many the chain has, of which all but the last may go."""
     return len(_numbered(state / "nodes" / "per_country" / "base"))
+
+
+def nothing_to_repeat(state):
+    """Points of cleaning that none of these can bring near: nothing has been recorded yet."""
+    folders = {"unlink close-record": _closes(state), "unlink history": state / "history"}
+    return {name for name, folder in folders.items() if not _numbered(folder)}
+
+
+def _closes(state):
+    return state / "nodes" / "archive" / "closes"
 
 
 def _repeat(folder, every, rng, following):

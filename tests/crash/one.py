@@ -152,7 +152,8 @@ class OneProcess(Chapter):
             if before in points and name not in points:
                 points[name] = Point.never(name)
         snapshots = aged.snapshots(self.whole.state)
-        out = {name for name, n in CHAIN_CLEANING.items() if snapshots < n}
+        out = aged.nothing_to_repeat(self.whole.state)
+        out |= {name for name, n in CHAIN_CLEANING.items() if snapshots < n}
         out |= {name for name in points if any(what in name for what in self.NEVER)}
         return {name: point for name, point in points.items() if name not in out}
 

@@ -134,10 +134,12 @@ static void node_close(sl_node *node) {
     bronze_free(outer(node));
 }
 
-/* Plain files record closes, not positions by name. */
+/* Plain files record closes, not positions by name, and at its start the sink finishes those that
+ * it finds. */
 static uint32_t node_flags(const void *config) {
     const struct bronze_config *bronze = config;
-    return bronze->format == FORMAT_DELTA ? UINT32_MAX : ~(uint32_t)SL_ROLE_COUNTS;
+    return bronze->format == FORMAT_DELTA ? UINT32_MAX
+                                          : ~(uint32_t)(SL_ROLE_COUNTS | SL_ROLE_BESIDE);
 }
 
 const sl_node_ops bronze_node_ops = {

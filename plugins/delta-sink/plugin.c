@@ -101,7 +101,7 @@ static const sl_option OPTIONS[] = {
 
 static const sl_role SINK = {
     .struct_bytes = sizeof(SINK),
-    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS | SL_ROLE_REPLAYS,
+    .flags = SL_ROLE_BLOCKING | SL_ROLE_DURABLE | SL_ROLE_COUNTS | SL_ROLE_REPLAYS | SL_ROLE_BESIDE,
     .guarantee = SL_EXACTLY_ONCE,
     .option_bytes = sizeof(sl_option),
     .options = OPTIONS,

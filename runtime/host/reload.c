@@ -9,6 +9,12 @@
  * - enter: the streams of those that come are taken away, and return with them; in between the new
  *   topology replaces the old one
  *
+ * Sinks that can be open twice (SL_ROLE_BESIDE) leave only when the new ones enter, and are closed
+ * after that, so that streams are away once.
+ *
+ * Before streams are taken away for the first time, those that read them commit what they have
+ * (settle): all goes on meanwhile, and what is left to commit while the streams are away is little.
+ *
  * When a step fails, those that came are closed, those that left are opened again, and enter. Every
  * node that was ever made stays until the run's end, since streams and lanes know it. Control loop.
  */
@@ -37,13 +43,16 @@ struct reload {
     struct reloaded *reloaded; /* `next` and its graph */
     struct topology_plan *plan;
     bool *affected;
+    bool beside;              /* those that leave go on until the others enter */
     struct host_node **nodes; /* those of `next`, by its index */
     struct some_nodes leaving;
     struct some_nodes coming;
     struct link *links;
     size_t at;            /* of those that are opened one after the other */
     unsigned outstanding; /* of the step under way */
-    sl_error *error;      /* why it goes back */
+    struct cycle_waiter *waiters;
+    void (*settled)(struct reload *reload);
+    sl_error *error; /* why it goes back */
     uv_work_t work;
     sl_error *work_error;
     void (*done)(void *arg, sl_error *error);
@@ -75,6 +84,7 @@ static void reload_free(struct reload *reload) {
     free(reload->nodes);
     free(reload->leaving.list);
     free(reload->coming.list);
+    free(reload->waiters);
     free(reload);
 }
 
@@ -255,6 +265,8 @@ static void one_is_closed(struct reload *reload) {
     reload->at = 0;
     if (reload->host->draining) {
         cut_short(reload);
+    } else if (reload->beside) {
+        end(reload);
     } else {
         bring_back(reload);
     }
@@ -298,7 +310,6 @@ static void swap(struct reload *reload) {
     host->n_nodes = reload->reloaded->topology->n_nodes;
     host->topology = reload->reloaded->topology;
     reload->nodes = NULL;
-    retire_all(&reload->leaving);
     for (size_t i = 0; i < reload->coming.n; i++) {
         let_in(reload->coming.list[i]);
     }
@@ -316,6 +327,34 @@ static void forget_removed(struct reload *reload) {
     pause_write_targets(host);
 }
 
+static void finish(struct reload *reload) {
+    retire_all(&reload->leaving);
+    forget_removed(reload);
+    end(reload);
+}
+
+static void replaced_closed(struct host_node *node) {
+    struct reload *reload = node->host->reload;
+    if (--reload->outstanding == 0) {
+        finish(reload);
+    }
+}
+
+/* Nothing flows to those that were beside the new ones. */
+static void close_replaced(struct reload *reload) {
+    reload->outstanding = 1; /* they may be closed at once */
+    for (size_t i = 0; i < reload->leaving.n; i++) {
+        struct host_node *node = reload->leaving.list[i];
+        if (!node_is_closed(node)) {
+            reload->outstanding++;
+            node_close(node, replaced_closed);
+        }
+    }
+    if (--reload->outstanding == 0) {
+        finish(reload);
+    }
+}
+
 static void entered(void *arg, struct assignment *turn, bool whole) {
     struct reload *reload = arg;
     if (!whole || reload->host->draining) {
@@ -324,14 +363,65 @@ static void entered(void *arg, struct assignment *turn, bool whole) {
         return;
     }
     swap(reload);
+    for (size_t i = 0; i < reload->leaving.n; i++) {
+        reload->leaving.list[i]->kept_out = true; /* so is one that has failed: it stays so */
+    }
     assignment_give_back(turn);
     for (size_t i = 0; i < reload->coming.n; i++) {
         if (reload->coming.list[i]->target == TARGET_STOPPED) {
             pause_left_out(reload->coming.list[i]);
         }
     }
-    forget_removed(reload);
-    end(reload);
+    if (reload->beside) {
+        close_replaced(reload);
+    } else {
+        finish(reload);
+    }
+}
+
+static void enter(struct reload *reload) {
+    if (!move(reload, concerns_both, entered)) {
+        go_back(reload, sl_error_no_memory());
+    }
+}
+
+/* ---- settle ---- */
+
+static void one_has_settled(void *arg) {
+    struct reload *reload = arg;
+    if (--reload->outstanding == 0) {
+        reload->settled(reload);
+    }
+}
+
+/* It reads a stream that will be away. */
+static bool is_held_up(const struct reload *reload, const struct host_node *node) {
+    const struct host *host = reload->host;
+    for (size_t s = 0; s < host->n_streams; s++) {
+        const struct stream *stream = host->streams[s];
+        if (stream_is_attached(stream) && stream_is_read_by(stream, node) &&
+            concerns_both(reload, stream)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* While an assignment is under way the streams' readers are its own to commit. */
+static void settle(struct reload *reload, void (*then)(struct reload *reload)) {
+    struct host *host = reload->host;
+    bool may = assignment_is_idle(host);
+    reload->settled = then;
+    reload->outstanding = 1; /* they may answer at once */
+    for (size_t n = 0; may && n < host->n_nodes; n++) {
+        struct host_node *node = host->nodes[n];
+        if (node->has_cycle && is_held_up(reload, node)) {
+            reload->outstanding++;
+            reload->waiters[n] = (struct cycle_waiter){.then = one_has_settled, .arg = reload};
+            cycle_finish(&node->cycle, false, &reload->waiters[n]);
+        }
+    }
+    one_has_settled(reload);
 }
 
 /* ---- effect ---- */
@@ -347,11 +437,12 @@ static void took_effect(struct reload *reload, sl_error *error) {
     if (error == NULL && reload->host->draining) {
         error = run_ends();
     }
-    if (error == NULL && !move(reload, concerns_both, entered)) {
-        error = sl_error_no_memory();
-    }
     if (error != NULL) {
         go_back(reload, error);
+    } else if (reload->beside || reload->leaving.n == 0) {
+        settle(reload, enter);
+    } else {
+        enter(reload);
     }
 }
 
@@ -573,8 +664,9 @@ static sl_error *reload_new(struct host *host, struct topology *next, struct top
     reload->nodes = calloc(n, sizeof(struct host_node *));
     reload->leaving.list = calloc(n, sizeof(struct host_node *));
     reload->coming.list = calloc(n, sizeof(struct host_node *));
+    reload->waiters = calloc(host->n_nodes + 1, sizeof(*reload->waiters));
     if (reload->reloaded == NULL || reload->affected == NULL || reload->nodes == NULL ||
-        reload->leaving.list == NULL || reload->coming.list == NULL) {
+        reload->leaving.list == NULL || reload->coming.list == NULL || reload->waiters == NULL) {
         return sl_error_no_memory();
     }
     reload->reloaded->topology = next;
@@ -585,13 +677,40 @@ static sl_error *reload_new(struct host *host, struct topology *next, struct top
     return error;
 }
 
-static void begin(struct reload *reload) {
-    if (reload->leaving.n == 0) {
-        close_leaving(reload);
-    } else if (!move(reload, concerns_leaving, left)) {
+static void leave(struct reload *reload) {
+    if (!move(reload, concerns_leaving, left)) {
         reload->error = sl_error_no_memory();
         retire_all(&reload->coming);
         end(reload);
+    }
+}
+
+/* Sinks whose rejects nobody reads are replaced, and nothing else changes. */
+static bool can_be_beside(const struct reload *reload) {
+    const struct topology *next = reload->reloaded->topology;
+    for (size_t i = 0; i < reload->plan->n_nodes; i++) {
+        const struct plan_node *planned = &reload->plan->nodes[i];
+        if (planned->action == PLAN_KEPT) {
+            continue;
+        }
+        if (planned->action != PLAN_CHANGED || planned->kind != TOPOLOGY_SINK) {
+            return false;
+        }
+        const struct host_node *old = reload->host->nodes[planned->now];
+        uint32_t both = old->flags & topology_node_flags(&next->nodes[planned->next]);
+        if (old->passes || reload->affected[i] || (both & SL_ROLE_BESIDE) == 0) {
+            return false;
+        }
+    }
+    return reload->leaving.n > 0;
+}
+
+static void begin(struct reload *reload) {
+    reload->beside = can_be_beside(reload);
+    if (reload->beside || reload->leaving.n == 0) {
+        open_next(reload);
+    } else {
+        settle(reload, leave);
     }
 }
 

@@ -65,6 +65,8 @@ struct behaviour {
     atomic_int passing_starts; /* that fail, and may pass */
     bool starts_late;          /* they do until `released` */
     atomic_int failing_tasks;  /* for good: on so many lanes */
+    atomic_int open;           /* objects of its node */
+    atomic_int most_open;
     int outbox_max; /* owner: more results are not kept for detached readers; 0: all are */
 };
 
@@ -159,6 +161,10 @@ static sl_error *world_open(const sl_node_context *context, sl_node **out) {
     node->self = context->self;
     node->name = context->name;
     node->does = does;
+    int open = atomic_fetch_add(&does->open, 1) + 1;
+    if (open > atomic_load(&does->most_open)) {
+        atomic_store(&does->most_open, open);
+    }
     *out = node;
     return NULL;
 }
@@ -179,6 +185,7 @@ static void world_close(sl_node *node) {
     if (node->timer != NULL) {
         services->timer_stop(node->timer);
     }
+    atomic_fetch_sub(&node->does->open, 1);
     free(node);
 }
 
@@ -743,7 +750,7 @@ static const sl_task_ops sink_task = {.struct_bytes = sizeof(sl_task_ops),
                                       .flush = collect_flush,
                                       .close = world_task_close};
 static const sl_role sink_role = {.struct_bytes = sizeof(sl_role),
-                                  .flags = SL_ROLE_DURABLE | SL_ROLE_COUNTS,
+                                  .flags = SL_ROLE_DURABLE | SL_ROLE_COUNTS | SL_ROLE_BESIDE,
                                   .guarantee = SL_EXACTLY_ONCE,
                                   .min_inputs = 1,
                                   .max_inputs = INPUTS_MAX,

@@ -134,6 +134,8 @@ START_TEST(test_a_changed_node_goes_on_where_it_was) {
     assert_runs();
     assert_each_once();
     ck_assert_msg(taken > 0 && failed == 0, "%d taken, %d refused: %s", taken, refused, last_error);
+    bool beside = (nodes[changing].role->flags & SL_ROLE_BESIDE) != 0;
+    ck_assert_int_eq(atomic_load(&behaviours[changing].most_open), beside ? 2 : 1);
 }
 END_TEST
 

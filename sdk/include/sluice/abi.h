@@ -10,10 +10,10 @@
  *   1.0  first version
  *   1.1  services->reject, the columns of rejects, SL_OPTION_CONTENT and SL_OPTION_TUNING,
  *        sl_node_ops.drop_handle, services->http, services->missing, services->hold_back,
- *        SL_ROLE_WHOLE, SL_ROLE_ASSIGNS, SL_ROLE_COUNTS, SL_ROLE_TAKES_ALL,
+ *        SL_ROLE_WHOLE, SL_ROLE_ASSIGNS, SL_ROLE_COUNTS, SL_ROLE_TAKES_ALL, SL_ROLE_BESIDE,
  *        sl_stream.reader with SL_ROLE_REREADS, sl_node_ops.again and bounds, services->overtaken,
- * SL_REJECT_OUTPUT of sinks, SL_CREDENTIAL_OPTIONS, services->log_end_offset, sl_store_ops.get_all,
- *        sl_node_ops.guarantee_in
+ *        SL_REJECT_OUTPUT of sinks, SL_CREDENTIAL_OPTIONS, services->log_end_offset,
+ *        sl_store_ops.get_all, sl_node_ops.guarantee_in
  */
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H

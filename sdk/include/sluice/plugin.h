@@ -82,7 +82,12 @@ enum {
     SL_ROLE_COUNTS = 256u,
     /* A sink that takes every record and never calls services->reject: errors.tolerance changes
      * nothing of it. Since ABI 1.1. */
-    SL_ROLE_TAKES_ALL = 512u
+    SL_ROLE_TAKES_ALL = 512u,
+    /* A sink: a changed one is opened and started beside the old one, which still writes and is
+     * closed only after the new one has got its streams. Its first recover comes when the old one
+     * has committed what it has. For sinks that hold nothing that another node of the same name
+     * could not hold as well, and whose start touches nothing that a writer is at. Since 1.1. */
+    SL_ROLE_BESIDE = 1024u
 };
 
 /* An input as a node sees it. */

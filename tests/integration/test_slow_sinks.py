@@ -65,7 +65,7 @@ class Stage:
     def rows(self, name):
         """Rows of a table, by its log."""
         folder = self.folder / "lake" / "final" if name == "final" else self.medallion.table(name)
-        if not (folder / "_delta_log").is_dir():
+        if not any((folder / "_delta_log").glob("*.json")):
             return 0
         return sum(deltalake.DeltaTable(str(folder)).get_add_actions(flatten=True)["num_records"].to_pylist())
 

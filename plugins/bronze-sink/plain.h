@@ -77,6 +77,8 @@ struct plain_replay {
 /* Which of the key's recorded files are there. *offset: where reading has to begin, or -1. */
 sl_error *plain_replay_find(const sl_node *node, const char *key, struct plain_replay *out,
                             int64_t *offset);
+/* Whether a recorded file is not stored. */
+sl_error *plain_is_missing(const sl_node *node, const char *path, bool *missing);
 void plain_replay_free(struct plain_replay *replay);
 /* What node.resume hands to task.attach: the replays of a stream on all inputs, NULL-ended. */
 sl_error *plain_replays_take(const sl_node *node, const sl_stream *stream,

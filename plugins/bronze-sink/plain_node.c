@@ -241,13 +241,44 @@ static bool is_ahead(const struct closes *closes, const char *key, int64_t offse
     return false;
 }
 
-/* The stored position must be what this commit goes on from, or what it reads again to reach. */
+static bool is_in(const struct plain_piece *piece, const char *path) {
+    for (size_t r = 0; r < piece->n; r++) {
+        for (size_t f = 0; f < piece->ranges[r].n_files; f++) {
+            if (strcmp(piece->ranges[r].paths[f], path) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* *lacks: a recorded file of the key is neither stored nor in the commit. */
+static sl_error *lacks_files(const sl_node *node, const sl_commit *commit, const char *key,
+                             bool *lacks) {
+    sl_error *error = NULL;
+    *lacks = false;
+    for (size_t i = 0; i < node->closes.n_files && error == NULL && !*lacks; i++) {
+        const struct closes_file *file = &node->closes.files[i];
+        bool made = strcmp(file->key, key) != 0;
+        for (size_t p = 0; p < commit->n_pieces && !made; p++) {
+            made = is_in(commit->pieces[p], file->path);
+        }
+        error = made ? NULL : plain_is_missing(node, file->path, lacks);
+    }
+    return error;
+}
+
+/* Files that a crash left out are being made again: nobody has gone on since. */
+static bool is_read_again(const sl_node *node, const sl_position *position) {
+    const struct plain_replay *replay = find_replay(node, position);
+    return replay != NULL && replay->n > 0 &&
+           closes_position(&node->closes, position->key) == replay->stored;
+}
+
+/* The stored position must be what this commit goes on from, unless that is read again. */
 static sl_error *check_position(const sl_node *node, const sl_position *position) {
     int64_t stored = closes_position(&node->closes, position->key);
-    const struct plain_replay *replay = find_replay(node, position);
-    bool again = replay != NULL && replay->n > 0 && position->from < replay->stored &&
-                 stored == replay->stored;
-    if (stored == position->from || again) {
+    if (stored == position->from || is_read_again(node, position)) {
         return NULL;
     }
     return sl_error_new(SL_ERROR_CONFLICT,
@@ -256,10 +287,14 @@ static sl_error *check_position(const sl_node *node, const sl_position *position
                         position->key, (long long)stored, (long long)position->from);
 }
 
-static sl_error *advance(sl_node *node, const sl_position *position) {
+static sl_error *advance(sl_node *node, const sl_commit *commit, const sl_position *position) {
     struct closes *closes = &node->closes;
+    bool lacks = false;
     sl_error *error = check_position(node, position);
-    if (error != NULL || is_ahead(closes, position->key, position->to)) {
+    if (error == NULL && is_read_again(node, position)) {
+        error = lacks_files(node, commit, position->key, &lacks);
+    }
+    if (error != NULL || lacks || is_ahead(closes, position->key, position->to)) {
         return error; /* on the way through recorded files: what is recorded holds */
     }
     for (size_t i = closes->n_files; i-- > 0;) {
@@ -285,7 +320,7 @@ static sl_error *record_once(sl_node *node, const sl_commit *commit) {
     struct closes *closes = &node->closes;
     sl_error *error = NULL;
     for (size_t i = 0; i < commit->n_positions && error == NULL; i++) {
-        error = advance(node, &commit->positions[i]);
+        error = advance(node, commit, &commit->positions[i]);
     }
     for (size_t p = 0; p < commit->n_pieces && error == NULL; p++) {
         const struct plain_piece *piece = commit->pieces[p];

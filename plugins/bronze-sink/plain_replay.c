@@ -31,7 +31,7 @@ static struct plain_span *span_of(struct plain_replay *replay, const struct clos
     return &grown[replay->n++];
 }
 
-static sl_error *is_missing(const sl_node *node, const char *path, bool *missing) {
+sl_error *plain_is_missing(const sl_node *node, const char *path, bool *missing) {
     sl_store_entry entry;
     sl_error *error = node->store->ops->stat(node->store, path, &entry);
     *missing = sl_error_is(error, SL_ERROR_NOT_FOUND);
@@ -55,7 +55,7 @@ sl_error *plain_replay_find(const sl_node *node, const char *key, struct plain_r
             continue;
         }
         struct plain_span *span = span_of(out, file);
-        error = span == NULL ? sl_error_no_memory() : is_missing(node, file->path, &missing);
+        error = span == NULL ? sl_error_no_memory() : plain_is_missing(node, file->path, &missing);
         if (error == NULL && missing) {
             span->missing = true;
             *offset = span->first < *offset ? span->first : *offset;

@@ -265,10 +265,13 @@ static sl_error *append_rows(sl_task *task, struct plain_stream *stream,
     return error;
 }
 
+static const int64_t *offsets_of(const sl_batch *batch) {
+    return batch->rows == 0 ? NULL : batch->columns->children[PLAIN_OFFSET]->buffers[1];
+}
+
 /* The first row at or after `from` whose offset is not below `offset`. */
 static int64_t row_of(const sl_batch *batch, int64_t from, int64_t offset) {
-    const int64_t *offsets =
-        batch->rows == 0 ? NULL : batch->columns->children[PLAIN_OFFSET]->buffers[1];
+    const int64_t *offsets = offsets_of(batch);
     int64_t low = from;
     int64_t high = batch->rows;
     while (low < high) {
@@ -305,6 +308,14 @@ static sl_error *replay(sl_task *task, struct plain_stream *stream, const sl_bat
     return error;
 }
 
+/* Where what was taken ends: behind the last record, whatever offsets without one follow it. They
+ * may come by themselves when the range is made again, and sinks are not told of them. */
+static int64_t end_of(const struct plain_stream *stream, const sl_batch *batch) {
+    int64_t end = batch->rows == 0 ? 0 : offsets_of(batch)[batch->rows - 1] + 1;
+    end = end > stream->start ? end : stream->start;
+    return end > stream->next ? end : stream->next;
+}
+
 /* The rows that passed go into files. */
 static sl_error *take(sl_task *task, struct plain_stream *stream, const sl_batch *batch) {
     int64_t row = 0;
@@ -312,7 +323,7 @@ static sl_error *take(sl_task *task, struct plain_stream *stream, const sl_batch
     if (error == NULL && row < batch->rows) {
         error = append_rows(task, stream, batch->columns, row, batch->rows);
     }
-    stream->next = batch->next_offset > stream->next ? batch->next_offset : stream->next;
+    stream->next = end_of(stream, batch);
     tell_memory(task);
     return error;
 }

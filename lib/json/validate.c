@@ -9,6 +9,7 @@
 /* Schemas inside one another at the same moment: guards against references that never end. */
 #define MAX_NESTING 1200
 #define DETAIL_BYTES 120
+#define SHOWN_ALTERNATIVES 3
 
 struct slj_check {
     const slj_set *set;
@@ -21,7 +22,8 @@ struct slj_check {
     sl_json_reason reason;
     sl_buffer path;
     sl_buffer detail;
-    uint8_t *marks; /* a stack of flags, one for each child of the values being checked */
+    size_t allowed_at; /* where detail goes on behind "found ..., " */
+    uint8_t *marks;    /* a stack of flags, one for each child of the values being checked */
     size_t marks_used;
     size_t marks_capacity;
 };
@@ -74,6 +76,7 @@ static bool fails(slj_check *check, sl_json_reason reason, const place *at) {
         return false;
     }
     check->reason = reason;
+    check->allowed_at = 0;
     sl_buffer_clear(&check->path);
     sl_buffer_clear(&check->detail);
     append_path(check, at);
@@ -83,12 +86,13 @@ static bool fails(slj_check *check, sl_json_reason reason, const place *at) {
 static void append_found(slj_check *check, uint32_t node) {
     sl_buffer_append_text(&check->detail, "found ");
     slj_doc_write(check->doc, node, check->detail.bytes + DETAIL_BYTES, &check->detail);
+    sl_buffer_append_text(&check->detail, ", ");
+    check->allowed_at = check->detail.bytes;
 }
 
 static bool fail(slj_check *check, sl_json_reason reason, const place *at, const char *allowed) {
     if (fails(check, reason, at)) {
         append_found(check, at->node);
-        sl_buffer_append_text(&check->detail, ", ");
         sl_buffer_append_text(&check->detail, allowed);
     }
     return false;
@@ -99,7 +103,7 @@ static bool fail_by(slj_check *check, sl_json_reason reason, const place *at, co
                     const slj_schema *schema, uint32_t schema_node) {
     if (fails(check, reason, at)) {
         append_found(check, at->node);
-        sl_buffer_printf(&check->detail, ", %s ", words);
+        sl_buffer_printf(&check->detail, "%s ", words);
         slj_doc_write(schema->doc, schema_node, check->detail.bytes + DETAIL_BYTES, &check->detail);
     }
     return false;
@@ -507,6 +511,48 @@ static bool apply_dynamic(slj_check *check, const slj_schema *schema, const plac
     return apply(check, target, at, in, out);
 }
 
+/* Adds why the alternative that has just failed does not fit: what it allows, and where, when that
+ * is inside of the value. */
+static void append_why(const slj_check *check, size_t path_bytes, sl_buffer *out) {
+    bool inside = check->path.bytes > path_bytes;
+    size_t from = inside ? 0 : check->allowed_at;
+    size_t bytes = check->detail.bytes - from;
+    const uint8_t *text = check->detail.data + from;
+    size_t shown = bytes < 2 * DETAIL_BYTES ? bytes : 2 * DETAIL_BYTES;
+    while (shown < bytes && shown > 0 && (text[shown] & 0xC0) == 0x80) {
+        shown--; /* whole characters */
+    }
+    sl_buffer_append_text(out, out->bytes == 0 ? ": " : "; or: ");
+    if (inside) {
+        sl_buffer_append(out, check->path.data, check->path.bytes);
+        sl_buffer_append_text(out, ": ");
+    }
+    sl_buffer_append(out, text, shown);
+    sl_buffer_append_text(out, shown < bytes ? "..." : "");
+}
+
+/* None of the list fits: applies the first few once more, to say why. */
+static bool fail_alternatives(slj_check *check, sl_json_reason reason, const slj_schema_list *list,
+                              const place *at, const scope *in, const char *words) {
+    sl_buffer why = SL_BUFFER_INIT;
+    if (!fails(check, reason, at)) {
+        return false;
+    }
+    size_t path_bytes = check->path.bytes;
+    for (uint32_t i = 0; i < list->n && i < SHOWN_ALTERNATIVES; i++) {
+        sl_buffer_clear(&check->detail);
+        if (!apply(check, list->items[i], at, in, NULL) && check->detail.bytes > 0) {
+            append_why(check, path_bytes, &why);
+        }
+    }
+    sl_buffer_append_text(&why, list->n > SHOWN_ALTERNATIVES ? "; or others" : "");
+    (void)fail(check, reason, at, words);
+    sl_buffer_append(&check->detail, why.data, why.bytes);
+    check->no_memory = check->no_memory || why.failed;
+    sl_buffer_free(&why);
+    return false;
+}
+
 static bool check_alternatives(slj_check *check, const slj_schema *schema, const place *at,
                                const scope *in, const marks *out) {
     uint32_t matches = 0;
@@ -514,16 +560,19 @@ static bool check_alternatives(slj_check *check, const slj_schema *schema, const
         matches += try_apply(check, schema->any_of.items[i], at, in, out);
     }
     if (schema->any_of.n > 0 && matches == 0) {
-        return fail(check, SL_JSON_ANY_OF, at, "no alternative of `anyOf` fits");
+        return fail_alternatives(check, SL_JSON_ANY_OF, &schema->any_of, at, in,
+                                 "no alternative of `anyOf` fits");
     }
     matches = 0;
     for (uint32_t i = 0; i < schema->one_of.n; i++) {
         matches += try_apply(check, schema->one_of.items[i], at, in, out);
     }
-    if (schema->one_of.n > 0 && matches != 1) {
-        return fail(check, SL_JSON_ONE_OF, at,
-                    matches == 0 ? "no alternative of `oneOf` fits"
-                                 : "more than one alternative of `oneOf` fits");
+    if (schema->one_of.n > 0 && matches == 0) {
+        return fail_alternatives(check, SL_JSON_ONE_OF, &schema->one_of, at, in,
+                                 "no alternative of `oneOf` fits");
+    }
+    if (matches > 1) {
+        return fail(check, SL_JSON_ONE_OF, at, "more than one alternative of `oneOf` fits");
     }
     return true;
 }
@@ -669,6 +718,7 @@ sl_error *slj_check_run(slj_check *check, const slj_schema *schema, const slj_do
     check->doc = doc;
     check->nesting = check->quiet = 0;
     check->marks_used = 0;
+    check->allowed_at = 0;
     check->no_memory = check->too_deep = false;
     check->reason = SL_JSON_OK;
     sl_buffer_clear(&check->path);

@@ -86,7 +86,11 @@ END_TEST
 
 START_TEST(bad_schemas_name_the_place) {
     fails("{\"type\":\"object\",", NULL, "line 1, column 18");
-    fails("{\"type\":\"strin\"}", NULL, "schema $.type");
+    fails("{\"type\":\"strin\"}", NULL,
+          "schema $.type: found \"strin\", no alternative of `anyOf` fits: allowed is one of "
+          "[\"array\",\"boolean\",\"integer\",\"null\",\"number\",\"object\",\"string\"]; or: "
+          "allowed type: \"array\"");
+    fails("{\"type\":[\"null\",\"strin\"]}", NULL, "$.type[1]: found \"strin\", allowed is one of");
     fails("{\"type\":\"string\"}", NULL, "must be objects with `properties`");
     fails("{\"type\":\"object\",\"properties\":{\"a\":{\"minLength\":-1}}}", NULL,
           "schema $.properties.a.minLength: found -1, the minimum is 0");
@@ -154,6 +158,24 @@ START_TEST(verdicts) {
 }
 END_TEST
 
+START_TEST(alternatives_say_what_they_allow) {
+    const char *text =
+        "{\"properties\":{\"a\":{\"oneOf\":[{\"type\":\"null\"},{\"anyOf\":["
+        "{\"type\":\"integer\"},{\"minLength\":3}]},{\"maxLength\":1},{\"const\":0}]}}}";
+    sl_json_validator *validator;
+    sl_json_verdict verdict;
+    ck_assert_ptr_null(sl_json_validator_new(text, strlen(text), NULL, &validator));
+    ck_assert_ptr_null(sl_json_validate(validator, "{\"a\":\"xy\"}", 10, &verdict));
+    ck_assert_int_eq(verdict.reason, SL_JSON_ONE_OF);
+    ck_assert_str_eq(verdict.path, "$.a");
+    ck_assert_str_eq(verdict.detail,
+                     "found \"xy\", no alternative of `oneOf` fits: allowed type: \"null\"; or: no "
+                     "alternative of `anyOf` fits: allowed type: \"integer\"; or: found 2, the "
+                     "shortest length is 3; or: found 2, the longest length is 1; or others");
+    sl_json_validator_free(validator);
+}
+END_TEST
+
 START_TEST(endless_references_end) {
     const char *text = "{\"$ref\":\"#\"}";
     sl_json_validator *validator;
@@ -193,6 +215,7 @@ int main(void) {
     tcase_add_test(cases, bad_schemas_name_the_place);
     tcase_add_test(cases, bad_coercions);
     tcase_add_test(cases, verdicts);
+    tcase_add_test(cases, alternatives_say_what_they_allow);
     tcase_add_test(cases, endless_references_end);
     tcase_add_test(cases, remotes_are_given);
     tcase_add_test(cases, reasons_have_names);

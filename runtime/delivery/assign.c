@@ -108,12 +108,13 @@ static void step_recover(struct assignment *a) {
     assignment_go_on(a);
 }
 
-/* Some reader has no position, or there is no reader. Those that have failed do not count. */
+/* Some reader has no position, or there is no reader. Those that have failed do not count, but who
+ * has still to start may turn out to have none, and begins where it would have begun now. */
 static bool needs_start(const struct stream *stream) {
     bool any = false;
     for (size_t r = 0; r < stream->n_readers; r++) {
         const struct reader *reader = &stream->readers[r];
-        if (!atomic_load(&reader->node->failed)) {
+        if (!atomic_load(&reader->node->failed) || reader->node->restart.first) {
             any = true;
             if (reader->stored == SL_OFFSET_NONE) {
                 return true;
@@ -195,7 +196,9 @@ static void step_resolve(struct assignment *a) {
         stream->offset = 0;
         stream->earliest = 0;
         stream->latest = SL_OFFSET_NONE;
-        if (needs_start(stream) && (a->owner->flags & SL_ROLE_OWNS_STREAMS) == 0) {
+        bool own = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0; /* these begin at 0 */
+        stream->start_known = own || needs_start(stream);
+        if (stream->start_known && !own) {
             ask_owner(a, stream, a->owner->ops->resolve != NULL, CALL_RESOLVE);
             ask_owner(a, stream, a->owner->ops->bounds != NULL, CALL_BOUNDS);
         }
@@ -243,13 +246,13 @@ static int64_t start_of(const struct reader *reader, int64_t start) {
 }
 
 /* A node that could not be asked, and turns out to have no position, begins where it would have
- * begun with the others: the place was found then. */
+ * begun with the others, if the place was found then. */
 static int64_t earlier_place(const struct reader *reader) {
     const struct stream *stream = reader->stream;
     const struct host *host = stream->host;
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *earlier = host->streams[s];
-        if (earlier == stream || earlier->owner != stream->owner ||
+        if (earlier == stream || !earlier->start_known || earlier->owner != stream->owner ||
             earlier->output != stream->output || earlier->pub.partition != stream->pub.partition ||
             strcmp(earlier->topic, stream->topic) != 0) {
             continue;

@@ -88,7 +88,9 @@ struct stream {
     int64_t offset;   /* where reading began */
     int64_t earliest; /* of a stream that somebody has no position of: see sl_node_ops.bounds */
     int64_t latest;
-    void *handle; /* of the owner's node.resume */
+    bool start_known; /* what `offset`, `earliest` and `latest` were before it was placed was asked
+                       */
+    void *handle;     /* of the owner's node.resume */
     bool ended_seen;
     bool leaving;   /* a revocation waits or is under way: the name may be assigned anew */
     bool left_out;  /* of a node that waits: it will need the stream from where it is now */

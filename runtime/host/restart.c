@@ -22,6 +22,7 @@ enum { PAUSE_MAX_MS = 600000, FORGIVEN_AFTER = 10, AFTER_RELOAD_MS = 100 };
 static const char owes_answer[] = "it has still to answer what it was asked";
 
 static void begin(struct host_node *node);
+static void leave_out(struct host_node *node);
 
 /* A run to the end of the data ends without those that are paused: the next one has the rest. */
 static bool waits_to_be_resumed(const struct host_node *node) {
@@ -151,6 +152,7 @@ static void fail_again(struct host_node *node, sl_error *error) {
     node->restart.first = false;
     schedule(node);
     give_back(node);
+    leave_out(node);
     host_advance(node->host);
 }
 
@@ -224,9 +226,10 @@ static void revive(struct host_node *node) {
     node->restart.first = false;
 }
 
-/* It was so before it could start. */
-static void pause_if_stopped(struct host_node *node) {
-    if (node->target == TARGET_STOPPED) {
+/* It was stopped, or paused, before it could start; what has failed is closed in both. */
+static void leave_out(struct host_node *node) {
+    if (node->target == TARGET_STOPPED ||
+        (node->target == TARGET_PAUSED && atomic_load(&node->failed))) {
         pause_left_out(node);
     }
 }
@@ -239,7 +242,7 @@ static void let_in(struct host_node *node, struct assignment *turn) {
     }
     node->restart.under_way = false;
     assignment_give_back(turn);
-    pause_if_stopped(node);
+    leave_out(node);
     host_advance(node->host);
 }
 
@@ -247,25 +250,30 @@ static void start_again(void *arg) {
     host_start_node(arg, started);
 }
 
+/* Its streams come by themselves. One that is restarted was revived before. */
+static void source_started(struct host_node *node, sl_error *error) {
+    if (error != NULL) {
+        host_node_failed(node, sl_error_wrap(error, "cannot start"));
+    } else if (node->restart.first && node->failure == NULL) {
+        revive(node);
+    }
+    node->restart.under_way = node->restart.first = false;
+    leave_out(node);
+    host_advance(node->host);
+}
+
 static void started(sl_request *request, sl_error *error) {
     struct host_node *node =
         (struct host_node *)(void *)((char *)request - offsetof(struct host_node, start));
-    bool source = node->spec->kind == TOPOLOGY_SOURCE;
     if (error != NULL && host_try_again(node->host, &node->start_retry, node->spec->name, "start",
                                         error, start_again, node)) {
         return;
     }
     node->start_retry = (struct retry){0};
-    if (error != NULL && source) {
-        host_node_failed(node, sl_error_wrap(error, "cannot start"));
+    if (node->spec->kind == TOPOLOGY_SOURCE) {
+        source_started(node, error);
     } else if (error != NULL) {
         fail_again(node, sl_error_wrap(error, "cannot start"));
-        return;
-    }
-    if (source) {
-        node->restart.under_way = node->restart.first = false;
-        pause_if_stopped(node);
-        host_advance(node->host);
     } else if (node->host->draining) {
         cut_short(node);
     } else if (!assignment_take_away(node, let_in)) {

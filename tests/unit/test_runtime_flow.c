@@ -3,35 +3,10 @@
  * pauses, slow and failing flushes, failing starts, results of stateful nodes, crashes; each alone,
  * then all together on random topologies (SLUICE_SEEDS=n: so many, SLUICE_SEED=n: only this one).
  */
+#include "host_flow.h"
 #include "host_random.h"
 
-enum { BUFFER = 20000, SEEDS = 60 };
-
-/* source → split → sink; split.rejects → sink; source → sink */
-static void build(const sl_role *sink) {
-    world_reset();
-    add_node(TOPOLOGY_SOURCE, &source_role);
-    add_node(TOPOLOGY_TRANSFORM, &split_role)->filter = 7;
-    add_input(0, 0, BUFFER);
-    add_node(TOPOLOGY_SINK, sink);
-    add_input(1, 0, BUFFER);
-    add_node(TOPOLOGY_SINK, &sink_role);
-    add_input(1, 1, BUFFER);
-    add_node(TOPOLOGY_SINK, &sink_role);
-    add_input(0, 0, BUFFER);
-}
-
-static void assert_fails(const char *with) {
-    sl_error *error = run();
-    ck_assert_ptr_nonnull(error);
-    ck_assert_msg(strstr(sl_error_message(error), with) != NULL, "%s", sl_error_message(error));
-    sl_error_free(error);
-}
-
-static void assert_goes_on(void) {
-    assert_runs();
-    assert_each_once();
-}
+enum { SEEDS = 60 };
 
 START_TEST(test_streams_leave_and_come_back) {
     build(&blocking_sink_role);
@@ -469,59 +444,6 @@ START_TEST(test_a_node_that_starts_late_has_it_all) {
 }
 END_TEST
 
-/* Whether it has committed all of the first source, which it reads. */
-static bool has_committed_all(size_t n) {
-    bool all = true;
-    pthread_mutex_lock(&disk_lock);
-    for (int p = 0; p < PARTITIONS; p++) {
-        all = all && stored_for(n, 0, 0, p, "") == behaviours[0].rows;
-    }
-    pthread_mutex_unlock(&disk_lock);
-    return all;
-}
-
-static void release_once_others_have_all(const struct host_snapshot *snapshot) {
-    (void)snapshot;
-    if (has_committed_all(4)) {
-        atomic_store(&released, true);
-    }
-}
-
-static void build_late(void) {
-    build(&blocking_sink_role);
-    behaviours[2].starts_late = true;
-    atomic_store(&released, false);
-    at_report = release_once_others_have_all;
-}
-
-START_TEST(test_a_node_that_starts_late_holds_nobody_up) {
-    build_late();
-    nodes[2].start = _i == 0 ? TOPOLOGY_START_SOURCE : TOPOLOGY_START_EARLIEST;
-    assert_goes_on();
-    at_report = NULL;
-}
-END_TEST
-
-START_TEST(test_a_node_that_never_starts_fails_alone) {
-    build_late();
-    at_report = NULL;
-    topology.retry_timeout_us = 100000;
-    assert_fails("node n2 failed: cannot start: not started yet");
-    assert_has_each_once(3);
-    assert_has_each_once(4);
-    behaviours[2].starts_late = false;
-    assert_goes_on();
-}
-END_TEST
-
-static void restart_failed(const struct host_snapshot *snapshot) {
-    for (size_t n = 0; n < snapshot->n_nodes; n++) {
-        if (snapshot->nodes[n].state == HOST_NODE_FAILED) {
-            sl_error_free(host_restart_node(running, names[n]));
-        }
-    }
-}
-
 START_TEST(test_a_node_that_does_not_start_is_restarted_by_order) {
     build_all_kinds();
     behaviours[0].one_in_empty = 2;
@@ -772,12 +694,6 @@ static void tell_bounds(sl_node *node, const sl_stream *stream, int64_t *earlies
     services->done(request, NULL);
 }
 
-static void assert_has_from(size_t n, int partition, int64_t first) {
-    for (int64_t o = 0; o < behaviours[0].rows; o++) {
-        ck_assert_int_eq(disk.seen[n][0][partition][o], o >= first ? 1 : 0);
-    }
-}
-
 START_TEST(test_a_partition_that_appears_later_begins_at_its_first_record) {
     build(&sink_role);
     sl_node_ops ops = source_node;
@@ -797,63 +713,6 @@ START_TEST(test_a_partition_that_appears_later_begins_at_its_first_record) {
     assert_has_from(4, 1, 300);
     assert_has_from(4, 2, 0);
     assert_has_from(4, 3, 0);
-}
-END_TEST
-
-static atomic_int resolved; /* how often, so far */
-
-/* The end is at 300, and later at 600. */
-static void resolve_at_moving_end(sl_node *node, const sl_stream *stream, int64_t *offset,
-                                  sl_request *request) {
-    (void)node;
-    (void)stream;
-    *offset = atomic_fetch_add(&resolved, 1) < PARTITIONS ? 300 : 600;
-    services->done(request, NULL);
-}
-
-/* In a first run that reads from the end on, who starts late begins where the others began. */
-START_TEST(test_a_node_that_starts_late_begins_with_the_others) {
-    build_late();
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.resolve = resolve_at_moving_end;
-    role.node = &ops;
-    nodes[0].role = &role;
-    behaviours[1].filter = 0;
-    assert_runs();
-    at_report = NULL;
-    ck_assert_int_gt(resolved, PARTITIONS);
-    for (int p = 0; p < PARTITIONS; p++) {
-        assert_has_from(4, p, 300);
-        assert_has_from(2, p, 300);
-    }
-}
-END_TEST
-
-/* Where a new sink begins depends on where the others are: it waits for the one that starts late.
- */
-START_TEST(test_a_new_sink_waits_for_one_that_starts_late) {
-    build(&sink_role);
-    behaviours[0].rows = 300;
-    assert_goes_on();
-    add_node(TOPOLOGY_SINK, &sink_role);
-    add_input(1, 0, BUFFER);
-    nodes[4].commit_interval_us = 1000;
-    nodes[5].start = TOPOLOGY_START_WITH_OTHERS;
-    for (size_t n = 2; n < 5; n++) {
-        behaviours[n].passing_starts = 3;
-    }
-    behaviours[0].rows = 500;
-    assert_runs();
-    assert_has_each_once(4);
-    for (int p = 0; p < PARTITIONS; p++) {
-        int first = 300;
-        while (first % behaviours[1].filter == 0) {
-            first++;
-        }
-        ck_assert_int_eq(disk.seen[5][0][p][first], 1);
-        ck_assert_int_eq(disk.seen[5][0][p][299], 0);
-    }
 }
 END_TEST
 
@@ -1155,10 +1014,6 @@ int main(void) {
     tcase_add_loop_test(flow, test_a_signal_while_a_node_is_restarted, 0, 2);
     tcase_add_loop_test(flow, test_a_run_ends_if_all_sinks_or_the_source_do_not_start, 0, 4);
     tcase_add_loop_test(flow, test_a_node_that_starts_late_has_it_all, 0, 7);
-    tcase_add_loop_test(flow, test_a_node_that_starts_late_holds_nobody_up, 0, 2);
-    tcase_add_test(flow, test_a_node_that_never_starts_fails_alone);
-    tcase_add_test(flow, test_a_node_that_starts_late_begins_with_the_others);
-    tcase_add_test(flow, test_a_new_sink_waits_for_one_that_starts_late);
     tcase_add_test(flow, test_who_assigns_streams_takes_no_order_and_says_what_to_do);
     tcase_add_test(flow, test_a_node_that_fails_for_ever_stays_failed);
     tcase_add_test(flow, test_all_nodes_are_restarted_by_order);

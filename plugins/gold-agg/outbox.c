@@ -140,25 +140,26 @@ static sl_error *cover_collected(sl_node *node, uint32_t output, const sl_stream
     return emit_on(node, output, stream, 0, offset, begins, SL_TIME_NONE, NULL);
 }
 
-/* What the entries up to `last` hold from `offset` on. */
-static sl_error *emit_again(sl_node *node, uint32_t output, int64_t offset, int64_t last) {
+/* What the entries up to `last` hold and is not sent. A try that fails goes on from where it was.
+ */
+static sl_error *emit_again(sl_node *node, uint32_t output, int64_t last) {
+    struct own_stream *own = &node->outputs[output];
     int64_t number;
     int64_t begins;
-    sl_error *error = find_entry(node, output, offset, &number, &begins);
-    if (error == NULL && begins > offset) {
-        error = cover_collected(node, output, node->outputs[output].stream, offset, begins);
+    sl_error *error = find_entry(node, output, own->emitted, &number, &begins);
+    if (error == NULL && begins > own->emitted) {
+        error = cover_collected(node, output, own->stream, own->emitted, begins);
+        own->emitted = error == NULL ? begins : own->emitted;
     }
     for (; number <= last && error == NULL; number++) {
-        struct entry entry;
+        struct entry entry = {0};
         error = entry_get(node->store, CHAIN_FOLDER, number, &entry);
-        if (error == NULL) {
-            bool needed = entry.next[output] > offset && entry.next[output] > entry.first[output];
-            error = needed ? emit_entry(node, output, node->outputs[output].stream, &entry) : NULL;
-            if (error == NULL && needed) {
-                error = remember(&node->outputs[output], &entry, output);
-            }
-            entry_free(&entry);
+        if (error == NULL && entry.next[output] > own->emitted) {
+            error = emit_entry(node, output, own->stream, &entry);
+            own->emitted = error == NULL ? entry.next[output] : own->emitted;
+            error = error != NULL ? error : remember(own, &entry, output);
         }
+        entry_free(&entry);
     }
     return error;
 }
@@ -245,6 +246,7 @@ static sl_error *emit_prepared_results(sl_node *node, struct prepared *prepared)
     }
     prepared->finals.release = prepared->updates.release = NULL;
     error = error != NULL ? error : emit_results(node, own->stream, entry, &results);
+    own->emitted = error == NULL ? entry->next[OUTPUT_RESULTS] : own->emitted;
     error = error != NULL ? error : remember(own, entry, OUTPUT_RESULTS);
     error = error != NULL || !follows ? error : emit_to_follower(node, entry, &copy);
     release_results(&results);
@@ -262,14 +264,14 @@ sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
             continue; /* an entry with all open windows has to come first */
         }
         if (lacks) {
-            error = emit_again(node, i, own->emitted, entry->number - 1);
+            error = emit_again(node, i, entry->number - 1);
         }
         if (error == NULL && entry->next[i] > entry->first[i]) {
             error = i == OUTPUT_RESULTS ? emit_prepared_results(node, prepared)
                                         : emit_late(node, prepared);
             error = error != NULL || i == OUTPUT_RESULTS ? error : remember(own, entry, i);
         }
-        own->emitted = entry->next[i];
+        own->emitted = error == NULL ? entry->next[i] : own->emitted;
     }
     return error;
 }
@@ -278,8 +280,7 @@ sl_error *outbox_catch_up(sl_node *node) {
     sl_error *error = NULL;
     for (uint32_t i = 0; i < OUTPUTS && error == NULL; i++) {
         if (outbox_lacks(node, i)) {
-            error = emit_again(node, i, node->outputs[i].emitted, node->number);
-            node->outputs[i].emitted = node->next[i];
+            error = emit_again(node, i, node->number);
         }
     }
     return error;
@@ -328,12 +329,14 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
                             node->name, output == OUTPUT_LATE ? ".late" : "", (long long)offset,
                             (long long)node->next[output], node->store->ops->url(node->store));
     }
-    own->stream = stream;
-    own->n_items = 0;
-    own->bytes = 0;
-    own->acknowledged = needed;
-    own->emitted = offset;
-    own->follower = NULL;
+    if (own->stream != stream) { /* else a try has failed, maybe behind some of what it sent */
+        own->stream = stream;
+        own->n_items = 0;
+        own->bytes = 0;
+        own->acknowledged = needed;
+        own->emitted = offset;
+        own->follower = NULL;
+    }
     error = remember_from(node, output, needed, offset);
     return error == NULL && outbox_lacks(node, output) && !node_in_group(node) ? commit_alone(node)
                                                                                : error;

@@ -109,6 +109,55 @@ static void commit_all(struct host *host) {
     read_some(host, SIZE_MAX);
 }
 
+/* What is sent follows what was sent before, or the reader's position. */
+static void assert_sent_in_order(const struct host *host) {
+    int64_t at[OUTPUTS];
+    memcpy(at, host->reader->position, sizeof(at));
+    for (size_t i = 0; i < host->n_queue; i++) {
+        const struct kept_batch *batch = &host->queue[i];
+        ck_assert_int_eq(batch->first, at[batch->output]);
+        at[batch->output] = batch->next;
+    }
+}
+
+/* Whatever cannot be read for the moment while a reader is sent what it lacks. */
+START_TEST(nothing_is_sent_twice_when_a_resume_is_tried_again) {
+    random_state = 5;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    ok(start(host));
+    for (bool more = true; more;) {
+        more = false;
+        for (int s = 0; s < STREAMS; s++) {
+            more = feed(host, s, 100, false) || more;
+        }
+        for (int lane = 0; lane < LANES; lane++) {
+            flush(host, lane);
+        }
+        ok(commit(host));
+    }
+    int failed = 0;
+    for (int64_t n = 1; n < 60; n++) {
+        crash(host);
+        sl_store_memory_fail(host->store, SL_STORE_OP_GET, "log/", n, SL_STORE_FAULT_BEFORE,
+                             SL_ERROR_RETRIABLE);
+        sl_error *error = start(host);
+        failed += error != NULL;
+        if (error != NULL) {
+            sl_error_free(error);
+            ok(resume_all(host));
+        }
+        assert_sent_in_order(host);
+    }
+    ck_assert_int_gt(failed, 10);
+    sl_store_memory_fail(host->store, SL_STORE_OP_GET, NULL, 0, SL_STORE_FAULT_BEFORE,
+                         SL_ERROR_RETRIABLE);
+    read_some(host, SIZE_MAX);
+    check_reader(host, false);
+    free_host(host);
+}
+END_TEST
+
 START_TEST(idle_streams_hold_nothing_open) {
     random_state = 3;
     make_events();
@@ -515,6 +564,7 @@ int main(void) {
     tcase_set_timeout(cases, 120);
     tcase_add_test(cases, tumbling_survives_everything);
     tcase_add_test(cases, sessions_survive_everything);
+    tcase_add_test(cases, nothing_is_sent_twice_when_a_resume_is_tried_again);
     tcase_add_test(cases, idle_streams_hold_nothing_open);
     tcase_add_test(cases, all_streams_idle);
     tcase_add_test(cases, runs_to_the_end_wait_for_no_time);

@@ -158,11 +158,16 @@ static bool depends_on_late(const struct stream *stream) {
     return late && depends;
 }
 
+static bool waits_for_late(struct assignment *a);
+
+/* Asked where they are as long as nobody else waits for his turn: each turn is of new streams. */
 static void ask_again(void *arg) {
     struct assignment *a = arg;
     a->outstanding--;
-    a->put_off = true;
-    assignment_go_on(a);
+    if (a->unheard || a->next != NULL || !waits_for_late(a)) {
+        a->put_off = true;
+        assignment_go_on(a);
+    }
 }
 
 /* The streams get their turn again, behind the node if it has started meanwhile. */

@@ -361,7 +361,6 @@ static void free_node(struct host_node *node) {
     free(node->n_routes);
     free((void *)node->tapped);
     rates_free(node);
-    sl_error_free(node->restart.not_yet);
     keeper_free(node->keeper);
     cycle_free(&node->cycle);
     if (node->state_store != NULL) {

@@ -125,9 +125,11 @@ static sl_error *append_indexes(sl_pqw_column_context *context, sl_pqw_column *c
         return NULL;
     }
     if (column->leaf->width == 0) {
-        const struct ArrowArray *leaf = shredded->leaf;
-        *done = sl_pqw_dictionary_index_strings(dictionary, leaf->buffers[2], leaf->buffers[1],
-                                                shredded->first, shredded->rows, n, indexes);
+        static const uint8_t nothing[SL_COLUMNS_PADDING]; /* no buffer: no string has a byte */
+        const void *const *buffers = shredded->leaf->buffers;
+        const uint8_t *data = buffers[2] != NULL ? buffers[2] : nothing;
+        *done = sl_pqw_dictionary_index_strings(dictionary, data, buffers[1], shredded->first,
+                                                shredded->rows, n, indexes);
     } else {
         const void *values;
         sl_error *error = sl_pqw_leaf_values(column->leaf, shredded, &context->values, &values);

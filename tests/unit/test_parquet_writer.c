@@ -481,6 +481,43 @@ START_TEST(rows_that_do_not_fit) {
 }
 END_TEST
 
+/* Arrow lets an array have no buffer for strings of which none has a byte. */
+START_TEST(strings_may_have_no_bytes) {
+    struct ArrowSchema schema;
+    sl_builder b;
+    struct ArrowArray rows[2];
+    sl_parquet_writer *writer;
+    sink to = new_sink();
+    ok(sl_schema_new_struct(1, &schema));
+    ok(sl_schema_set_field(&schema, 0, "s", "u", false, 0));
+    for (int k = 0; k < 2; k++) {
+        ok(sl_builder_init(&b, &schema));
+        for (int64_t i = 0; i < 5000; i++) { /* few values: a dictionary */
+            ck_assert(sl_builder_append_bytes(&b.children[0], "abc", k == 0 ? i % 4 : 0));
+            ck_assert(sl_builder_append_struct(&b));
+        }
+        ok(sl_builder_finish(&b, &rows[k]));
+        sl_builder_free(&b);
+    }
+    free((void *)(uintptr_t)rows[1].children[0]->buffers[2]);
+    rows[1].children[0]->buffers[2] = NULL;
+    ok(sl_parquet_writer_new(&schema, NULL, collect, &to, &writer));
+    ok(sl_parquet_writer_append(writer, &rows[0], 0, 5000));
+    ok(sl_parquet_writer_append(writer, &rows[1], 0, 5000));
+    ok(sl_parquet_writer_finish(writer, NULL));
+    int64_t n;
+    char *text = read_back(&to, &n);
+    ck_assert_int_eq(n, 10000);
+    ck_assert_str_eq(text + strlen(text) - strlen("{\"s\":\"\"}\n"), "{\"s\":\"\"}\n");
+    free(text);
+    sl_parquet_writer_free(writer);
+    sl_buffer_free(&to.bytes);
+    rows[0].release(&rows[0]);
+    rows[1].release(&rows[1]);
+    schema.release(&schema);
+}
+END_TEST
+
 START_TEST(schemas_that_do_not_fit) {
     struct ArrowSchema schema;
     sl_parquet_writer *writer;
@@ -516,6 +553,7 @@ int main(void) {
     tcase_add_test(files, an_error_of_the_output_ends_the_file);
     tcase_add_test(files, an_unfinished_file_is_dropped);
     tcase_add_test(files, rows_that_do_not_fit);
+    tcase_add_test(files, strings_may_have_no_bytes);
     tcase_add_test(files, schemas_that_do_not_fit);
     suite_add_tcase(suite, files);
     SRunner *runner = srunner_create(suite);

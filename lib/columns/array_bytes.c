@@ -158,8 +158,9 @@ static sl_error *read_array(sl_builder *builder, const struct ArrowSchema *schem
         return short_bytes(schema);
     }
     memcpy(&length, head, sizeof(length));
-    /* every row of a leaf needs a bit at least, so a huge length fails before it is allocated */
-    if (length > INT32_MAX || (length / 8 > (size_t)(end - *at) && schema->n_children == 0)) {
+    /* every row but a struct's needs a bit at least: a huge length fails before it is allocated */
+    if (length > INT32_MAX ||
+        (length / 8 > (size_t)(end - *at) && builder->type.id != SL_TYPE_STRUCT)) {
         return short_bytes(schema);
     }
     sl_error *error = sl_builder_reserve(builder, length, 0);

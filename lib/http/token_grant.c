@@ -16,6 +16,7 @@
 #define APP_SERVICE_QUERY "?api-version=2019-08-01&"
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #define MAX_TOKEN_FILE_BYTES (64 << 10)
+#define MAX_LIFETIME_S (INT64_C(366) * 86400) /* what claims to live longer is replaced then */
 
 /* ---- making ---- */
 
@@ -334,9 +335,9 @@ static sl_error *read_token(const struct token_grant *grant, const cJSON *json, 
                             seconds > 0 ? "\"access_token\"" : "\"expires_in\"");
     }
     sl_buffer_append_text(token, text);
-    *lifetime_us = seconds * 1000000;
+    *lifetime_us = (seconds < MAX_LIFETIME_S ? seconds : MAX_LIFETIME_S) * 1000000;
     if (refresh_in > 0) {
-        *refresh_us = refresh_in * 1000000;
+        *refresh_us = (refresh_in < MAX_LIFETIME_S ? refresh_in : MAX_LIFETIME_S) * 1000000;
     }
     return token->failed ? sl_error_no_memory() : NULL;
 }

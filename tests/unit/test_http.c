@@ -244,6 +244,17 @@ START_TEST(a_token_is_fetched_once_and_used) {
 }
 END_TEST
 
+/* Longer than a clock of microseconds counts. */
+START_TEST(a_token_may_claim_to_live_for_ever) {
+    begin((const char *const[]){TOKEN("aaaaaaaaaa", "999999999999999"), OK, NULL},
+          (sl_http_options){0});
+    sl_credential credential = secret_credential();
+    run_authorized(&credential, 2);
+    ck_assert_uint_eq(server.n_requests, 3);
+    ck_assert_ptr_nonnull(strstr(server.requests[2], "Authorization: Bearer aaaaaaaaaa\r\n"));
+}
+END_TEST
+
 START_TEST(a_managed_identity_asks_the_metadata_service) {
     begin((const char *const[]){TOKEN("aaaaaaaaaa", "\"60000\""), OK, NULL}, (sl_http_options){0});
     sl_credential credential = secret_credential();
@@ -402,6 +413,7 @@ int main(void) {
     suite_add_tcase(suite, requests);
     TCase *tokens = tcase_create("tokens");
     tcase_add_test(tokens, a_token_is_fetched_once_and_used);
+    tcase_add_test(tokens, a_token_may_claim_to_live_for_ever);
     tcase_add_test(tokens, a_managed_identity_asks_the_metadata_service);
     tcase_add_test(tokens, app_service_has_a_metadata_service_of_its_own);
     tcase_add_loop_test(tokens, the_default_is_the_first_that_the_environment_has, 0,

@@ -284,15 +284,6 @@ bool assignment_take_away(struct host_node *node,
     return true;
 }
 
-static bool is_detachable(const struct host_node *node) {
-    for (size_t i = 0; i < node->spec->n_inputs; i++) {
-        if (node->spec->inputs[i].when_full != TOPOLOGY_DETACH) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Two nodes that may fall behind alone could drop each other's rows for ever, each by its recovery:
  * who was not waited for and has committed nothing since is waited for twice as long. Not longer
  * than retry.timeout: what may still pass has passed by then, or has failed its node, and what is
@@ -319,7 +310,7 @@ void assignment_commit_no_longer(struct assignment *a) {
     int64_t longer = INT64_MAX;
     for (size_t n = 0; a->waiters != NULL && n < host->n_nodes; n++) {
         struct host_node *node = host->nodes[n];
-        if (!can_recover(node) || (!pressing && !is_detachable(node))) {
+        if (!can_recover(node) || (!pressing && !node_may_fall_behind(node))) {
             continue;
         }
         int64_t left = pressing ? 0 : patience_us(node) - waited;

@@ -394,9 +394,12 @@ static void one_has_settled(void *arg) {
     }
 }
 
-/* It reads a stream that will be away. */
+/* It reads a stream that will be away, and is waited for then, too. */
 static bool is_held_up(const struct reload *reload, const struct host_node *node) {
     const struct host *host = reload->host;
+    if (node_may_fall_behind(node)) {
+        return false;
+    }
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
         if (stream_is_attached(stream) && stream_is_read_by(stream, node) &&

@@ -26,7 +26,7 @@ enum slowness { AT_ONCE, ON_POOL_THREAD, BY_TIMER };
  * flush, commit, answer a commit, return from a commit (on a thread of its own). */
 enum gate { GATE_NONE, GATE_PROCESS, GATE_FLUSH, GATE_COMMIT, GATE_ANSWER, GATE_HANG, GATES };
 
-enum question { ASKED_NOTHING, ASKED_FOR_POSITIONS, ASKED_TO_RESUME };
+enum question { ASKED_NOTHING, ASKED_FOR_POSITIONS, ASKED_TO_RESUME, ASKED_TO_COMMIT };
 
 /* What a node does besides its work. Numbers count down: so many times. */
 struct behaviour {
@@ -52,6 +52,7 @@ struct behaviour {
     atomic_int broken_batches;   /* fail the node */
     atomic_int broken_commits;   /* the same */
     enum question hangs;         /* in its answer, until `released` */
+    atomic_bool hanging;         /* it has been asked */
     bool unrecoverable;          /* positions cannot be asked for */
     bool unresumable;            /* the last stream cannot be resumed */
     atomic_int revocations;
@@ -198,6 +199,7 @@ static sl_error *world_schema(sl_node *node, uint32_t output, struct ArrowSchema
 static void hang(const sl_node *node, enum question question) {
     const struct timespec pause = {.tv_nsec = 1000000};
     while (node->does->hangs == question && !atomic_load(&released)) {
+        atomic_store(&node->does->hanging, true);
         (void)nanosleep(&pause, NULL);
     }
 }
@@ -696,6 +698,7 @@ static void look_at_gate(void *arg) {
 
 static void sink_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     const struct timespec pause = {.tv_nsec = 1000000};
+    hang(node, ASKED_TO_COMMIT);
     while (gate_is_closed(node->does, GATE_HANG)) {
         (void)nanosleep(&pause, NULL);
     }

@@ -196,6 +196,33 @@ START_TEST(test_the_old_node_comes_back) {
 }
 END_TEST
 
+static void change_while_another_hangs(const struct host_snapshot *snapshot) {
+    if (snapshot->nodes[4].commits > 2 && atomic_load(&behaviours[5].hanging)) {
+        change_one(snapshot);
+    }
+    if (taken > 0) {
+        atomic_store(&released, true);
+    }
+}
+
+/* Neither before the streams are away nor then. */
+START_TEST(test_a_sink_that_may_fall_behind_does_not_hold_up_a_reload) {
+    build();
+    topology.revoke_timeout_us = 20000;
+    for (size_t i = 0; i < nodes[5].n_inputs; i++) {
+        edges[5][i].when_full = TOPOLOGY_DETACH;
+    }
+    behaviours[5].hangs = ASKED_TO_COMMIT;
+    atomic_store(&released, false);
+    changing = 4;
+    reloads = 1;
+    at_report = change_while_another_hangs;
+    assert_runs();
+    assert_each_once();
+    ck_assert_int_eq(taken, 1);
+}
+END_TEST
+
 static void stop_and_change(const struct host_snapshot *snapshot) {
     (void)snapshot;
     if (armed) {
@@ -302,6 +329,7 @@ int main(void) {
     tcase_add_loop_test(cases, test_a_changed_node_goes_on_where_it_was, 0, 8);
     tcase_add_loop_test(cases, test_a_sink_that_is_added_goes_on_where_it_was, 4, 8);
     tcase_add_loop_test(cases, test_the_old_node_comes_back, 0, 16);
+    tcase_add_test(cases, test_a_sink_that_may_fall_behind_does_not_hold_up_a_reload);
     tcase_add_loop_test(cases, test_a_node_that_is_just_being_stopped_is_not_changed, 4, 8);
     tcase_add_test(cases, test_settings_need_a_new_process);
     suite_add_tcase(suite, cases);

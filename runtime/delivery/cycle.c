@@ -496,7 +496,7 @@ static bool collect_positions(struct cycle *cycle) {
     struct host *host = node->host;
     size_t n = 0;
     for (size_t s = 0; s < host->n_streams; s++) {
-        n += host->streams[s]->n_readers;
+        n += host->streams[s]->state == STREAM_DETACHED ? 0 : host->streams[s]->n_readers;
     }
     size_t room = n * (1 + TALLIES) + 1;
     sl_position *positions = realloc(cycle->positions, room * sizeof(*positions));

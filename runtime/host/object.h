@@ -347,7 +347,6 @@ static inline enum host_node_state node_resting_state(const struct host_node *no
     }
     return atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
 }
-/* It has not come to its end, or goes on after it. */
 /* It may fall behind the other readers of its streams: each of its inputs is detached when full. */
 static inline bool node_may_fall_behind(const struct host_node *node) {
     for (size_t i = 0; i < node->spec->n_inputs; i++) {
@@ -357,7 +356,7 @@ static inline bool node_may_fall_behind(const struct host_node *node) {
     }
     return true;
 }
-
+/* It has not come to its end, or goes on after it. */
 static inline bool node_is_open(const struct host_node *node) {
     return node->drain == DRAIN_OPEN || node->reopens;
 }

@@ -327,16 +327,15 @@ static void close_finished(void *arg) {
     host_close(arg);
 }
 
-static void shutdown_passed(uv_timer_t *timer);
+static void shutdown_passed(void *arg);
 
 /* Nobody can be closed who still has something to answer. */
 static void wait_for_answers(struct host *host) {
-    if (!uv_is_active((uv_handle_t *)&host->shutdown)) {
+    if (!host->shutdown.is_set) {
         host_log(host, SL_LOG_WARN, NULL,
                  "all is committed, but a node has still to answer what it was asked: it is waited "
                  "for until shutdown.timeout");
-        uv_timer_start(&host->shutdown, shutdown_passed,
-                       (uint64_t)host->settings->shutdown_timeout_us / 1000, 0);
+        watchdog_set(&host->shutdown, host->settings->shutdown_timeout_us, shutdown_passed, host);
     }
 }
 
@@ -614,7 +613,6 @@ static void all_detached(void *arg) {
 static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->sigterm, NULL);
     uv_close((uv_handle_t *)&host->sigint, NULL);
-    uv_close((uv_handle_t *)&host->shutdown, NULL);
     uv_close((uv_handle_t *)&host->deadline, NULL);
     uv_close((uv_handle_t *)&host->patience, NULL);
     uv_close((uv_handle_t *)&host->progress, NULL);
@@ -685,9 +683,9 @@ static void host_close(struct host *host) {
 
 /* ---- signals and timers ---- */
 
-static void shutdown_passed(uv_timer_t *timer) {
-    struct host *host = timer->data;
-    host_log(host, SL_LOG_ERROR, NULL,
+/* A thread of its own: the control loop may hang. */
+static void shutdown_passed(void *arg) {
+    log_text(arg, SL_LOG_ERROR, NULL,
              "shutdown.timeout has passed before everything was committed and closed; what is not "
              "committed will be read again by the next run");
     _exit(1);
@@ -703,8 +701,7 @@ static void signalled(uv_signal_t *handle, int number) {
     host->signalled = true;
     host_log(host, SL_LOG_INFO, NULL,
              "%s: reading stops, what was read is committed; again to end at once", name);
-    uv_timer_start(&host->shutdown, shutdown_passed,
-                   (uint64_t)host->settings->shutdown_timeout_us / 1000, 0);
+    watchdog_set(&host->shutdown, host->settings->shutdown_timeout_us, shutdown_passed, host);
     host_drain(host);
 }
 
@@ -716,11 +713,10 @@ static void listen_to_signals(struct host *host) {
     uv_loop_t *uv = &host->control.uv;
     uv_signal_init(uv, &host->sigterm);
     uv_signal_init(uv, &host->sigint);
-    uv_timer_init(uv, &host->shutdown);
     uv_timer_init(uv, &host->deadline);
     uv_timer_init(uv, &host->patience);
     uv_timer_init(uv, &host->progress);
-    host->sigterm.data = host->sigint.data = host->shutdown.data = host->progress.data = host;
+    host->sigterm.data = host->sigint.data = host->progress.data = host;
     host->deadline.data = host->patience.data = host;
     uv_signal_start(&host->sigterm, signalled, SIGTERM);
     uv_signal_start(&host->sigint, signalled, SIGINT);
@@ -774,6 +770,7 @@ sl_error *host_run(const struct topology *topology, const struct host_options *o
         close_handles(&host);
     }
     host_free(&host);
+    watchdog_end(&host.shutdown);
     if (options->outcome != NULL) {
         options->outcome->left_bytes = atomic_load(&host.memory_bytes);
     }

@@ -9,6 +9,7 @@
 #include "host/object.h"
 #include "host/rates.h"
 #include "host/vitals.h"
+#include "host/watchdog.h"
 #include "lane/lane.h"
 
 /* A run ends before it has had more nodes than this, those that reloads replaced among them. */
@@ -59,9 +60,9 @@ struct host {
     sl_error *error;      /* the first failure */
     uv_signal_t sigterm;
     uv_signal_t sigint;
-    uv_timer_t shutdown;
-    uv_timer_t deadline; /* of the revocation under way */
-    uv_timer_t patience; /* with the calls of the assignment under way */
+    struct watchdog shutdown; /* of a stop: until all is closed */
+    uv_timer_t deadline;      /* of the revocation under way */
+    uv_timer_t patience;      /* with the calls of the assignment under way */
     uv_timer_t progress;
     uv_work_t store_work; /* options->targets */
     bool storing;

@@ -105,3 +105,19 @@ def test_a_crash_names_the_node(tmp_path, role, at):
     done = run(topology(tmp_path, role))
     assert done.exit_code == 0, done.failed_because()
     assert_complete(tmp_path, role)
+
+
+def test_a_stop_ends_though_a_plugin_hangs_while_it_is_closed(tmp_path):
+    path = topology(tmp_path, "sink", at="close", how="hang")
+    document = json.loads(path.read_text()) | {"shutdown.timeout": "2s"}
+    path.write_text(json.dumps(document))
+    with sluice.Process("run", "--json", "--plugin-path", PLUGINS, path) as process:
+        rows = tmp_path / "rows"
+        process.wait_for(lambda: rows.exists() and "row" in rows.read_text(), LIMIT_S, "rows")
+        process.signal(signal.SIGTERM)
+        done = process.wait(LIMIT_S)
+    assert done.exit_code == 1, done.failed_because()
+    assert "shutdown.timeout has passed" in done.log
+    done = run(topology(tmp_path, "sink"))
+    assert done.exit_code == 0, done.failed_because()
+    assert_complete(tmp_path, "sink")

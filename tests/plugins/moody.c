@@ -14,8 +14,21 @@
 #include "columns/columns.h"
 #include "sluice/sluice.h"
 
-enum moment { NEVER, OPEN, START, RECOVER, RESUME, TASK, ATTACH, PROCESS, FLUSH, COMMIT, AFTER };
-enum mood { RETRIABLE, RECORD, CONFIG, FATAL, CRASH };
+enum moment {
+    NEVER,
+    OPEN,
+    START,
+    RECOVER,
+    RESUME,
+    TASK,
+    ATTACH,
+    PROCESS,
+    FLUSH,
+    COMMIT,
+    AFTER,
+    CLOSE
+};
+enum mood { RETRIABLE, RECORD, CONFIG, FATAL, CRASH, HANG };
 
 struct config {
     const char *path;
@@ -51,6 +64,9 @@ static sl_error *mood(const struct config *config, atomic_int_least64_t *failed,
     }
     if (config->how == CRASH) {
         abort();
+    }
+    while (config->how == HANG) {
+        (void)pause();
     }
     return sl_error_new(classes[config->how], "in no mood");
 }
@@ -165,6 +181,7 @@ static void node_commit(sl_node *node, const sl_commit *what, sl_request *reques
 }
 
 static void node_close(sl_node *node) {
+    sl_error_free(fails_at(node, CLOSE));
     free(node);
 }
 
@@ -290,9 +307,11 @@ static const sl_task_ops sink_task = {.struct_bytes = sizeof(sl_task_ops),
                                       .flush = task_flush,
                                       .close = task_close};
 
-static const char *const moments[] = {"never",  "open",    "start", "recover", "resume", "task",
-                                      "attach", "process", "flush", "commit",  "after",  NULL};
-static const char *const moods[] = {"retriable", "record", "config", "fatal", "crash", NULL};
+static const char *const moments[] = {"never", "open",   "start",   "recover", "resume",
+                                      "task",  "attach", "process", "flush",   "commit",
+                                      "after", "close",  NULL};
+static const char *const moods[] = {"retriable", "record", "config", "fatal",
+                                    "crash",     "hang",   NULL};
 static const sl_option options[] = {
     {.name = "path",
      .type = SL_OPTION_PATH,
@@ -312,7 +331,7 @@ static const sl_option options[] = {
      .offset = offsetof(struct config, how),
      .default_text = "fatal",
      .enum_names = moods,
-     .doc = "class of its error, or a crash"},
+     .doc = "class of its error, or a crash, or it never returns"},
     {.name = "times",
      .type = SL_OPTION_INTEGER,
      .flags = SL_OPTION_RANGE | SL_OPTION_TUNING,

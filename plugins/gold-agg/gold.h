@@ -177,6 +177,7 @@ struct outbox_item {
 
 struct own_stream {
     const sl_stream *stream; /* NULL until it is resumed, and when nobody reads it */
+    int64_t absent_us;       /* since when that is so: what a reader needs only it says */
     int64_t acknowledged;
     int64_t emitted; /* results below are sent */
     struct outbox_item *items;
@@ -304,8 +305,9 @@ sl_error *outbox_again(sl_node *node, const sl_stream *stream, int64_t offset, s
 void outbox_acknowledge(sl_node *node, const sl_stream *stream, int64_t position);
 /* An error (RETRIABLE) when readers are too far behind; those that may be left behind are. */
 sl_error *outbox_check(const sl_node *node);
-/* Lowers *limit to the number of the first entry that a reader may still need. */
-sl_error *outbox_limit(sl_node *node, int64_t *limit);
+/* Lowers *limit to the number of the first entry that a reader may still need. What one needs that
+ * has not come, or was there within `keep`, nobody knows. */
+sl_error *outbox_limit(sl_node *node, int64_t now_us, int64_t *limit);
 
 /* ---- several hosts (group.c) ---- */
 

@@ -413,6 +413,9 @@ static void set_skew_limit(void *arg) {
 static void node_start(sl_node *node, sl_request *request) {
     sl_error *error = NULL;
     node->started_us = node->services->now_us(node->self);
+    for (int i = 0; i < OUTPUTS; i++) {
+        node->outputs[i].absent_us = node->started_us;
+    }
     node->store = node->services->state_store(node->self);
     if (node->store == NULL) {
         error = sl_error_new(SL_ERROR_CONFIG,
@@ -516,6 +519,7 @@ static void node_suspend(sl_node *node, const sl_stream *stream) {
     for (int i = 0; i < OUTPUTS; i++) {
         if (node->outputs[i].stream == stream) {
             node->outputs[i].stream = NULL;
+            node->outputs[i].absent_us = node->services->now_us(node->self);
         }
     }
     if (!in_use(node)) {

@@ -443,10 +443,14 @@ sl_error *outbox_check(const sl_node *node) {
     return NULL;
 }
 
-sl_error *outbox_limit(sl_node *node, int64_t *limit) {
+sl_error *outbox_limit(sl_node *node, int64_t now_us, int64_t *limit) {
     for (uint32_t i = 0; i < OUTPUTS; i++) {
         const struct own_stream *own = &node->outputs[i];
-        if (own->n_items == 0) {
+        if (own->stream == NULL && now_us - own->absent_us < node->config->keep_us) {
+            *limit = 0; /* a reader may be about to come back */
+            return NULL;
+        }
+        if (own->stream == NULL || (own->n_items == 0 && !outbox_lacks(node, i))) {
             continue; /* nobody reads it, or all is acknowledged */
         }
         int64_t number;

@@ -406,6 +406,15 @@ START_TEST(other_versions_are_read_or_refused) {
 }
 END_TEST
 
+static bool has_first_entry(struct host *host) {
+    sl_store_entry entry;
+    sl_error *error = host->store->ops->stat(host->store, "log/00000000000000000001", &entry);
+    bool has = error == NULL;
+    ck_assert(has || sl_error_is(error, SL_ERROR_NOT_FOUND));
+    sl_error_free(error);
+    return has;
+}
+
 START_TEST(snapshots_bound_the_chain) {
     random_state = 6;
     make_events();
@@ -421,10 +430,7 @@ START_TEST(snapshots_bound_the_chain) {
         ok(commit(host));
         read_some(host, SIZE_MAX);
     }
-    sl_store_entry entry;
-    sl_error *error = host->store->ops->stat(host->store, "log/00000000000000000001", &entry);
-    ck_assert(sl_error_is(error, SL_ERROR_NOT_FOUND));
-    sl_error_free(error);
+    ck_assert(!has_first_entry(host));
     crash(host);
     ok(start(host));
     for (int s = 0; s < STREAMS; s++) {
@@ -432,6 +438,34 @@ START_TEST(snapshots_bound_the_chain) {
     }
     commit_all(host);
     check_reader(host, false);
+    free_host(host);
+}
+END_TEST
+
+static void commit_rounds(struct host *host, int rounds) {
+    for (int round = 0; round < rounds; round++) {
+        feed(host, round % STREAMS, 1, false);
+        flush(host, round % STREAMS % LANES);
+        ok(commit(host));
+        read_some(host, SIZE_MAX);
+    }
+}
+
+/* What it has not read is old, and only it knows what that is. */
+START_TEST(a_reader_that_is_away_finds_what_it_needs_for_as_long_as_keep) {
+    random_state = 6;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    host->options.keep_us = 60 * SECOND;
+    ok(start(host));
+    commit_rounds(host, 300);
+    host->now_us = sl_now_us() + 3600 * SECOND;         /* all that is there is old */
+    node_ops(host)->suspend(host->node, &host->own[1]); /* its late rows */
+    commit_rounds(host, 500);
+    ck_assert(has_first_entry(host));
+    host->now_us += 3600 * SECOND;
+    commit_rounds(host, 500);
+    ck_assert(!has_first_entry(host));
     free_host(host);
 }
 END_TEST
@@ -575,6 +609,7 @@ int main(void) {
     tcase_add_test(cases, lost_or_foreign_state_is_refused);
     tcase_add_test(cases, other_versions_are_read_or_refused);
     tcase_add_test(cases, snapshots_bound_the_chain);
+    tcase_add_test(cases, a_reader_that_is_away_finds_what_it_needs_for_as_long_as_keep);
     tcase_add_test(cases, each_allocation_fails);
     tcase_add_test(cases, bad_windows_are_refused);
     suite_add_tcase(suite, cases);

@@ -17,10 +17,6 @@
  * as long. What the brokers say meanwhile is looked at between. */
 #define FIRST_QUESTION_MS 500
 
-/* Brokers that all refuse connections for so long are absent: whoever asked tries again later, if
- * it may. Some host names have an address that nobody listens at before the one that answers. */
-#define ABSENT_FOR_US 3000000
-
 void kafka_link_init(struct kafka_link *link, const sl_services *services, sl_object *self,
                      const struct kafka_section *section) {
     *link = (struct kafka_link){
@@ -123,13 +119,10 @@ sl_error *kafka_link_client(struct kafka_link *link, rd_kafka_type_t type, rd_ka
 
 /* ---- the first question ---- */
 
-/* *down is set when all brokers have ended a connection, or refused one. */
-static void hear_all(struct kafka_link *link, rd_kafka_t *client, rd_kafka_queue_t *queue,
-                     bool *down) {
+static void hear_all(struct kafka_link *link, rd_kafka_t *client, rd_kafka_queue_t *queue) {
     rd_kafka_event_t *event = NULL;
     while ((event = rd_kafka_queue_poll(queue, 0)) != NULL) {
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) {
-            *down = *down || rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
             kafka_link_hear(link, client, rd_kafka_event_error(event),
                             rd_kafka_event_error_string(event));
         }
@@ -173,24 +166,19 @@ sl_error *kafka_link_ask(struct kafka_link *link, rd_kafka_t *client, bool all,
                          rd_kafka_topic_t *topic, int limit_ms,
                          const struct rd_kafka_metadata **out) {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_main(client);
-    int64_t since_us = sl_monotonic_us();
+    int64_t end_us = sl_monotonic_us() + (int64_t)limit_ms * 1000;
     sl_error *error = NULL;
-    bool down = false;
     forget_trouble(link);
     for (int wait_ms = FIRST_QUESTION_MS;;) {
         rd_kafka_resp_err_t code = rd_kafka_metadata(client, all, topic, out, wait_ms);
-        hear_all(link, client, queue, &down);
+        hear_all(link, client, queue);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             forget_trouble(link);
             break;
         }
         bool for_good = false;
         unsigned refusals = refusals_of(link, &for_good);
-        int64_t asked_us = sl_monotonic_us() - since_us;
-        /* __TRANSPORT: there was no connection, all the time; else somebody is only slow */
-        bool absent = down && refusals == 0 && code == RD_KAFKA_RESP_ERR__TRANSPORT &&
-                      asked_us >= ABSENT_FOR_US;
-        if (for_good || absent || asked_us >= (int64_t)limit_ms * 1000) {
+        if (for_good || sl_monotonic_us() >= end_us) {
             error = refusal(link, code);
             break;
         }

@@ -4,13 +4,11 @@
  */
 #include "harness/harness.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/base.h"
 #include "columns/raw.h"
@@ -442,29 +440,6 @@ START_TEST(two_members_share_and_hand_over) {
 }
 END_TEST
 
-/* Nobody listens at the broker's port: a start that may be tried again ends within seconds. */
-START_TEST(an_absent_broker_is_not_waited_for_long) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
-    char brokers[64];
-    snprintf(brokers, sizeof(brokers), "bootstrap.servers=127.0.0.1:%d", ntohs(at.sin_port));
-    const char *const section[] = {brokers, NULL};
-    sl_harness *source = open_node(SL_HARNESS_SOURCE, section, TOPICS, NULL, 0, 0);
-    int64_t since_us = sl_monotonic_us();
-    sl_error *error = sl_harness_start(source);
-    ck_assert(sl_error_is(error, SL_ERROR_RETRIABLE));
-    ck_assert_msg(strstr(sl_error_message(error), "refused") != NULL, "%s",
-                  sl_error_message(error));
-    ck_assert_int_lt(sl_monotonic_us() - since_us, 12000000);
-    sl_error_free(error);
-    ck_assert_int_eq(sl_harness_close(source, 1), 0);
-    close(fd);
-}
-END_TEST
-
 static void check_refused(sl_harness_role role, const char *const *section,
                           const char *const *config, const char *part) {
     struct ArrowSchema schema;
@@ -523,7 +498,6 @@ int main(void) {
     tcase_add_test(tests, a_group_member_gets_all_partitions);
     tcase_add_test(tests, what_is_expected_is_read);
     tcase_add_test(tests, two_members_share_and_hand_over);
-    tcase_add_test(tests, an_absent_broker_is_not_waited_for_long);
     tcase_add_test(tests, refuses_bad_options);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

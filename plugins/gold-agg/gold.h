@@ -243,6 +243,7 @@ struct sl_node {
     bool refresh; /* a reader that fell behind has missed updates */
     /* scope group */
     enum merging merging;
+    bool backlog;     /* more lies there than was taken at once */
     bool slept;       /* for so long that others may have collected what they merged */
     int64_t awake_us; /* when it last was known not to have slept */
     sl_builder finals_builder;

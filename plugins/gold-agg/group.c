@@ -407,11 +407,13 @@ static sl_error *take_stream(sl_node *node, struct taking *taking, struct gold_s
             return error;
         }
     }
+    node->backlog = true;
     return NULL;
 }
 
 sl_error *group_take(sl_node *node, struct prepared *prepared) {
     struct taking taking = {0};
+    node->backlog = false;
     sl_error *error = sl_builder_init(&taking.late, node->rows_schema);
     error = error != NULL ? error : sl_window_table_new(node->plan, &taking.table);
     for (struct gold_stream *stream = node->streams; stream != NULL && error == NULL;
@@ -454,12 +456,16 @@ sl_error *group_merge(sl_node *node) {
     return error != NULL ? error : commit_alone(node);
 }
 
+/* All that lies there: the run may end with this commit. */
 static void merge(sl_node *node) {
     if (node->merging != MERGES) {
         return;
     }
-    sl_error *error = outbox_check(node);
-    error = error != NULL ? error : group_merge(node);
+    sl_error *error;
+    do {
+        error = outbox_check(node);
+        error = error != NULL ? error : group_merge(node);
+    } while (error == NULL && node->backlog);
     if (sl_error_is(error, SL_ERROR_RETRIABLE) || sl_error_is(error, SL_ERROR_CONFLICT)) {
         bool lost = sl_error_is(error, SL_ERROR_CONFLICT);
         node->services->log(node->self, lost ? SL_LOG_DEBUG : SL_LOG_WARN,

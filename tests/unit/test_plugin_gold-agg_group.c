@@ -374,6 +374,37 @@ START_TEST(idle_streams_follow_the_others) {
 END_TEST
 
 /* A host that stood still for long writes nothing under numbers that may have been used. */
+/* While nobody merged much has come together, and the run may end with the first commit. */
+START_TEST(what_has_come_together_is_merged_at_once) {
+    random_state = 4;
+    make_events();
+    new_group(&tumbling);
+    for (int s = 0; s < STREAMS; s++) {
+        owner[s] = s;
+        take(hosts[s], s);
+    }
+    for (int s = STREAMS - 1; s >= 0; s--) {
+        while (feed(hosts[s], s, s == 0 ? EVENTS : 1, false)) {
+            flush_all(hosts[s]);
+            commit_one(hosts[s], s);
+        }
+    }
+    struct reader *reader = hosts[0]->reader;
+    serve(hosts[0]); /* it merges from now on */
+    fire(hosts[0], 1000);
+    serve(hosts[0]);
+    fire(hosts[0], 1000);
+    read_results(hosts[0], SIZE_MAX);
+    size_t finals = reader->n_finals;
+    ck_assert_uint_gt(finals, 0);
+    for (int i = 0; i < 10; i++) {
+        second_passes();
+    }
+    ck_assert_uint_eq(reader->n_finals, finals);
+    free_group();
+}
+END_TEST
+
 START_TEST(a_host_that_stood_still_recovers_first) {
     random_state = 5;
     make_events();
@@ -415,6 +446,7 @@ int main(void) {
     Suite *suite = suite_create("gold-agg in a group");
     TCase *cases = tcase_create("group");
     tcase_set_timeout(cases, 120);
+    tcase_add_test(cases, what_has_come_together_is_merged_at_once);
     tcase_add_test(cases, tumbling_survives_everything);
     tcase_add_test(cases, sessions_survive_everything);
     tcase_add_test(cases, idle_streams_follow_the_others);

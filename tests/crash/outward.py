@@ -56,26 +56,4 @@ class Outward(OneProcess):
 
 def committed(broker, topic):
     """The values of all committed records, to how often they are there."""
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-    consumer = Consumer(
-        {
-            "bootstrap.servers": broker.bootstrap,
-            "group.id": "crash-count",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
-    values, ended = Counter(), set()
-    try:
-        while len(ended) < PARTITIONS:
-            for message in consumer.consume(10_000, 1):
-                if message.error() is None:
-                    values[message.value()] += 1
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
-    finally:
-        consumer.close()
-    return values
+    return Counter(message.value() for message in broker.messages(topic))

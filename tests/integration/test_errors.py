@@ -254,21 +254,4 @@ def test_dead_letters_are_the_records_with_connects_headers(broker, new_topic, r
 
 def read_topic(broker, topic):
     """All messages that the topic's one partition holds now."""
-    from confluent_kafka import Consumer, TopicPartition
-
-    consumer = Consumer(
-        {
-            "bootstrap.servers": broker.bootstrap,
-            "group.id": "dead-letters",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
-    messages = []
-    try:
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        while (message := consumer.poll(30)) is not None and message.error() is None:
-            messages.append(message)
-    finally:
-        consumer.close()
-    return messages
+    return [*broker.messages(topic)]

@@ -14,31 +14,7 @@ TOPIC_BYTES = 2_000
 
 def read_all(broker, topic):
     """Messages of a topic that are committed, partition by partition."""
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-    consumer = Consumer(
-        {
-            "bootstrap.servers": broker.bootstrap,
-            "group.id": "look",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    partitions = broker.end_offsets(topic)
-    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
-    messages, ended = [], set()
-    try:
-        while len(ended) < len(partitions):
-            for message in consumer.consume(1_000, 1):
-                if message.error() is None:
-                    messages.append(message)
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
-    finally:
-        consumer.close()
-    return messages
+    return [*broker.messages(topic)]
 
 
 @pytest.fixture

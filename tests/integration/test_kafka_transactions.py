@@ -20,31 +20,7 @@ PARTITIONS = 3
 
 def consume(broker, topic, isolation="read_committed"):
     """All values, to the end of each partition (as that isolation sees it)."""
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-    partitions = broker.end_offsets(topic)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": broker.bootstrap,
-            "group.id": "count",
-            "isolation.level": isolation,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
-    values, ended = [], set()
-    try:
-        while len(ended) < len(partitions):
-            for message in consumer.consume(10_000, 1):
-                if message.error() is None:
-                    values.append(int(message.value()))
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
-    finally:
-        consumer.close()
-    return values
+    return [int(message.value()) for message in broker.messages(topic, isolation)]
 
 
 class Feed(threading.Thread):

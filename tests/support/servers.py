@@ -140,6 +140,34 @@ class Kafka:
         finally:
             consumer.close()
 
+    def messages(self, topic, isolation="read_committed"):
+        """Yields the messages that the topic holds now, as that isolation sees them; of each partition
+        in their order."""
+        from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+        partitions = self.end_offsets(topic)
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "look",
+                "isolation.level": isolation,
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+        consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+        ended = set()
+        try:
+            while len(ended) < len(partitions):
+                for message in consumer.consume(10_000, 1):
+                    if message.error() is None:
+                        yield message
+                    elif message.error().code() == KafkaError._PARTITION_EOF:
+                        ended.add(message.partition())
+        finally:
+            consumer.close()
+
+
     def produce(self, topic, records, **config):
         """Delivers an iterable of dicts: value, and if wanted key, partition, timestamp (ms),
         headers.

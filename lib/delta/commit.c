@@ -304,19 +304,18 @@ static sl_error *apply_own(sl_delta_table *table, const sl_buffer *entry,
     return NULL;
 }
 
-/* Reads what others committed. *done: our own entry was among it. */
+/* Reads what others committed. *done: our own entry was among it, whatever comes behind it: that
+ * may be what we cannot read. */
 static sl_error *catch_up(sl_delta_table *table, sl_delta_commit_info *info, bool *done) {
     delta_changes changes = {.token = info->token, .token_version = -1};
     sl_error *error = delta_log_refresh(table, &changes);
-    if (error != NULL) {
-        return error;
-    }
     if (changes.token_version >= 0) {
+        sl_error_free(error); /* of the next call to say */
         info->version = changes.token_version;
         *done = true;
         return NULL;
     }
-    return check_changes(table, info, &changes);
+    return error ? error : check_changes(table, info, &changes);
 }
 
 /* A put whose answer says nothing. *state: 1 ours is there, 0 somebody else's, -1 nothing is. */

@@ -141,9 +141,9 @@ static bool is_lost(const sl_error *error) {
 static sl_error *compact_partition(compaction *c, const sl_delta_file *files, size_t n) {
     c->rows = 0;
     sl_error *error = rewrite(c, files, n);
-    bool named = error == NULL; /* an unclear commit may have named the files */
+    bool named = error == NULL; /* a commit that failed may have named the files all the same */
     error = error ? error : commit(c, files, n);
-    if (error != NULL && !(named && sl_error_is(error, SL_ERROR_RETRIABLE))) {
+    if (error != NULL && (!named || sl_error_is(error, SL_ERROR_CONFLICT))) {
         sl_delta_remove_files(c->table->store, &c->adds);
     }
     sl_delta_files_free(&c->adds);

@@ -299,8 +299,9 @@ static sl_error *look(sl_delta_table *table, sl_delta_upsert_info *info, bool *d
                              .token_version = -1};
     info->conflict = SL_DELTA_CONFLICT_NONE;
     sl_error *error = delta_log_refresh(table, &changes);
-    *done = error == NULL && changes.token_version >= 0;
+    *done = changes.token_version >= 0;
     if (*done) {
+        sl_error_free(error); /* of what comes behind it: of the next call to say */
         info->version = changes.token_version;
         return NULL;
     }
@@ -323,9 +324,10 @@ sl_error *sl_delta_upsert(sl_delta_table *table, sl_delta_upsert_info *info) {
     for (int i = 0; i < MAX_ATTEMPTS && error == NULL; i++) {
         upsert u = {.table = table, .info = info};
         error = compute(&u);
+        bool named = error == NULL; /* a commit that failed may have named them all the same */
         error = error ? error : commit(&u);
         bool again = compute_anew(info, error);
-        if (again || (error != NULL && !sl_error_is(error, SL_ERROR_RETRIABLE))) {
+        if (error != NULL && (!named || sl_error_is(error, SL_ERROR_CONFLICT))) {
             sl_delta_remove_files(table->store, &u.adds);
         }
         upsert_free(&u);

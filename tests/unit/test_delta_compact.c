@@ -126,10 +126,10 @@ START_TEST(test_failures_of_the_store_leave_the_rows_as_they_were) {
     sl_delta_table *table = small_files(store);
     char *before = table_text(store);
     for (int op = 0; op < SL_STORE_OPS; op++) {
-        for (int nth = 1; nth < 8; nth++) {
-            sl_store_memory_fail(store, (sl_store_op)op, NULL, nth,
+        for (int nth = 1; nth < 16; nth++) {
+            sl_store_memory_fail(store, (sl_store_op)op, NULL, 1 + nth / 2,
                                  nth % 2 ? SL_STORE_FAULT_AFTER : SL_STORE_FAULT_BEFORE,
-                                 SL_ERROR_RETRIABLE);
+                                 nth % 4 < 2 ? SL_ERROR_RETRIABLE : SL_ERROR_FATAL);
             sl_delta_compact_info info = wanted();
             sl_error_free(sl_delta_compact(table, &info));
             sl_store_memory_fail(store, (sl_store_op)op, NULL, 0, SL_STORE_FAULT_BEFORE,

@@ -227,8 +227,7 @@ static sl_error *parse_path(const char *action, const json_value *body, sl_delta
                             "deletionVectors, which sluice does not have",
                             path);
     }
-    file->path = delta_uri_decode(path);
-    return file->path == NULL ? sl_error_no_memory() : NULL;
+    return delta_uri_take(path, file);
 }
 
 static sl_error *parse_add(const json_value *body, const delta_texts *columns, delta_action *out) {

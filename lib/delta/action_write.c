@@ -104,9 +104,9 @@ bool delta_write_tags(sl_buffer *out, const sl_delta_file *file) {
     return sl_buffer_append_byte(out, '}');
 }
 
-static void path_field(sl_buffer *out, const char *path) {
+static void path_field(sl_buffer *out, const sl_delta_file *file) {
     sl_buffer uri = SL_BUFFER_INIT;
-    if (!delta_uri_encode(&uri, path) || sl_buffer_text(&uri) == NULL) {
+    if (!delta_uri_append(&uri, file) || sl_buffer_text(&uri) == NULL) {
         out->failed = true;
     } else {
         text_field(out, "path", (const char *)uri.data);
@@ -117,7 +117,7 @@ static void path_field(sl_buffer *out, const char *path) {
 bool delta_write_add(sl_buffer *out, const sl_delta_file *file, const delta_texts *columns,
                      bool data_change) {
     sl_buffer_append_text(out, "{\"add\":{");
-    path_field(out, file->path);
+    path_field(out, file);
     partition_values(out, file, columns);
     sl_buffer_printf(out, ",\"size\":%lld,\"modificationTime\":%lld,\"dataChange\":%s",
                      (long long)file->size_bytes, (long long)file->modified_ms,
@@ -136,7 +136,7 @@ bool delta_write_add(sl_buffer *out, const sl_delta_file *file, const delta_text
 bool delta_write_remove(sl_buffer *out, const sl_delta_file *file, const delta_texts *columns,
                         int64_t deleted_ms, bool data_change) {
     sl_buffer_append_text(out, "{\"remove\":{");
-    path_field(out, file->path);
+    path_field(out, file);
     sl_buffer_printf(out, ",\"deletionTimestamp\":%lld,\"dataChange\":%s", (long long)deleted_ms,
                      data_change ? "true" : "false");
     if (file->size_bytes >= 0) {

@@ -222,8 +222,7 @@ static sl_error *take_path(struct_view view, int64_t row, sl_delta_file *file) {
         return sl_error_new(SL_ERROR_CORRUPT, "a file has no path");
     }
     if (error == NULL) {
-        file->path = delta_uri_decode(uri);
-        error = file->path == NULL ? sl_error_no_memory() : NULL;
+        error = delta_uri_take(uri, file);
     }
     free(uri);
     return error;

@@ -123,9 +123,9 @@ static bool put_partition_values(checkpoint_writer *w, sl_builder *to, const sl_
     return sl_builder_append_list(to);
 }
 
-static bool put_path(checkpoint_writer *w, sl_builder *to, const char *path) {
+static bool put_path(checkpoint_writer *w, sl_builder *to, const sl_delta_file *file) {
     sl_buffer uri = SL_BUFFER_INIT;
-    bool good = delta_uri_encode(&uri, path) && sl_buffer_text(&uri) != NULL &&
+    bool good = delta_uri_append(&uri, file) && sl_buffer_text(&uri) != NULL &&
                 put_text(w, to, (const char *)uri.data);
     sl_buffer_free(&uri);
     return good;
@@ -189,7 +189,7 @@ static sl_error *append_txn(checkpoint_writer *w, const delta_txn *txn) {
 
 static sl_error *append_add(checkpoint_writer *w, const sl_delta_file *file) {
     sl_builder *c = w->builder.children[ROW_ADD].children;
-    bool good = put_path(w, &c[0], file->path) && put_partition_values(w, &c[1], file) &&
+    bool good = put_path(w, &c[0], file) && put_partition_values(w, &c[1], file) &&
                 sl_builder_append_i64(&c[2], file->size_bytes) &&
                 sl_builder_append_i64(&c[3], file->modified_ms) &&
                 sl_builder_append_bool(&c[4], false) && put_text(w, &c[5], file->stats) &&
@@ -203,7 +203,7 @@ static sl_error *append_remove(checkpoint_writer *w, const sl_delta_file *file,
                                int64_t deleted_ms) {
     sl_builder *c = w->builder.children[ROW_REMOVE].children;
     bool extended = file->size_bytes >= 0;
-    bool good = put_path(w, &c[0], file->path) && sl_builder_append_i64(&c[1], deleted_ms) &&
+    bool good = put_path(w, &c[0], file) && sl_builder_append_i64(&c[1], deleted_ms) &&
                 sl_builder_append_bool(&c[2], file->data_change) &&
                 sl_builder_append_bool(&c[3], extended) &&
                 (extended ? put_partition_values(w, &c[4], file) : sl_builder_append_null(&c[4])) &&

@@ -48,6 +48,7 @@ typedef struct sl_delta_table sl_delta_table;
  */
 typedef struct sl_delta_file {
     char *path;              /* in the store: plain text, not URI-encoded */
+    char *uri;               /* as another writer spells it in the log; NULL: as we do */
     char **partition_values; /* one for each partition column of the table, in its order; NULL:
                                 null. NULL when n is 0 */
     size_t n_partition_values;

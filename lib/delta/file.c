@@ -7,6 +7,7 @@
 
 void sl_delta_file_clear(sl_delta_file *file) {
     free(file->path);
+    free(file->uri);
     for (size_t i = 0; i < file->n_partition_values; i++) {
         free(file->partition_values[i]);
     }
@@ -30,7 +31,8 @@ sl_error *sl_delta_file_copy(const sl_delta_file *file, sl_delta_file *out) {
         .rows = file->rows,
         .data_change = file->data_change,
     };
-    bool good = copy_text(file->path, &copy.path) && copy_text(file->stats, &copy.stats) &&
+    bool good = copy_text(file->path, &copy.path) && copy_text(file->uri, &copy.uri) &&
+                copy_text(file->stats, &copy.stats) &&
                 copy_text(file->tail_owner, &copy.tail_owner) && copy_text(file->tags, &copy.tags);
     if (good && file->n_partition_values > 0) {
         copy.partition_values = calloc(file->n_partition_values, sizeof(char *));

@@ -123,10 +123,14 @@ bool delta_write_tags(sl_buffer *out, const sl_delta_file *file);
 
 /* ---- paths (uri.c) ---- */
 
-/* A path as the log spells it: RFC 2396 percent-encoding. */
-bool delta_uri_encode(sl_buffer *out, const char *path);
-/* The reverse, to be freed; NULL when memory is short. A '%' without two hex digits stays. */
-char *delta_uri_decode(const char *text);
+/*
+ * The file's path as the log spells it: RFC 2396 percent-encoding, or as the writer of its add did.
+ * Writers differ in what they leave as it is, and readers compare what is written: a remove that
+ * was spelt in another way would leave the file live to them.
+ */
+bool delta_uri_append(sl_buffer *out, const sl_delta_file *file);
+/* Sets the file's path from the log's spelling. A '%' without two hex digits stays. NO_MEMORY. */
+sl_error *delta_uri_take(const char *uri, sl_delta_file *file);
 /* "column=value/" with what a folder's name cannot hold escaped as Hive does it. */
 bool delta_hive_folder(sl_buffer *out, const char *column, const char *value);
 

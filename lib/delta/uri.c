@@ -12,18 +12,51 @@
 #define NAME_BYTES 255
 #define NULL_VALUE "__HIVE_DEFAULT_PARTITION__"
 
-bool delta_uri_encode(sl_buffer *out, const char *path) {
-    return sl_percent_encode(out, path, strlen(path), "/!$&'()*+,;=:@");
+/* What stays as it is, beside letters, digits and "-._~". */
+#define KEPT "/!$&'()*+,;=:@"
+
+static bool encode(sl_buffer *out, const char *path) {
+    return sl_percent_encode(out, path, strlen(path), KEPT);
 }
 
-char *delta_uri_decode(const char *text) {
+bool delta_uri_append(sl_buffer *out, const sl_delta_file *file) {
+    return file->uri != NULL ? sl_buffer_append_text(out, file->uri) : encode(out, file->path);
+}
+
+static bool is_kept(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != 0 && strchr("-._~" KEPT, c) != NULL);
+}
+
+/* Whether encoding what it decodes to gives the very same. */
+static bool spelt_as_ours(const char *uri) {
+    static const char digits[] = "0123456789ABCDEF";
+    for (const char *c = uri; *c != 0; c++) {
+        if (is_kept(*c)) {
+            continue;
+        }
+        const char *high = *c == '%' && c[1] != 0 ? strchr(digits, c[1]) : NULL;
+        const char *low = high != NULL && c[2] != 0 ? strchr(digits, c[2]) : NULL;
+        if (low == NULL || is_kept((char)((high - digits) << 4 | (low - digits)))) {
+            return false;
+        }
+        c += 2;
+    }
+    return true;
+}
+
+sl_error *delta_uri_take(const char *uri, sl_delta_file *file) {
     sl_buffer path = SL_BUFFER_INIT;
-    (void)sl_percent_decode(&path, text, strlen(text));
+    (void)sl_percent_decode(&path, uri, strlen(uri));
     if (sl_buffer_text(&path) == NULL) {
         sl_buffer_free(&path);
-        return NULL;
+        return sl_error_no_memory();
     }
-    return (char *)path.data;
+    file->path = (char *)path.data;
+    if (!spelt_as_ours(uri) && (file->uri = strdup(uri)) == NULL) {
+        return sl_error_no_memory();
+    }
+    return NULL;
 }
 
 /* Hive's and Spark's set: what file systems and the "name=value" form cannot have. Some readers

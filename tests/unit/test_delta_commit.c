@@ -127,6 +127,37 @@ START_TEST(a_retry_recognises_its_own_entry) {
 }
 END_TEST
 
+static void put_entry(int64_t version, const char *text) {
+    char path[DELTA_PATH_BYTES];
+    delta_log_path(version, path);
+    GOOD(store->ops->put(store, path, text, strlen(text), SL_STORE_IF_ABSENT));
+}
+
+static void demand_too_much(void *arg) {
+    (void)arg;
+    put_entry(2, "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,"
+                 "\"readerFeatures\":[\"deletionVectors\"],"
+                 "\"writerFeatures\":[\"deletionVectors\"]}}\n");
+}
+
+/* What is committed is committed, also where another writer makes the table unreadable behind it:
+ * who heard an error would throw its files away. */
+START_TEST(an_own_entry_counts_whatever_follows_it) {
+    sl_delta_table *table = make_table(store, NULL, NULL, NULL);
+    sl_delta_commit_info info = {0};
+    /* a store that tries again by itself finds what it had written */
+    sl_store_memory_fail(store, SL_STORE_OP_PUT, "00001.json", 1, SL_STORE_FAULT_AFTER,
+                         SL_ERROR_EXISTS);
+    sl_store_memory_hook(store, SL_STORE_OP_GET, "00002.json", demand_too_much, NULL);
+    GOOD(append_row(table, store, 1, "a", -1, 5, &info));
+    ck_assert_int_eq(info.version, 1);
+    info = (sl_delta_commit_info){0};
+    expect_error(append_row(table, store, 2, "a", 5, 6, &info), SL_ERROR_UNSUPPORTED,
+                 "deletionVectors");
+    sl_delta_close(table);
+}
+END_TEST
+
 START_TEST(a_retry_that_did_not_arrive_writes_the_same_bytes) {
     sl_delta_table *table = make_table(store, NULL, NULL, NULL);
     sl_delta_commit_info info = {0};
@@ -219,6 +250,41 @@ START_TEST(removes_conflict_with_removes_and_with_rows_not_read) {
     sl_delta_close(a);
     sl_delta_close(b);
     expect_rows(store, "{\"id\":100,\"name\":\"new\",\"part\":\"p\"}\n");
+}
+END_TEST
+
+static sl_error *expect_spelling(const sl_delta_file *file, void *arg) {
+    ck_assert_str_eq(file->uri == NULL ? "" : file->uri, arg);
+    return NULL;
+}
+
+/* Spark leaves letters beyond ASCII as they are, and other readers compare what is written. */
+START_TEST(files_of_others_keep_their_spelling) {
+    static char uri[] = "part=Z\xc3\xbcrich/theirs.parquet";
+    sl_delta_table *table = make_table(store, "part", NULL, NULL);
+    sl_delta_files old = {0};
+    sl_delta_commit_info info;
+    sl_buffer entry = SL_BUFFER_INIT;
+    sl_buffer_printf(&entry,
+                     "{\"add\":{\"path\":\"%s\",\"partitionValues\":{\"part\":"
+                     "\"Z\xc3\xbcrich\"},\"size\":9,\"modificationTime\":1,"
+                     "\"dataChange\":true}}\n",
+                     uri);
+    put_entry(1, sl_buffer_text(&entry));
+    sl_buffer_free(&entry);
+    GOOD(sl_delta_refresh(table));
+    GOOD(sl_delta_checkpoint(table));
+    sl_delta_close(table);
+    GOOD(sl_delta_open(store, &table));
+    GOOD(sl_delta_visit_files(table, expect_spelling, uri)); /* of the checkpoint */
+    GOOD(sl_delta_visit_files(table, copy_file, &old));
+    ck_assert_str_eq(old.items[0].path, uri);
+    GOOD(replace_file(table, &old, true, &info));
+    char *text = entry_text(store, 2);
+    ck_assert_ptr_nonnull(strstr(text, uri));
+    free(text);
+    sl_delta_files_free(&old);
+    sl_delta_close(table);
 }
 END_TEST
 
@@ -470,6 +536,8 @@ int main(void) {
     tcase_add_test(tests, blind_appends_are_rebased);
     tcase_add_test(tests, a_lost_answer_is_found_in_the_log);
     tcase_add_test(tests, a_retry_recognises_its_own_entry);
+    tcase_add_test(tests, an_own_entry_counts_whatever_follows_it);
+    tcase_add_test(tests, files_of_others_keep_their_spelling);
     tcase_add_test(tests, a_retry_that_did_not_arrive_writes_the_same_bytes);
     tcase_add_test(tests, somebody_else_between_check_and_put);
     tcase_add_test(tests, removes_conflict_with_removes_and_with_rows_not_read);

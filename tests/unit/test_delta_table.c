@@ -283,12 +283,35 @@ START_TEST(values_as_text) {
     ck_assert(delta_hive_folder(&out, "a b", "x/y=z%\xc3\xa9"));
     ck_assert_str_eq(sl_buffer_text(&out), "a b=x%2Fy%3Dz%25\xc3\xa9/");
     sl_buffer_clear(&out);
-    ck_assert(delta_uri_encode(&out, "p=a b%2F/f#1?.parquet"));
+    const sl_delta_file ours = {.path = (char *)"p=a b%2F/f#1?.parquet"};
+    ck_assert(delta_uri_append(&out, &ours));
     ck_assert_str_eq(sl_buffer_text(&out), "p=a%20b%252F/f%231%3F.parquet");
-    char *decoded = delta_uri_decode((const char *)out.data);
-    ck_assert_str_eq(decoded, "p=a b%2F/f#1?.parquet");
-    free(decoded);
+    sl_delta_file taken = {0};
+    GOOD(delta_uri_take((const char *)out.data, &taken));
+    ck_assert_str_eq(taken.path, ours.path);
+    ck_assert_ptr_null(taken.uri);
+    sl_delta_file_clear(&taken);
     sl_buffer_free(&out);
+}
+END_TEST
+
+/* Readers compare paths as they are written, so they are written again as they came. */
+START_TEST(paths_keep_the_spelling_of_their_writer) {
+    static const char *const spellings[] = {
+        "p=Z\xc3\xbcrich/f", "p=Z%c3%bcrich/f", "p=%41/f", "p=a b/f",
+        "p=100%/f",          "p=[x]/f",         "p=%2/f"};
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(spellings); i++) {
+        sl_delta_file taken = {0};
+        sl_delta_file copy = {0};
+        sl_buffer out = SL_BUFFER_INIT;
+        GOOD(delta_uri_take(spellings[i], &taken));
+        GOOD(sl_delta_file_copy(&taken, &copy));
+        ck_assert(delta_uri_append(&out, &copy));
+        ck_assert_str_eq(sl_buffer_text(&out), spellings[i]);
+        sl_buffer_free(&out);
+        sl_delta_file_clear(&taken);
+        sl_delta_file_clear(&copy);
+    }
 }
 END_TEST
 
@@ -710,6 +733,7 @@ int main(void) {
     tcase_add_test(tests, unknown_features_are_refused_by_name);
     tcase_add_test(tests, broken_logs_are_named);
     tcase_add_test(tests, values_as_text);
+    tcase_add_test(tests, paths_keep_the_spelling_of_their_writer);
     tcase_add_test(tests, text_bounds_are_cut_at_32_characters);
     tcase_add_test(tests, rows_go_to_the_files_of_their_partitions);
     tcase_add_test(tests, large_files_go_up_in_pieces);

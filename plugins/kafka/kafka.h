@@ -42,6 +42,7 @@ struct kafka_sink_config {
     const struct kafka_section *cluster; /* instead of the topology's; NULL */
     const char *topic;
     const char *topic_column;
+    int64_t max_topics;
     const char *key;
     int32_t partitioner;
     int32_t compression;

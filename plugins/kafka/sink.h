@@ -44,11 +44,20 @@ struct sink_lane {
 
 struct sink_topic {
     struct sink_topic *next;
+    struct sink_topic *in_bucket; /* the next one */
     rd_kafka_topic_t *handle;
     struct flow *flow;
     bool feeds; /* under the node's mutex */
     size_t name_bytes;
     char name[];
+};
+
+/* By name (sink_topics.c). */
+struct sink_topics {
+    struct sink_topic *list;
+    size_t n;
+    struct sink_topic **buckets;
+    size_t n_buckets; /* a power of two */
 };
 
 /* How rows of one input become records. */
@@ -99,16 +108,19 @@ struct sl_node {
     pthread_mutex_t
         mutex; /* guards what follows; taken once a batch of deliveries, never a record */
     struct sink_lane *lane_list;
-    struct sink_topic *topics;
+    struct sink_topics topics;
     bool done_feeding; /* drained, or failed: readers in this process need not wait */
     char *failure;     /* the first delivery that failed */
     rd_kafka_resp_err_t failure_code;
     _Atomic int has_failed;
 };
 
-/* The topic's handle, made when it is new. Any thread. */
+/* The topic, made when it is new; it lives as long as the producer. FATAL beyond max_topics. Any
+ * thread. */
 sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
                          struct sink_topic **out);
+/* Node thread, before the producer ends; no task has records to hand over. */
+void sink_topics_free(struct sl_node *node);
 /* Whether the bounds allow a lane to hand more over. Any thread. */
 bool sink_has_room(struct sl_node *node, const struct sink_lane *lane);
 /* Nothing more will be written: readers of the topics in this process may end. Any thread. */

@@ -93,7 +93,7 @@ static sl_error *check_config(const sl_node_context *context,
 
 void sink_stop_feeding(struct sl_node *node) {
     pthread_mutex_lock(&node->mutex);
-    for (struct sink_topic *topic = node->topics; topic != NULL; topic = topic->next) {
+    for (struct sink_topic *topic = node->topics.list; topic != NULL; topic = topic->next) {
         if (topic->feeds) {
             flow_feed_end(topic->flow);
         }
@@ -210,7 +210,7 @@ bool sink_has_room(struct sl_node *node, const struct sink_lane *lane) {
     }
     pthread_mutex_lock(&node->mutex);
     size_t unread = 0;
-    for (const struct sink_topic *topic = node->topics; topic != NULL; topic = topic->next) {
+    for (const struct sink_topic *topic = node->topics.list; topic != NULL; topic = topic->next) {
         size_t of_topic = flow_unread_bytes(topic->flow);
         unread = of_topic > unread ? of_topic : unread;
     }

@@ -1,6 +1,6 @@
 /*
- * The producer and its topics: making it, with or without transactions, asking whether the topic is
- * there, and ending it.
+ * The producer: making it, with or without transactions, asking whether the topic is there, and
+ * ending it.
  */
 #include "embedded.h"
 #include "sink_limits.h"
@@ -17,69 +17,6 @@
 
 const char *sink_cluster(const struct sl_node *node) {
     return node->section->embedded ? "embedded" : node->section->bootstrap;
-}
-
-/* ---- topics ---- */
-
-sl_error *sink_topic_get(struct sl_node *node, const char *name, size_t bytes,
-                         struct sink_topic **out) {
-    sl_error *error = NULL;
-    pthread_mutex_lock(&node->mutex);
-    struct sink_topic *topic = node->topics;
-    while (topic != NULL && (topic->name_bytes != bytes || memcmp(topic->name, name, bytes) != 0)) {
-        topic = topic->next;
-    }
-    if (topic == NULL) {
-        topic = calloc(1, sizeof(*topic) + bytes + 1);
-        if (topic == NULL) {
-            error = sl_error_no_memory();
-            goto out;
-        }
-        memcpy(topic->name, name, bytes);
-        topic->name_bytes = bytes;
-        if (node->section->embedded) {
-            error = embedded_topic(topic->name, node->section->embedded_partitions);
-        }
-        topic->flow = error == NULL ? flow_get(sink_cluster(node), topic->name) : NULL;
-        topic->handle =
-            topic->flow == NULL ? NULL : rd_kafka_topic_new(node->producer, topic->name, NULL);
-        if (topic->handle == NULL) {
-            if (error == NULL) {
-                error = sl_error_new(SL_ERROR_FATAL, "cannot write to a topic named \"%s\": %s",
-                                     topic->name, rd_kafka_err2str(rd_kafka_last_error()));
-            }
-            if (topic->flow != NULL) {
-                flow_release(topic->flow);
-            }
-            free(topic);
-            goto out;
-        }
-        topic->feeds = !node->done_feeding;
-        if (topic->feeds) {
-            flow_feed(topic->flow);
-        }
-        topic->next = node->topics;
-        node->topics = topic;
-    }
-    *out = topic;
-out:
-    pthread_mutex_unlock(&node->mutex);
-    return error;
-}
-
-static void free_topics(struct sl_node *node) {
-    while (node->topics != NULL) {
-        struct sink_topic *next = node->topics->next;
-        if (node->topics->handle != NULL) {
-            rd_kafka_topic_destroy(node->topics->handle);
-        }
-        if (node->topics->feeds) {
-            flow_feed_end(node->topics->flow);
-        }
-        flow_release(node->topics->flow);
-        free(node->topics);
-        node->topics = next;
-    }
 }
 
 /* ---- making it ---- */
@@ -266,7 +203,7 @@ void sink_disconnect(struct sl_node *node) {
         rd_kafka_queue_destroy(node->queue);
         node->queue = NULL;
     }
-    free_topics(node);
+    sink_topics_free(node);
     if (node->producer != NULL) {
         rd_kafka_purge(node->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                            RD_KAFKA_PURGE_F_NON_BLOCKING);

@@ -52,11 +52,17 @@ static rd_kafka_headers_t *headers_at(const struct ArrowArray *column, int64_t r
     return headers;
 }
 
+/* librdkafka takes 0 for "now", so 1970 begins a millisecond late. */
+static int64_t milliseconds_at(const struct ArrowArray *column, int64_t row) {
+    int64_t ms = ((const int64_t *)column->buffers[1])[row] / 1000;
+    return ms == 0 ? 1 : ms;
+}
+
 static void take_raw(const sl_batch *batch, int64_t row, struct sink_record *record) {
     struct ArrowArray *const *columns = batch->columns->children;
     record->key = bytes_at(columns[SL_RAW_KEY], row);
     record->value = bytes_at(columns[SL_RAW_VALUE], row);
-    record->timestamp_ms = ((const int64_t *)columns[SL_RAW_TIMESTAMP]->buffers[1])[row] / 1000;
+    record->timestamp_ms = milliseconds_at(columns[SL_RAW_TIMESTAMP], row);
     record->headers = headers_at(columns[SL_RAW_HEADERS], row, 0);
 }
 
@@ -67,8 +73,7 @@ static bool take_reject(const sl_batch *batch, const struct sink_input *input, i
     const struct ArrowArray *time = columns[SL_REJECT_TIMESTAMP];
     record->key = bytes_at(columns[SL_REJECT_KEY], row);
     record->value = bytes_at(columns[SL_REJECT_VALUE], row);
-    record->timestamp_ms =
-        sl_array_is_null(time, row) ? 0 : ((const int64_t *)time->buffers[1])[row] / 1000;
+    record->timestamp_ms = sl_array_is_null(time, row) ? 0 : milliseconds_at(time, row);
     record->headers = headers_at(columns[SL_REJECT_HEADERS], row, DEAD_LETTER_HEADERS);
     if (dead_letter_headers(record->headers, input->name, batch, row)) {
         return true;

@@ -311,6 +311,58 @@ START_TEST(rows_become_json_with_key_and_topic_by_column) {
 }
 END_TEST
 
+START_TEST(no_more_topics_than_allowed) {
+    struct ArrowSchema schema;
+    struct ArrowArray rows;
+    make_table(&schema, &rows);
+    sl_input input = {"gold", &schema};
+    const char *config[] = {"topic_column=to", "max_topics=1", NULL};
+    sl_harness *sink = open_node(SL_HARNESS_SINK, EMBEDDED, config, &input, 1, 0);
+    check_no_error(sl_harness_start(sink));
+    sl_error *error = sl_harness_process(sink, 0, "gold", 0, &rows, 0, 10, LIMIT_MS);
+    ck_assert(sl_error_is(error, SL_ERROR_FATAL));
+    ck_assert_msg(strstr(sl_error_message(error), "more than 1 topics") != NULL, "%s",
+                  sl_error_message(error));
+    sl_error_free(error);
+    ck_assert_int_eq(sl_harness_close(sink, 1), 0);
+    schema.release(&schema);
+}
+END_TEST
+
+static void append_at(sl_raw_builder *builder, int64_t time_us, int64_t offset) {
+    ck_assert(sl_raw_append(builder, "k", 1, "v", 1, time_us, offset));
+    ck_assert(sl_raw_end_row(builder));
+}
+
+START_TEST(a_record_of_1970_is_not_one_of_today) {
+    struct pair pair;
+    open_pair(&pair, EMBEDDED, TOPIC, TOPICS);
+    sl_raw_builder builder;
+    struct ArrowArray rows;
+    check_no_error(sl_raw_builder_init(&builder));
+    append_at(&builder, 0, 0);
+    append_at(&builder, 5000, 1);
+    check_no_error(sl_builder_finish(&builder.root, &rows));
+    sl_raw_builder_free(&builder);
+    check_no_error(sl_harness_process(pair.sink, 0, "generated", 0, &rows, 0, 2, LIMIT_MS));
+    check_no_error(sl_harness_flush(pair.sink, LIMIT_MS));
+    ck_assert_int_eq(sl_harness_close(pair.sink, 1), 0);
+    ck_assert_int_eq(sl_harness_run_to_end(pair.source, LIMIT_MS), 1);
+    const sl_harness_batch *batches = NULL;
+    size_t n = sl_harness_batches(pair.source, &batches);
+    int64_t sum_us = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (int64_t row = 0; row < batches[i].batch.rows; row++) {
+            const struct ArrowArray *times = batches[i].batch.columns->children[SL_RAW_TIMESTAMP];
+            sum_us += ((const int64_t *)times->buffers[1])[row];
+        }
+    }
+    ck_assert_int_eq(count_rows(pair.source), 2);
+    ck_assert_int_eq(sum_us, 1000 + 5000);
+    close_pair(&pair);
+}
+END_TEST
+
 START_TEST(what_is_too_large_is_rejected_and_the_rest_written) {
     const char *config[] = {"topic=events", "message.max.bytes=1000", NULL};
     struct pair pair;
@@ -494,6 +546,8 @@ int main(void) {
     tcase_add_test(tests, a_partition_can_be_read_again);
     tcase_add_test(tests, a_position_beyond_the_topic_is_an_error);
     tcase_add_test(tests, rows_become_json_with_key_and_topic_by_column);
+    tcase_add_test(tests, no_more_topics_than_allowed);
+    tcase_add_test(tests, a_record_of_1970_is_not_one_of_today);
     tcase_add_test(tests, what_is_too_large_is_rejected_and_the_rest_written);
     tcase_add_test(tests, a_group_member_gets_all_partitions);
     tcase_add_test(tests, what_is_expected_is_read);

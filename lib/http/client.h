@@ -53,7 +53,8 @@ struct http_exchange {
     struct curl_slist *lines;
     sl_buffer response_headers;
     sl_buffer response_body;
-    bool too_long;
+    bool too_long;      /* the body */
+    bool head_too_long; /* the headers */
     bool renewed;
     uint64_t signed_with; /* number of the last attempt's authorization */
     bool authorizing;     /* prepare has not called back yet */

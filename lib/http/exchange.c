@@ -94,7 +94,8 @@ static size_t take_header(char *data, size_t size, size_t n, void *arg) {
     sl_buffer_append_text(headers, ": ");
     sl_buffer_append(headers, value, (size_t)(end - value));
     sl_buffer_append_byte(headers, '\n');
-    return headers->failed || headers->bytes > MAX_HEADER_BYTES ? 0 : bytes;
+    exchange->head_too_long = headers->bytes > MAX_HEADER_BYTES;
+    return headers->failed || exchange->head_too_long ? 0 : bytes;
 }
 
 static size_t take_body(char *data, size_t size, size_t n, void *arg) {
@@ -359,20 +360,36 @@ static sl_error_class class_for(CURLcode code) {
     }
 }
 
-static void no_answer(struct http_exchange *exchange, CURLcode code) {
+/* Trying again would not help: an answer beyond our bounds or libcurl's, or no memory. NULL: other
+ * reasons. libcurl refuses a line longer than CURL_MAX_HTTP_HEADER as if memory were short. */
+static sl_error *no_room(const struct http_exchange *exchange, CURLcode code, bool answered) {
+    const sl_http_request *request = &exchange->request;
+    size_t most = request->max_response_bytes;
+    if (exchange->too_long || exchange->head_too_long) {
+        most = exchange->head_too_long ? MAX_HEADER_BYTES : most != 0 ? most : MAX_RESPONSE_BYTES;
+        return sl_error_new(SL_ERROR_FATAL, "%s %.*s: %s longer than %zu bytes", request->method,
+                            place_length(exchange), request->url,
+                            exchange->head_too_long ? "the answer's headers are" : "the answer is",
+                            most);
+    }
+    if (code == CURLE_OUT_OF_MEMORY && answered) {
+        return sl_error_new(SL_ERROR_NO_MEMORY,
+                            "%s %.*s: a header of the answer is longer than %d bytes, or memory is "
+                            "short",
+                            request->method, place_length(exchange), request->url,
+                            CURL_MAX_HTTP_HEADER);
+    }
+    bool short_of_memory = code == CURLE_OUT_OF_MEMORY || code == CURLE_WRITE_ERROR;
+    return short_of_memory ? sl_error_no_memory() : NULL;
+}
+
+static void no_answer(struct http_exchange *exchange, CURLcode code, bool answered) {
     const sl_http_request *request = &exchange->request;
     const char *what = exchange->problem[0] != 0 ? exchange->problem : curl_easy_strerror(code);
     count(exchange, 0);
-    if (exchange->too_long) {
-        finish(exchange, NULL,
-               sl_error_new(SL_ERROR_FATAL, "%s %.*s: the answer is longer than %zu bytes",
-                            request->method, place_length(exchange), request->url,
-                            request->max_response_bytes != 0 ? request->max_response_bytes
-                                                             : MAX_RESPONSE_BYTES));
-        return;
-    }
-    if (code == CURLE_OUT_OF_MEMORY || code == CURLE_WRITE_ERROR) {
-        finish(exchange, NULL, sl_error_no_memory());
+    sl_error *error = no_room(exchange, code, answered);
+    if (error != NULL) {
+        finish(exchange, NULL, error);
         return;
     }
     sl_error_class error_class = class_for(code);
@@ -404,7 +421,7 @@ void http_exchange_attempt_ended(struct http_exchange *exchange, CURLcode code) 
     long status = 0;
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK || status == 0) {
-        no_answer(exchange, code);
+        no_answer(exchange, code, status != 0);
         return;
     }
     count(exchange, (int)status);

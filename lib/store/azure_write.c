@@ -15,11 +15,18 @@
 
 /* ---- puts whose answer may be lost ---- */
 
-/* The blob at the path carries this mark. */
+/* The blob at the path carries this mark. RETRIABLE when it has been removed since: whose it was
+ * will never be known, and the path may be free. */
 static sl_error *is_ours(const azure_store *azure, const char *path, const char *mark, bool *ours) {
     azure_call call = {.method = "HEAD", .action = "read back", .path = path};
     sl_http_answer answer;
     sl_error *error = sl_azure_perform(azure, &call, &answer);
+    if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+        sl_error_free(error);
+        return sl_error_new(SL_ERROR_RETRIABLE,
+                            "cannot write %s/%s: it was there, and was removed at the same moment",
+                            azure->url, path);
+    }
     if (error != NULL) {
         return error;
     }

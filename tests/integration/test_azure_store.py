@@ -164,6 +164,31 @@ def test_bytes_that_change_on_their_way_are_refused(lake, azurite):
             assert store.list() == []
 
 
+class RemovedMeanwhile(FaultProxy):
+    """The first HEAD comes when what it asks for has just been removed."""
+
+    def __init__(self, upstream, remove):
+        super().__init__(upstream, share=0)
+        self._remove = remove
+
+    def _draw(self, command, path):
+        if command != "HEAD" or self._remove is None:
+            return None
+        remove, self._remove = self._remove, None
+        return lambda forward: remove()
+
+
+def test_a_blob_that_goes_while_it_is_looked_at_makes_the_put_one_to_try_again(lake, azurite):
+    with Store(lake("gone"), azurite.key) as other:
+        other.ask("put", "a", 10, 1)
+        with RemovedMeanwhile(azurite.url, lambda: other.ask("remove", "a")) as proxy:
+            with Store(lake("gone", proxy.url), azurite.key) as store:
+                error = error_of(store, "put", "a", 20, 2, "absent")
+                assert error.kind == "retriable" and "removed at the same moment" in str(error)
+                store.ask("put", "a", 20, 2, "absent")
+        assert other.ask("get", "a", 0, -1) == f"20 {checksum(content(20, 2))}"
+
+
 @pytest.mark.parametrize("right_is_longer", [True, False])
 def test_the_longest_prefix_pays(lake, azurite, tmp_path, right_is_longer):
     """And one that ends within a folder's name does not count."""

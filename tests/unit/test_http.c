@@ -145,6 +145,45 @@ START_TEST(a_long_answer_is_refused) {
 }
 END_TEST
 
+/* `lines` headers of `bytes` each, as an answer; to be freed. */
+static char *answer_with_headers(size_t lines, size_t bytes) {
+    sl_buffer text = SL_BUFFER_INIT;
+    sl_buffer_append_text(&text, "HTTP/1.1 200 OK\r\n");
+    for (size_t i = 0; i < lines; i++) {
+        sl_buffer_printf(&text, "X-Long-%zu: ", i);
+        for (size_t b = 0; b < bytes; b++) {
+            sl_buffer_append_byte(&text, 'x');
+        }
+        sl_buffer_append_text(&text, "\r\n");
+    }
+    sl_buffer_append_text(&text, "Content-Length: 0\r\n\r\n");
+    ck_assert_ptr_nonnull(sl_buffer_text(&text));
+    return (char *)sl_buffer_take(&text, &bytes);
+}
+
+START_TEST(long_headers_are_refused_as_what_they_are) {
+    const struct {
+        size_t lines;
+        size_t bytes;
+        sl_error_class error_class;
+        const char *words;
+    } answers[] = {
+        {30, 10000, SL_ERROR_FATAL, "headers are longer than 262144 bytes"},
+        {1, 120000, SL_ERROR_NO_MEMORY, "a header of the answer is longer than"},
+    };
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(answers); i++) {
+        char *answer_text = answer_with_headers(answers[i].lines, answers[i].bytes);
+        begin((const char *const[]){answer_text, NULL}, (sl_http_options){0});
+        sl_http_request request = get();
+        sl_http_answer answer;
+        expect_error(sl_http_perform(http, &request, &answer), answers[i].error_class,
+                     answers[i].words);
+        end();
+        free(answer_text);
+    }
+}
+END_TEST
+
 static void take_cancelled(void *arg, const sl_http_response *response, sl_error *error) {
     ck_assert_ptr_null(response);
     ck_assert(sl_error_is(error, SL_ERROR_RETRIABLE));
@@ -408,6 +447,7 @@ int main(void) {
     tcase_add_test(requests, attempts_end_with_the_last_answer);
     tcase_add_test(requests, no_answer_is_an_error_that_may_pass);
     tcase_add_test(requests, a_long_answer_is_refused);
+    tcase_add_test(requests, long_headers_are_refused_as_what_they_are);
     tcase_add_test(requests, closing_ends_what_is_under_way);
     tcase_add_test(requests, pauses_grow_and_obey);
     suite_add_tcase(suite, requests);

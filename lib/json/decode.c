@@ -114,6 +114,10 @@ static const uint8_t *pass_unknown(sl_json_decoder *decoder, const uint8_t *p, c
     }
     if (decoder->schema->rescue) {
         sl_buffer *out = &decoder->rescued;
+        if (decoder->schema->duplicates == SL_JSON_DUPLICATES_LAST_WINS &&
+            !slj_rescued_begins(decoder)) {
+            return slj_no_memory(decoder);
+        }
         sl_buffer_append_byte(out, out->bytes == 0 ? '{' : ',');
         append_rescued_name(decoder, depth - 1);
         if (!sl_buffer_append(out, p, (size_t)(behind - p))) {
@@ -125,44 +129,55 @@ static const uint8_t *pass_unknown(sl_json_decoder *decoder, const uint8_t *p, c
     return behind;
 }
 
-/* last_wins: reads the value of a field, which may be its second. A value that does not fit counts
- * only if none follows; it is read again at the object's end, for its failure. */
+/* last_wins: reads the value of a field, which has one already if `again`. A value that does not
+ * fit counts only if none follows. */
 static const uint8_t *decode_overridable(sl_json_decoder *decoder, const uint8_t *p,
-                                         const slj_plan *plan, uint32_t index, sl_builder *out,
-                                         uint32_t depth) {
+                                         const slj_plan *plan, uint32_t index, bool again,
+                                         sl_builder *out, uint32_t depth) {
     slj_object_state *state = &decoder->objects[plan->object_index];
+    slj_value *value = &state->values[index];
     uint64_t bit = UINT64_C(1) << (index % 64);
     sl_builder *column = &out->children[index];
-    sl_builder_truncate(column, out->length);
+    if (again) {
+        slj_value_replaced(decoder, value);
+        sl_builder_truncate(column, out->length);
+    }
     state->failed[index / 64] &= ~bit;
-    state->value_at[index] = p;
+    uint64_t dropped = decoder->dropped_here;
+    value->at = p;
+    value->first_rescued = slj_rescued_count(decoder);
     const uint8_t *behind = decode_value(decoder, p, plan->fields[index].plan, column, depth);
-    if (behind != NULL || decoder->reader.no_memory) {
-        return behind;
+    if (behind == NULL && !decoder->reader.no_memory) {
+        behind = slj_skip_value(&decoder->reader, p, depth);
+        if (behind == NULL) {
+            return slj_malformed(decoder);
+        }
+        if (!slj_value_fails(decoder, value, depth)) {
+            return slj_no_memory(decoder);
+        }
+        sl_builder_truncate(column, out->length);
+        state->failed[index / 64] |= bit;
     }
-    behind = slj_skip_value(&decoder->reader, p, depth);
-    if (behind == NULL) {
-        return slj_malformed(decoder);
-    }
-    sl_builder_truncate(column, out->length);
-    state->failed[index / 64] |= bit;
-    decoder->n_steps = 0;
+    value->n_rescued = slj_rescued_count(decoder) - value->first_rescued;
+    value->dropped = decoder->dropped_here - dropped;
     return behind;
 }
 
-/* The first failed value of last_wins again, to fail for good; true when there is none. */
-static bool settle_failures(sl_json_decoder *decoder, const slj_plan *plan, sl_builder *out,
-                            uint32_t depth) {
+/* True when every value of last_wins fits; else the decoder says why the first one does not. */
+static bool settle_failures(sl_json_decoder *decoder, const slj_plan *plan, uint32_t depth) {
     const slj_object_state *state = &decoder->objects[plan->object_index];
+    const slj_value *first = NULL;
     for (uint32_t i = 0; i < plan->n_fields; i++) {
-        if (state->failed[i / 64] >> (i % 64) & 1) {
+        bool failed = state->failed[i / 64] >> (i % 64) & 1;
+        if (failed && (first == NULL || state->values[i].at < first->at)) {
+            first = &state->values[i];
             decoder->steps[depth - 1] = (slj_step){.field = &plan->fields[i]};
-            decode_value(decoder, state->value_at[i], plan->fields[i].plan, &out->children[i],
-                         depth);
-            return false;
         }
     }
-    return true;
+    if (first != NULL && !slj_value_failed(decoder, first, depth)) {
+        slj_no_memory(decoder);
+    }
+    return first == NULL;
 }
 
 /* The object's end: what is missing, duplicates among unknown keys, the row itself. */
@@ -296,7 +311,7 @@ SLJ_INLINE const uint8_t *decode_member(sl_json_decoder *decoder, const uint8_t 
     in->step->field = field;
     bool twice = note_seen(in, index);
     if (slj_unlikely(in->last_wins)) {
-        return decode_overridable(decoder, p, in->plan, index, in->out, in->depth + 1);
+        return decode_overridable(decoder, p, in->plan, index, twice, in->out, in->depth + 1);
     }
     if (slj_unlikely(twice)) {
         slj_fail(&decoder->reader, SL_JSON_DUPLICATE_KEY, p);
@@ -366,8 +381,7 @@ const uint8_t *slj_decode_object(sl_json_decoder *decoder, const uint8_t *p, con
         slj_fail(&decoder->reader, SL_JSON_BAD_SYNTAX, p);
         return slj_malformed(decoder);
     }
-    if (slj_unlikely(in.last_wins) && !settle_failures(decoder, plan, out, depth + 1)) {
-        decoder->n_steps = decoder->n_steps == 0 ? depth + 1 : decoder->n_steps;
+    if (slj_unlikely(in.last_wins) && !settle_failures(decoder, plan, depth + 1)) {
         return NULL;
     }
     return end_object(decoder, start, p + 1, &in, mark);

@@ -166,7 +166,8 @@ static bool read_record(sl_json_decoder *decoder, sl_builder *out) {
     decoder->n_steps = 0;
     decoder->value_at = NULL;
     decoder->dropped_here = 0;
-    decoder->rescued.bytes = 0;
+    decoder->rescued.bytes = decoder->rescued_list.bytes = 0;
+    decoder->any_replaced = false;
     if (slj_unlikely(p >= reader->end)) {
         slj_fail(reader, SL_JSON_EMPTY, p);
         return slj_malformed(decoder) != NULL;
@@ -188,6 +189,9 @@ static bool read_record(sl_json_decoder *decoder, sl_builder *out) {
         return true;
     }
     sl_builder *column = &out->children[root->n_fields];
+    if (slj_unlikely(decoder->any_replaced)) {
+        slj_rescued_end(decoder);
+    }
     if (decoder->rescued.bytes == 0) {
         return sl_builder_append_null(column) || slj_no_memory(decoder) != NULL;
     }
@@ -300,9 +304,10 @@ static bool make_object_states(sl_json_decoder *decoder, const slj_plan *plan) {
     state->seen = calloc(plan->n_words, sizeof *state->seen);
     state->failed = calloc(plan->n_words, sizeof *state->failed);
     state->next = calloc((size_t)plan->n_fields + 1, sizeof *state->next);
-    state->value_at = calloc(plan->n_fields, sizeof *state->value_at);
+    state->values = calloc(plan->n_fields, sizeof *state->values);
+    state->n_fields = plan->n_fields;
     if (state->seen == NULL || state->failed == NULL || state->next == NULL ||
-        state->value_at == NULL) {
+        state->values == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < plan->n_fields; i++) {
@@ -336,15 +341,22 @@ sl_error *sl_json_decoder_new(const sl_json_schema *schema, sl_json_decoder **ou
     return NULL;
 }
 
+static void free_object_state(slj_object_state *state) {
+    for (uint32_t i = 0; state->values != NULL && i < state->n_fields; i++) {
+        slj_value_free(&state->values[i]);
+    }
+    free(state->seen);
+    free(state->failed);
+    free(state->next);
+    free(state->values);
+}
+
 void sl_json_decoder_free(sl_json_decoder *decoder) {
     if (decoder == NULL) {
         return;
     }
     for (uint32_t i = 0; decoder->objects != NULL && i < decoder->schema->n_objects; i++) {
-        free(decoder->objects[i].seen);
-        free(decoder->objects[i].failed);
-        free(decoder->objects[i].next);
-        free(decoder->objects[i].value_at);
+        free_object_state(&decoder->objects[i]);
     }
     free(decoder->objects);
     slj_reader_free(&decoder->reader);
@@ -352,6 +364,7 @@ void sl_json_decoder_free(sl_json_decoder *decoder) {
     slj_check_free(decoder->check);
     slj_doc_free(&decoder->doc);
     sl_buffer_free(&decoder->rescued);
+    sl_buffer_free(&decoder->rescued_list);
     sl_buffer_free(&decoder->allowed);
     sl_buffer_free(&decoder->unescaped);
     free(decoder);

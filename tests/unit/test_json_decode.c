@@ -329,7 +329,60 @@ START_TEST(last_wins) {
     ck_assert_str_eq(decode(b, "{\"o\":{\"x\":1},\"o\":{\"x\":\"y\"}}"),
                      "type $.o.x found \"y\", allowed type: integer");
     refused(b, "{\"s\":1,\"s\":tru,\"s\":\"a\"}", "bad_syntax");
+    /* of several misfits the record's first counts, not the schema's */
+    ck_assert_str_eq(decode(b, "{\"o\":{\"x\":\"y\"},\"l\":[1,\"z\"],\"s\":1,\"o\":{}}"),
+                     "type $.l[1] found \"z\", allowed type: integer");
     bench_free(b);
+}
+END_TEST
+
+START_TEST(last_wins_leaves_nothing_of_what_is_replaced) {
+    sl_json_options options = {.duplicates = SL_JSON_DUPLICATES_LAST_WINS, .rescue = true};
+    const char *schema = OBJECT("\"s\":{\"type\":\"string\"},\"o\":{\"type\":\"object\","
+                                "\"properties\":{\"x\":{\"type\":\"integer\"}}}");
+    bench *b = bench_new(schema, &options);
+    ck_assert_str_eq(decode(b, "{\"o\":{\"u\":1},\"v\":2,\"o\":{\"x\":3,\"w\":4}}"),
+                     "{\"s\":null,\"o\":{\"x\":3},"
+                     "\"_rescued_data\":\"{\\\"v\\\":2,\\\"o.w\\\":4}\"}");
+    ck_assert_str_eq(decode(b, "{\"o\":{\"u\":1,\"x\":\"y\",\"t\":1},\"o\":{\"x\":3}}"),
+                     "{\"s\":null,\"o\":{\"x\":3},\"_rescued_data\":null}");
+    ck_assert_str_eq(decode(b, "{\"o\":{\"u\":1}}"),
+                     "{\"s\":null,\"o\":{\"x\":null},\"_rescued_data\":\"{\\\"o.u\\\":1}\"}");
+    bench_free(b);
+    options.rescue = false;
+    b = bench_new(schema, &options);
+    decode(b, "{\"o\":{\"u\":1,\"v\":1},\"o\":{\"u\":1}}");
+    ck_assert_uint_eq(sl_json_decoder_dropped(b->decoder), 1);
+    bench_free(b);
+}
+END_TEST
+
+/* A value deep in structs that does not fit is read once, not twice as often with each level. */
+START_TEST(last_wins_reads_a_misfit_once) {
+    enum { LEVELS = 40 };
+    sl_json_options options = {.duplicates = SL_JSON_DUPLICATES_LAST_WINS};
+    sl_buffer schema = SL_BUFFER_INIT;
+    sl_buffer record = SL_BUFFER_INIT;
+    sl_buffer expected = SL_BUFFER_INIT;
+    sl_buffer_append_text(&expected, "type $");
+    for (int i = 0; i < LEVELS; i++) {
+        sl_buffer_append_text(&schema, "{\"type\":\"object\",\"properties\":{\"o\":");
+        sl_buffer_append_text(&record, "{\"o\":");
+        sl_buffer_append_text(&expected, ".o");
+    }
+    sl_buffer_append_text(&schema, "{\"type\":\"integer\"}");
+    sl_buffer_append_text(&record, "\"y\"");
+    sl_buffer_append_text(&expected, " found \"y\", allowed type: integer");
+    for (int i = 0; i < LEVELS; i++) {
+        sl_buffer_append_text(&schema, "}}");
+        sl_buffer_append_text(&record, "}");
+    }
+    bench *b = bench_new(sl_buffer_text(&schema), &options);
+    ck_assert_str_eq(decode(b, sl_buffer_text(&record)), sl_buffer_text(&expected));
+    bench_free(b);
+    sl_buffer_free(&schema);
+    sl_buffer_free(&record);
+    sl_buffer_free(&expected);
 }
 END_TEST
 
@@ -450,6 +503,8 @@ int main(void) {
     tcase_add_test(cases, checks_say_what_is_allowed);
     tcase_add_test(cases, exact_multiples);
     tcase_add_test(cases, last_wins);
+    tcase_add_test(cases, last_wins_leaves_nothing_of_what_is_replaced);
+    tcase_add_test(cases, last_wins_reads_a_misfit_once);
     tcase_add_test(cases, rescue_keeps_what_is_not_named);
     tcase_add_test(cases, coercions);
     tcase_add_test(cases, keys_in_any_order_and_number);

@@ -3,34 +3,131 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "delta/internal.h"
 
-/* Of one pass: more wait for the next. */
-#define MAX_FILES 8192
+#define MOST_FILES 8192
 /* Bytes that wait in memory before a part of a file goes up. */
 #define PART_BYTES ((size_t)8 << 20)
+
+/* How many small files a partition has. */
+typedef struct tally {
+    uint64_t partition; /* hash */
+    size_t files;       /* 0: a free slot */
+} tally;
 
 typedef struct compaction {
     sl_delta_table *table;
     sl_delta_compact_info *info;
+    size_t most_files;
+    size_t least_files;
     sl_delta_files small;
+    /* of all small files */
+    size_t n_small;
+    tally *tallies; /* a hash table; when chosen, the partitions of this pass, sorted */
+    size_t n_tallies;
+    size_t n_slots;
+    bool chosen;
     /* of the partition at hand */
     sl_delta_encoder *encoder;
     sl_delta_files adds;
     int64_t rows;
 } compaction;
 
+/* ---- which partitions ---- */
+
+static uint64_t partition_hash(const sl_delta_file *file) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < file->n_partition_values; i++) {
+        const char *value = file->partition_values[i];
+        hash = XXH3_64bits_withSeed(value, value == NULL ? 0 : strlen(value) + 1, hash);
+    }
+    return hash;
+}
+
+static tally *slot_of(tally *slots, size_t n_slots, uint64_t partition) {
+    size_t i = (size_t)partition & (n_slots - 1);
+    while (slots[i].files > 0 && slots[i].partition != partition) {
+        i = (i + 1) & (n_slots - 1);
+    }
+    return &slots[i];
+}
+
+static bool grow_tallies(compaction *c) {
+    size_t n = c->n_slots == 0 ? 64 : 2 * c->n_slots;
+    tally *slots = calloc(n, sizeof(*slots));
+    if (slots == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < c->n_slots; i++) {
+        if (c->tallies[i].files > 0) {
+            *slot_of(slots, n, c->tallies[i].partition) = c->tallies[i];
+        }
+    }
+    free(c->tallies);
+    c->tallies = slots;
+    c->n_slots = n;
+    return true;
+}
+
+static sl_error *count_small(compaction *c, const sl_delta_file *file) {
+    if (c->n_tallies * 2 >= c->n_slots && !grow_tallies(c)) {
+        return sl_error_no_memory();
+    }
+    tally *slot = slot_of(c->tallies, c->n_slots, partition_hash(file));
+    c->n_tallies += slot->files == 0 ? 1 : 0;
+    slot->partition = partition_hash(file);
+    slot->files++;
+    c->n_small++;
+    return NULL;
+}
+
+static int compare_counts(const void *x, const void *y) {
+    const tally *a = x, *b = y;
+    int order = (a->files < b->files) - (a->files > b->files);
+    return order != 0 ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+static int compare_hashes(const void *x, const void *y) {
+    const tally *a = x, *b = y;
+    return (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+/* The table has more small files than a pass takes: those of whole partitions are taken, where
+ * there are most of them first, and never those of partitions that are not worth it yet. */
+static void choose_partitions(compaction *c) {
+    qsort(c->tallies, c->n_slots, sizeof(*c->tallies), compare_counts); /* free slots come last */
+    size_t n = 0;
+    size_t files = 0;
+    while (n < c->n_tallies && c->tallies[n].files >= c->least_files &&
+           (n == 0 || files + c->tallies[n].files <= c->most_files)) {
+        files += c->tallies[n++].files;
+    }
+    qsort(c->tallies, n, sizeof(*c->tallies), compare_hashes);
+    c->n_tallies = n;
+    c->chosen = true;
+}
+
+static bool is_chosen(const compaction *c, const sl_delta_file *file) {
+    const tally wanted = {.partition = partition_hash(file)};
+    return bsearch(&wanted, c->tallies, c->n_tallies, sizeof(wanted), compare_hashes) != NULL;
+}
+
 /* ---- which files ---- */
 
 static sl_error *collect_small(const sl_delta_file *file, void *arg) {
     compaction *c = arg;
     if (file->tail_owner != NULL || file->size_bytes >= c->info->small_bytes ||
-        c->small.n >= MAX_FILES) {
+        (c->chosen && !is_chosen(c, file))) {
         return NULL;
     }
+    sl_error *error = c->chosen ? NULL : count_small(c, file);
+    if (error != NULL || c->small.n >= c->most_files) {
+        return error;
+    }
     sl_delta_file copy;
-    sl_error *error = sl_delta_file_copy(file, &copy);
+    error = sl_delta_file_copy(file, &copy);
     if (error != NULL) {
         return error;
     }
@@ -40,6 +137,19 @@ static sl_error *collect_small(const sl_delta_file *file, void *arg) {
     if (error != NULL) {
         sl_delta_file_clear(&copy);
     }
+    return error;
+}
+
+/* The files of this pass. */
+static sl_error *collect(compaction *c) {
+    sl_error *error = sl_delta_visit_files(c->table, collect_small, c);
+    if (error == NULL && c->n_small > c->most_files) {
+        choose_partitions(c);
+        sl_delta_files_free(&c->small);
+        error = sl_delta_visit_files(c->table, collect_small, c);
+    }
+    free(c->tallies);
+    c->tallies = NULL;
     return error;
 }
 
@@ -156,21 +266,25 @@ static sl_error *compact_partition(compaction *c, const sl_delta_file *files, si
 }
 
 sl_error *sl_delta_compact(sl_delta_table *table, sl_delta_compact_info *info) {
-    compaction c = {.table = table, .info = info};
+    compaction c = {
+        .table = table,
+        .info = info,
+        .most_files = info->most_files == 0 ? MOST_FILES : info->most_files,
+        .least_files = info->least_files < 2 ? 2 : info->least_files,
+    };
     info->files_before = info->files_after = info->rows = info->commits = info->lost = 0;
     sl_error *error = sl_delta_check_writable(table, false);
     error = error ? error : sl_delta_refresh(table);
-    error = error ? error : sl_delta_visit_files(table, collect_small, &c);
+    error = error ? error : collect(&c);
     if (c.small.n > 1) {
         qsort(c.small.items, c.small.n, sizeof(*c.small.items), compare_files);
     }
-    size_t least = info->least_files < 2 ? 2 : info->least_files;
     for (size_t i = 0, end; i < c.small.n && error == NULL && !is_stopped(&c); i = end) {
         const sl_delta_file *first = &c.small.items[i];
         for (end = i + 1; end < c.small.n && compare_partitions(first, &c.small.items[end]) == 0;) {
             end++;
         }
-        if (end - i >= least) {
+        if (end - i >= c.least_files) {
             error = compact_partition(&c, first, end - i);
         }
     }

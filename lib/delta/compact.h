@@ -21,6 +21,7 @@ typedef struct sl_delta_compact_info {
     const sl_delta_encoder_options *encoder;
     int64_t small_bytes;     /* files below this are put together... */
     size_t least_files;      /* ...where a partition has at least so many of them (2 or more) */
+    size_t most_files;       /* of one pass, the partitions with most of them first; 0: 8,192 */
     const atomic_bool *stop; /* once true, the pass ends soon, its work thrown away; NULL: never */
     /* Results. */
     int64_t files_before;
@@ -31,9 +32,10 @@ typedef struct sl_delta_compact_info {
 } sl_delta_compact_info;
 
 /*
- * One pass over the newest snapshot. Memory: a description of each small file, one open row group,
- * one batch. RETRIABLE after an unclear answer: the files of that commit are left, as the table may
- * name them.
+ * One pass over the newest snapshot; what most_files leaves is taken by the passes that follow.
+ * Memory: a description of each file that is taken, 32 bytes or so for each partition, one open row
+ * group, one batch. RETRIABLE after an unclear answer: the files of that commit are left, as the
+ * table may name them.
  */
 sl_error *sl_delta_compact(sl_delta_table *table, sl_delta_compact_info *info);
 

@@ -54,6 +54,54 @@ START_TEST(test_small_files_of_a_partition_become_one) {
 }
 END_TEST
 
+START_TEST(test_what_one_pass_leaves_the_next_ones_take) {
+    enum { LONELY = 100 };
+    sl_store *store = NULL;
+    GOOD(sl_store_open_memory(&store));
+    sl_delta_table *table = small_files(store);
+    sl_delta_files files = {0};
+    for (int64_t i = 0; i < LONELY; i++) { /* of partitions that are not worth it */
+        char part[8];
+        snprintf(part, sizeof(part), "p%d", (int)i);
+        row one = {1000 + i, "x", part};
+        store_rows(table, store, &one, 1, NULL, &files);
+    }
+    sl_delta_commit_info adds = {.adds = files.items, .n_adds = files.n, .data_change = true};
+    GOOD(sl_delta_commit(table, &adds));
+    sl_delta_files_free(&files);
+    char *before = table_text(store);
+    for (int pass = 0; pass < 3; pass++) {
+        sl_delta_compact_info info = wanted();
+        info.most_files = FILES / 2 + 2; /* one partition and no more */
+        GOOD(sl_delta_compact(table, &info));
+        ck_assert_int_eq(info.commits, pass < 2 ? 1 : 0);
+        ck_assert_int_eq(info.files_before, pass < 2 ? FILES / 2 : 0);
+    }
+    ck_assert_int_eq(count_files(table), 2 + 3 + LONELY);
+    expect_rows(store, before);
+    free(before);
+    sl_delta_close(table);
+    store->ops->close(store);
+}
+END_TEST
+
+START_TEST(test_a_partition_may_be_larger_than_a_pass) {
+    sl_store *store = NULL;
+    GOOD(sl_store_open_memory(&store));
+    sl_delta_table *table = small_files(store);
+    char *before = table_text(store);
+    sl_delta_compact_info info = wanted();
+    info.most_files = 9; /* of ten */
+    GOOD(sl_delta_compact(table, &info));
+    ck_assert_int_eq(info.commits, 1);
+    ck_assert_int_eq(info.files_before, 9);
+    expect_rows(store, before);
+    free(before);
+    sl_delta_close(table);
+    store->ops->close(store);
+}
+END_TEST
+
 /* ---- somebody is faster ---- */
 
 /* Takes one file of the partition "a" out of the table. */
@@ -147,6 +195,8 @@ int main(void) {
     Suite *suite = suite_create("delta_compact");
     TCase *tcase = tcase_create("compact");
     tcase_add_test(tcase, test_small_files_of_a_partition_become_one);
+    tcase_add_test(tcase, test_what_one_pass_leaves_the_next_ones_take);
+    tcase_add_test(tcase, test_a_partition_may_be_larger_than_a_pass);
     tcase_add_test(tcase, test_a_commit_that_lost_is_thrown_away_and_the_next_partition_goes_on);
     tcase_add_test(tcase, test_a_stop_leaves_nothing);
     tcase_add_test(tcase, test_failures_of_the_store_leave_the_rows_as_they_were);

@@ -12,6 +12,8 @@
 #include "bronze.h"
 #include "closes.h"
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 #include "parquet/compress.h"
 #include "parquet/writer.h"
@@ -53,6 +55,7 @@ struct sl_node {
     bool recorded;                /* the commit that is tried again has its record already */
     struct plain_replay *replays; /* of the streams that were recovered and not resumed yet */
     size_t n_replays;
+    struct plain_sweep *sweep; /* under way; NULL: not */
     sl_metric *files, *bytes, *rows;
 };
 
@@ -84,6 +87,10 @@ void plain_replay_free(struct plain_replay *replay);
 sl_error *plain_replays_take(const sl_node *node, const sl_stream *stream,
                              struct plain_replay ***out);
 void plain_replays_free(struct plain_replay **replays);
+
+/* Takes away what killed processes have left unfinished (plain_sweep.c). Object's loop. */
+sl_error *plain_sweep_begin(sl_node *node);
+void plain_sweep_stop(sl_node *node);
 
 /* ---- files (plain_file.c) ---- */
 

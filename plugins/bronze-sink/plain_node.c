@@ -57,6 +57,7 @@ static void forget_replays(sl_node *node) {
 }
 
 static void node_close(sl_node *node) {
+    plain_sweep_stop(node);
     forget_replays(node);
     closes_free(&node->closes);
     release_schema(&node->file_schema);
@@ -156,6 +157,7 @@ static void node_start(sl_node *node, sl_request *request) {
     sl_error *error = s->store_open(node->self, node->config->location, &node->store);
     error = error ? error : closes_load(&node->closes, node->state);
     error = error ? error : check_state(node);
+    error = error ? error : plain_sweep_begin(node);
     s->done(request, error);
 }
 

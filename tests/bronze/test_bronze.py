@@ -5,8 +5,10 @@ import base64
 import collections
 import datetime as dt
 import json
+import os
 import random
 import signal
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -217,6 +219,26 @@ def test_files_without_their_record_are_refused(tmp_path):
     pipeline.run(300)
     pipeline.state = "other"
     assert "holds files, and the state store has no record of them" in pipeline.fails(300)
+
+
+def test_what_killed_processes_left_goes_at_a_start(tmp_path):
+    """Unfinished files of nobody: by their name, and a day old."""
+    pipeline = Pipeline(tmp_path, format="jsonl", partition_by="event_date")
+    pipeline.run(300)
+    folder = pipeline.data_files()[0].parent
+    names = (".sluice-tmp-1-1-1", ".sluice-tmp-1-1-2", ".mine", "sluice-tmp-1-1-1")
+    old, young, *others = (folder / name for name in names)
+    for file in (old, young, *others):
+        file.write_text("half")
+    yesterday = time.time() - 25 * 60 * 60
+    for file in (old, *others):
+        os.utime(file, (yesterday, yesterday))
+    pipeline.source.update(rate=100)
+    with sluice.Process("run", "--json", pipeline.write(1_000_000)) as process:
+        process.wait_for(lambda: not old.exists(), 60, "the old unfinished file gone")
+        process.signal(signal.SIGTERM)
+        assert process.wait(60).exit_code == 0
+    assert all(file.exists() for file in (young, *others))
 
 
 @pytest.mark.parametrize("damage", ["sluice-closes\t2\n", "sluice-closes\t1\nposition\tx\tk\n"])

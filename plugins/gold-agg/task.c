@@ -227,7 +227,8 @@ static sl_error *watch_skew(sl_task *task, struct lane_stream *stream) {
 static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *batch) {
     (void)input;
     struct lane_stream *stream = task->streams[batch->stream->index];
-    if (batch->rows > 0) {
+    /* Of another aggregation only final rows count: each update would be one row more. */
+    if (batch->rows > 0 && (batch->flags & SL_BATCH_UPDATES) == 0) {
         if (stream->at_end) {
             set_at_end(stream, 0);
         }

@@ -375,6 +375,14 @@ static void note_age(struct lane_task *task, struct batch *batch) {
     }
 }
 
+/* What is made of rows of open windows is no more final than they are, whatever the plugin says. */
+static void carry_updates(const struct batch *from, struct batch *batch) {
+    if (batch->pub.stream == from->pub.stream &&
+        batch->pub.first_offset >= from->pub.first_offset) {
+        batch->pub.flags |= from->pub.flags & SL_BATCH_UPDATES;
+    }
+}
+
 sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emission) {
     struct host_node *node = task->object.node;
     struct stream *stream = stream_of(emission->stream);
@@ -389,6 +397,7 @@ sl_error *task_emit(struct lane_task *task, uint32_t output, sl_emission *emissi
         note_age(task, batch);
     } else if (task->current != NULL) {
         batch->age_us = task->current->age_us;
+        carry_updates(task->current, batch);
     }
     count_out(task, output, batch);
     stream->emitted_to[node->first_output + output] = batch->pub.next_offset;

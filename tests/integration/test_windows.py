@@ -16,6 +16,7 @@ from tests.support import sluice
 from tests.support.servers import ROOT
 
 RECORDS = 60_000
+PLUGINS = sluice.BINARY.parent / "tests" / "plugins"
 AGGREGATES = {
     "n": "count()",
     "amounts": "count(amount)",
@@ -132,6 +133,58 @@ def test_windows_are_what_the_oracle_says_after_kills(folder):
     for node in late:
         assert late[node].num_rows > 100
         assert check.late(answer, node, late[node]) is None
+
+
+def final_sums(table, size_s):
+    """{(start of a window of size_s, country): (sum of n, rows)} of a table of final rows."""
+    sums = {}
+    for row in table.to_pylist():
+        start = row["window_start"].timestamp() // size_s * size_s
+        n, rows = sums.get((start, row["country"]), (0, 0))
+        sums[start, row["country"]] = n + row["n"], rows + 1
+    return sums
+
+
+def test_only_final_rows_go_on_to_another_aggregation(folder):
+    """Rows of open windows are sent at each commit: behind the node that sums them each would count.
+    And what a plugin makes of them that knows nothing of such rows is no final row either."""
+
+    def gold(given, time, size, aggregates, group_by=("country",)):
+        config = {"time": time, "window": {"tumbling": size}, "aggregates": aggregates}
+        config["group_by"] = list(group_by)
+        return {"plugin": "gold-agg", "inputs": [given], "config": config}
+
+    document = topology(rate=15_000)
+    document["commit.interval"] = "20ms"
+    document["sources"]["events"]["config"] |= {"partitions": 1, "count": 20_000}
+    document["transforms"] = {
+        "silver": document["transforms"]["silver"],
+        "short": gold("silver", "ts", "2s", {"n": "count()", "offset": "count(event_id)"}),
+        "long": gold("short", "window_start", "10s", {"total": "sum(n)", "rows": "count()"}),
+        "kept": {"plugin": "picky", "inputs": ["short"], "config": {"every": 1_000_000}},
+    }
+    sinks = {"short_t": "short", "long_t": "long", "long_late": "long.late", "kept_t": "kept"}
+    document["sinks"] = {
+        name: {"plugin": "delta-sink", "inputs": [given], "config": {"table": name}}
+        for name, given in sinks.items()
+    }
+    path = folder / "topology.json"
+    path.write_text(json.dumps(document))
+    done = sluice.run_until_end(path, "--plugin-path", PLUGINS)
+    table = {name: readers.read(folder / name, "delta-rs") for name in sinks if name != "long_late"}
+    assert done.rows_out("short") > 2 * table["short_t"].num_rows  # updates, too
+    wanted = final_sums(table["short_t"], 10)
+    assert len(wanted) > 20
+    found = {
+        (row["window_start"].timestamp(), row["country"]): (row["total"], row["rows"])
+        for row in table["long_t"].to_pylist()
+    }
+    closed = max(start for start, _ in found)
+    assert found == {key: sums for key, sums in wanted.items() if key[0] <= closed}
+    assert done.rows_out("long", "late") == 0
+    assert sorted(table["kept_t"]["offset"].to_pylist()) == sorted(
+        table["short_t"]["offset"].to_pylist()
+    )
 
 
 def test_an_old_backup_of_the_state_is_refused_with_both_numbers(folder):

@@ -41,7 +41,7 @@ typedef enum sl_metric_kind { SL_METRIC_COUNTER, SL_METRIC_GAUGE } sl_metric_kin
 /* Columns on their way out of a plugin. */
 typedef struct sl_emission {
     uint32_t struct_bytes;
-    uint32_t flags; /* SL_BATCH_* */
+    uint32_t flags; /* SL_BATCH_*; SL_BATCH_UPDATES goes on from the batch at hand by itself */
     const sl_stream *stream;
     int64_t first_offset; /* covers [first_offset, next_offset) */
     int64_t next_offset;

@@ -1,6 +1,6 @@
 /*
- * Guarantees of paths: the weakest of the nodes along it. Paths are walked from each sink against
- * the flow.
+ * Guarantees of paths: the weakest of the nodes along it, and none where one node may lose rows and
+ * another may write them twice. Paths are walked from each sink against the flow.
  */
 #include "topology/guarantee.h"
 
@@ -43,65 +43,68 @@ sl_guarantee delivery_of_node(const struct topology_node *node) {
     return unrepeatable && given > SL_AT_LEAST_ONCE ? SL_AT_LEAST_ONCE : given;
 }
 
-/* Why a node's guarantee is what it is. */
-static const char *reason(struct arena *arena, const struct topology_node *node,
-                          sl_guarantee guarantee) {
-    const char *plugin = node->plugin->descriptor.name;
-    if (guarantee == SL_EXACTLY_ONCE) {
-        return "the sink commits positions and data in one step, and what lies between is replayed "
-               "the same";
-    }
-    if (node->kind == TOPOLOGY_SOURCE) {
-        return arena_printf(arena,
-                            guarantee == SL_AT_MOST_ONCE
-                                ? "\"%s\" (%s) cannot be read again: what was in flight when "
-                                  "sluice stops is lost"
-                                : "\"%s\" (%s) may give records twice",
-                            node->name, plugin);
-    }
-    if (guarantee == SL_AT_MOST_ONCE) {
-        return arena_printf(arena, "\"%s\" (%s) may lose rows after a failure", node->name, plugin);
-    }
-    if (node->kind == TOPOLOGY_TRANSFORM) {
-        return arena_printf(arena, "\"%s\" (%s) may answer differently when it is replayed",
-                            node->name, plugin);
-    }
-    return arena_printf(arena, "\"%s\" (%s) may write rows again after a failure", node->name,
-                        plugin);
-}
+/* What a failure may do to the rows of a path: sentences that say why, or NULL. */
+struct doubts {
+    const char *lost;
+    const char *twice;
+};
 
 static bool drops(const struct topology_edge *edge) {
     return edge->when_full == TOPOLOGY_DROP_NEWEST || edge->when_full == TOPOLOGY_DROP_OLDEST;
 }
 
-static void consider(const struct topology_node *node, sl_guarantee *weakest,
-                     const struct topology_node **culprit) {
-    sl_guarantee own = delivery_of_node(node);
-    if (own < *weakest) {
-        *weakest = own;
-        *culprit = node;
+static const char *why_lost(struct arena *arena, const struct topology_node *node) {
+    const char *plugin = node->plugin->descriptor.name;
+    if (node->kind == TOPOLOGY_SOURCE) {
+        return arena_printf(
+            arena,
+            "\"%s\" (%s) cannot be read again: what was in flight when sluice stops "
+            "is lost",
+            node->name, plugin);
+    }
+    return arena_printf(arena, "\"%s\" (%s) may lose rows after a failure", node->name, plugin);
+}
+
+static const char *why_twice(struct arena *arena, const struct topology_node *node) {
+    const char *plugin = node->plugin->descriptor.name;
+    switch (node->kind) {
+    case TOPOLOGY_SOURCE:
+        return arena_printf(arena, "\"%s\" (%s) may give records twice", node->name, plugin);
+    case TOPOLOGY_TRANSFORM:
+        return arena_printf(arena, "\"%s\" (%s) may answer differently when it is replayed",
+                            node->name, plugin);
+    case TOPOLOGY_SINK:
+        break;
+    }
+    return arena_printf(arena, "\"%s\" (%s) may write rows again after a failure", node->name,
+                        plugin);
+}
+
+static void doubt_node(struct walk *w, const struct topology_node *node, struct doubts *doubts) {
+    sl_guarantee given = delivery_of_node(node);
+    if (given == SL_AT_MOST_ONCE && doubts->lost == NULL) {
+        doubts->lost = why_lost(w->arena, node);
+    } else if (given == SL_AT_LEAST_ONCE && doubts->twice == NULL) {
+        doubts->twice = why_twice(w->arena, node);
     }
 }
 
-/* Why the path promises less than its nodes do, or NULL: the topology says so. */
-static const char *weakened(struct walk *w, const struct topology_node *sink,
-                            const struct topology_edge *dropping) {
-    const char *plugin = sink->plugin->descriptor.name;
-    if (dropping != NULL) {
-        return arena_printf(w->arena, "\"%s\" drops rows when its buffer is full: %s",
-                            w->topology->nodes[dropping->to].name,
-                            topology_when_full_names[dropping->when_full]);
-    }
+/* Rows that the topology lets go. */
+static void doubt_topology(struct walk *w, const struct topology_node *sink,
+                           const struct topology_edge *dropping, struct doubts *doubts) {
     bool kept = topology_output_is_read(w->topology, (size_t)(sink - w->topology->nodes),
                                         topology_rejects_output(sink));
     bool may_lose = (sink->role->flags & SL_ROLE_TAKES_ALL) == 0 && !kept;
-    if (sink->tolerance == TOPOLOGY_TOLERATE_ALL && may_lose) {
-        return arena_printf(w->arena,
-                            "\"%s\" (%s) passes over records that it cannot take: "
-                            "errors.tolerance is all",
-                            sink->name, plugin);
+    if (dropping != NULL) {
+        doubts->lost = arena_printf(w->arena, "\"%s\" drops rows when its buffer is full: %s",
+                                    w->topology->nodes[dropping->to].name,
+                                    topology_when_full_names[dropping->when_full]);
+    } else if (sink->tolerance == TOPOLOGY_TOLERATE_ALL && may_lose) {
+        doubts->lost = arena_printf(w->arena,
+                                    "\"%s\" (%s) passes over records that it cannot take: "
+                                    "errors.tolerance is all",
+                                    sink->name, sink->plugin->descriptor.name);
     }
-    return NULL;
 }
 
 /* Nobody keeps the positions of the sink from one run to the next. */
@@ -109,37 +112,51 @@ static bool is_unkept(const struct walk *w, const struct topology_node *sink) {
     return w->topology->state_url == NULL && (topology_node_flags(sink) & SL_ROLE_DURABLE) == 0;
 }
 
+static void name_path(struct walk *w, const struct topology_node *sink, const struct doubts *doubts,
+                      struct delivery_path *path) {
+    if (is_unkept(w, sink)) {
+        path->name = "none";
+        path->why =
+            arena_printf(w->arena,
+                         "without \"state\" nobody keeps the positions of \"%s\" (%s): each "
+                         "start begins where the source's config says",
+                         sink->name, sink->plugin->descriptor.name);
+    } else if (doubts->lost != NULL && doubts->twice != NULL) {
+        path->name = "none";
+        path->why = arena_printf(w->arena, "%s, and %s", doubts->lost, doubts->twice);
+    } else if (doubts->lost != NULL) {
+        path->name = delivery_name(SL_AT_MOST_ONCE);
+        path->why = doubts->lost;
+    } else if (doubts->twice != NULL) {
+        path->name = delivery_name(SL_AT_LEAST_ONCE);
+        path->why = doubts->twice;
+    } else {
+        path->name = delivery_name(SL_EXACTLY_ONCE);
+        path->why = "the sink commits positions and data in one step, and what lies between is "
+                    "replayed the same";
+    }
+}
+
 static void add_path(struct walk *w, const struct topology_node *sink) {
     const struct topology_node *nodes = w->topology->nodes;
     const struct topology_edge *first = w->edges[w->depth - 1];
-    sl_guarantee weakest = SL_EXACTLY_ONCE;
-    const struct topology_node *culprit = sink;
     const struct topology_edge *dropping = NULL;
+    struct doubts doubts = {NULL, NULL};
     sl_buffer text = SL_BUFFER_INIT;
     for (size_t i = w->depth; i-- > 0;) {
         const struct topology_node *from = &nodes[w->edges[i]->from];
         if (from->kind != TOPOLOGY_SINK) { /* what a sink rejects does not depend on its writing */
-            consider(from, &weakest, &culprit);
+            doubt_node(w, from, &doubts);
         }
         dropping = drops(w->edges[i]) ? w->edges[i] : dropping;
         (void)sl_buffer_printf(&text, "%s → ", w->edges[i]->name);
     }
-    consider(sink, &weakest, &culprit);
+    doubt_node(w, sink, &doubts);
+    doubt_topology(w, sink, dropping, &doubts);
     (void)sl_buffer_append_text(&text, sink->name);
-    const char *why = weakened(w, sink, dropping);
-    weakest = why == NULL ? weakest : SL_AT_MOST_ONCE;
-    struct delivery_path path = {.text = arena_take(w->arena, &text),
-                                 .source = &nodes[first->from],
-                                 .sink = sink,
-                                 .name = delivery_name(weakest),
-                                 .why = why == NULL ? reason(w->arena, culprit, weakest) : why};
-    if (is_unkept(w, sink)) {
-        path.name = "none";
-        path.why = arena_printf(w->arena,
-                                "without \"state\" nobody keeps the positions of \"%s\" (%s): each "
-                                "start begins where the source's config says",
-                                sink->name, sink->plugin->descriptor.name);
-    }
+    struct delivery_path path = {
+        .text = arena_take(w->arena, &text), .source = &nodes[first->from], .sink = sink};
+    name_path(w, sink, &doubts, &path);
     if (path.text != NULL && path.why != NULL) {
         w->paths[w->n++] = path;
     }

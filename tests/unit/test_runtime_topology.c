@@ -467,6 +467,28 @@ START_TEST(guarantee_is_the_weakest) {
 }
 END_TEST
 
+/* Rows that may be lost on the way to a sink that may write some again: neither word would be true.
+ */
+START_TEST(what_loses_and_repeats_guarantees_nothing) {
+    load("{\"pipeline\":\"p\",\"state\":\"state\"," SOURCES
+         ",\"sinks\":{\"b\":{\"plugin\":\"stateful\",\"inputs\":[{\"from\":\"events\","
+         "\"when_full\":\"drop_newest\"}]}}}");
+    struct arena arena = {NULL, false};
+    size_t n;
+    bool complete;
+    const struct delivery_path *paths = delivery_paths(topology, &arena, &n, &complete);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(paths[0].name, "none");
+    ck_assert_str_eq(paths[0].why, "\"b\" drops rows when its buffer is full: drop_newest, and "
+                                   "\"b\" (stateful) may write rows again after a failure");
+    arena_free(&arena);
+    topology_free(topology);
+    topology_faults_free(faults);
+    topology = NULL;
+    faults = NULL;
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("runtime_topology");
     TCase *cases = tcase_create("topology");
@@ -490,6 +512,7 @@ int main(void) {
     tcase_add_test(cases, names_are_sorted);
     tcase_add_test(cases, graph_collects_schemas);
     tcase_add_test(cases, guarantee_is_the_weakest);
+    tcase_add_test(cases, what_loses_and_repeats_guarantees_nothing);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -400,6 +400,26 @@ static void per_input(const struct page *page, const char *name, const char *typ
     }
 }
 
+/* A sample for each pair of a full input and a node whose streams wait for it; there is none while
+ * nobody waits. */
+static void write_holds_back(const struct page *page) {
+    family(page, "sluice_input_holds_back", "gauge",
+           "1: the streams of the node \"held\" wait because the input is full");
+    for (size_t n = 0; n < page->snapshot->n_nodes; n++) {
+        const struct snapshot_node *node = &page->snapshot->nodes[n];
+        for (size_t i = 0; i < node->n_inputs; i++) {
+            const struct snapshot_input *input = &node->inputs[i];
+            for (size_t held = 0; held < input->n_holds_back; held++) {
+                sl_buffer_append_text(page->out, "sluice_input_holds_back");
+                label(page, "{", "node", node->name);
+                label(page, ",", "input", input->name);
+                label(page, ",", "held", input->holds_back[held]);
+                sl_buffer_append_text(page->out, "} 1\n");
+            }
+        }
+    }
+}
+
 static int64_t input_rows(const struct snapshot_input *input) {
     return input->rows;
 }
@@ -474,6 +494,7 @@ static void write_inputs(const struct page *page) {
               "how often streams have left the input behind", input_detached_times, false);
     per_input(page, "sluice_input_behind_records", "gauge",
               "offsets between those streams and what the input got", input_behind, false);
+    write_holds_back(page);
 }
 
 /* ---- what goes out by HTTP ---- */

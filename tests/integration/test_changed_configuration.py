@@ -173,14 +173,17 @@ def test_a_crash_while_the_old_is_finished(pipeline):
     expect(p, LOOSE, STRICT)
 
 
-def test_a_clean_stop_leaves_nothing_to_finish(pipeline):
+@pytest.mark.parametrize(
+    "first, second", [(STRICT, LOOSE), (LOOSE, STRICT)], ids=["loosened", "tightened"]
+)
+def test_a_clean_stop_leaves_nothing_to_finish(pipeline, first, second):
     p = pipeline()
-    p.stop_cleanly(LOOSE, "rows", FIRST)
+    p.stop_cleanly(first, "rows", len(accepted(first, ALL[:FIRST])))
     p.add_records(ALL[FIRST:])
-    done = p.run(STRICT)
+    done = p.run(second)
     assert done.exit_code == 0, done.failed_because()
     assert "has changed since edition 1: silver" in done.log and BEGUN not in done.log
-    expect(p, LOOSE, STRICT)
+    expect(p, first, second)
 
 
 def test_what_changes_no_row_is_no_change(pipeline):

@@ -1,7 +1,11 @@
 /*
  * positions/<version>.json holds {"version":1,"positions":{"<key>":<next offset>,...}}. The highest
- * version counts; the one before it stays until the next store, so that a reader of the listing
- * always finds a whole one.
+ * version counts; some before it stay, for those who have just listed them.
+ *
+ * The hosts of a group share the file, each with partitions of its own: when another was faster,
+ * the positions are put on top of its version, as long as they still are what the commit goes on
+ * from. Versions are removed, so that the next number is free proves nothing unless the one before
+ * it is still there.
  */
 #include "delivery/keeper.h"
 
@@ -14,7 +18,11 @@
 
 #define FOLDER "positions/"
 
-enum { FORMAT_VERSION = 1 };
+enum {
+    FORMAT_VERSION = 1,
+    KEPT_VERSIONS = 8,
+    RACES_MAX = 16 /* lost in a row, before the host backs off */
+};
 
 struct keeper {
     struct host_node *node;
@@ -34,7 +42,8 @@ struct keeper_call {
     size_t n;
     sl_request *request;
     sl_error *error;
-    cJSON *positions; /* what holds once it has succeeded: what was read or stored */
+    cJSON
+        *positions; /* what holds once it has succeeded: what was read or stored; NULL: the same */
 };
 
 sl_error *keeper_new(struct host_node *node, sl_store *store, struct keeper **out) {
@@ -74,19 +83,29 @@ static sl_error *parse(const sl_buffer *text, const char *where, cJSON **out) {
     return error;
 }
 
-/* Reads what is stored, unless that is known, into the call: others see it on the loop. */
-static sl_error *load(struct keeper *keeper, struct keeper_call *call) {
-    if (keeper->store == NULL || keeper->loaded) {
-        return NULL;
-    }
+/* *newer: what is stored, unless that is known already; else it stays NULL. */
+static sl_error *look(struct keeper *keeper, cJSON **newer) {
+    sl_error *error = NULL;
     int64_t last = 0;
-    sl_error *error = versions_last(keeper->store, FOLDER, &last);
-    if (error == NULL && last > 0) {
+    for (int race = 0; race < RACES_MAX; race++) {
         sl_buffer text = SL_BUFFER_INIT;
         char where[512];
-        error = versions_get(keeper->store, FOLDER, last, &text, where, sizeof(where));
-        error = error != NULL ? error : parse(&text, where, &call->positions);
+        sl_error_free(error); /* it was removed behind newer ones */
+        error = versions_last(keeper->store, FOLDER, &last);
+        if (error != NULL || (keeper->loaded && last == keeper->version)) {
+            return error;
+        }
+        if (last == 0) {
+            *newer = cJSON_CreateObject();
+            error = *newer == NULL ? sl_error_no_memory() : NULL;
+        } else {
+            error = versions_get(keeper->store, FOLDER, last, &text, where, sizeof(where));
+            error = error != NULL ? error : parse(&text, where, newer);
+        }
         sl_buffer_free(&text);
+        if (!sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+            break;
+        }
     }
     if (error == NULL) {
         keeper->version = last;
@@ -95,15 +114,22 @@ static sl_error *load(struct keeper *keeper, struct keeper_call *call) {
     return error;
 }
 
+static int64_t offset_of(const cJSON *positions, const char *key) {
+    const cJSON *offset = cJSON_GetObjectItemCaseSensitive(positions, key);
+    return cJSON_IsNumber(offset) ? (int64_t)offset->valuedouble : SL_OFFSET_NONE;
+}
+
+/* What the call sees; others see it on the loop, once it has succeeded. */
+static const cJSON *known(const struct keeper *keeper, const struct keeper_call *call) {
+    return call->positions != NULL ? call->positions : keeper->positions;
+}
+
 static void run_recover(uv_work_t *work) {
     struct keeper *keeper = work->data;
     struct keeper_call *call = keeper->calls;
-    call->error = load(keeper, call);
-    const cJSON *known = call->positions != NULL ? call->positions : keeper->positions;
+    call->error = keeper->store == NULL ? NULL : look(keeper, &call->positions);
     for (size_t i = 0; call->error == NULL && i < call->n; i++) {
-        const cJSON *offset = cJSON_GetObjectItemCaseSensitive(known, call->recover[i].key);
-        call->recover[i].from =
-            cJSON_IsNumber(offset) ? (int64_t)offset->valuedouble : SL_OFFSET_NONE;
+        call->recover[i].from = offset_of(known(keeper, call), call->recover[i].key);
     }
 }
 
@@ -117,8 +143,9 @@ static void finished(uv_work_t *work, int status) {
     if (call->error == NULL && call->positions != NULL) {
         cJSON_Delete(keeper->positions);
         keeper->positions = call->positions;
-    } else {
+    } else if (call->positions != NULL) {
         cJSON_Delete(call->positions);
+        keeper->loaded = false; /* what was read is gone again */
     }
     keeper->calls = call->next;
     host_done(call->request, call->error);
@@ -174,6 +201,7 @@ static bool is_stored(struct keeper *keeper, const sl_buffer *text) {
     return same;
 }
 
+/* Puts the next version. EXISTS: another host was faster. */
 static sl_error *put_version(struct keeper *keeper, const cJSON *positions) {
     cJSON *root = cJSON_CreateObject();
     char *text = NULL;
@@ -192,38 +220,101 @@ static sl_error *put_version(struct keeper *keeper, const cJSON *positions) {
         error = NULL;
     }
     cJSON_free(text);
-    if (sl_error_is(error, SL_ERROR_EXISTS)) {
-        sl_error_free(error);
-        keeper->loaded = false; /* what is stored now is read when the node is recovered */
-        return sl_error_new(SL_ERROR_CONFLICT,
-                            "another host has stored positions of this node: %s/" FOLDER
-                            ", number %lld",
-                            keeper->store->ops->url(keeper->store), (long long)keeper->version + 1);
-    }
     if (error == NULL) {
         keeper->version++;
-        if (keeper->version > 2) { /* else the next one tries again */
-            sl_error_free(versions_remove(keeper->store, FOLDER, keeper->version - 2));
+        if (keeper->version > KEPT_VERSIONS) { /* one that stays harms nobody */
+            sl_error_free(versions_remove(keeper->store, FOLDER, keeper->version - KEPT_VERSIONS));
         }
     }
     return error;
 }
 
-static void run_store(uv_work_t *work) {
-    struct keeper *keeper = work->data;
-    struct keeper_call *call = keeper->calls;
-    cJSON *next = cJSON_Duplicate(keeper->positions, 1);
+/* The call's positions on top of what it sees. */
+static sl_error *store_once(struct keeper *keeper, struct keeper_call *call) {
+    cJSON *next = cJSON_Duplicate(known(keeper, call), 1);
     bool whole = next != NULL;
     for (size_t i = 0; whole && i < call->n; i++) {
         cJSON_DeleteItemFromObjectCaseSensitive(next, call->keep[i].key);
         whole = call->keep[i].to == SL_OFFSET_NONE ||
                 cJSON_AddNumberToObject(next, call->keep[i].key, (double)call->keep[i].to) != NULL;
     }
-    call->error = whole ? NULL : sl_error_no_memory();
-    if (whole && keeper->store != NULL) {
-        call->error = put_version(keeper, next);
+    sl_error *error = whole ? NULL : sl_error_no_memory();
+    if (error == NULL && keeper->store != NULL) {
+        error = put_version(keeper, next);
     }
+    if (error != NULL) {
+        cJSON_Delete(next);
+        return error;
+    }
+    cJSON_Delete(call->positions);
     call->positions = next;
+    return NULL;
+}
+
+/* *ahead: another host may have stored versions that are not known here. */
+static sl_error *are_others_ahead(const struct keeper *keeper, bool *ahead) {
+    *ahead = keeper->store != NULL && (!keeper->loaded || keeper->version == 0);
+    if (keeper->store == NULL || *ahead) {
+        return NULL;
+    }
+    bool there = false;
+    sl_error *error = versions_has(keeper->store, FOLDER, keeper->version, &there);
+    *ahead = !there;
+    return error;
+}
+
+/* Takes in what other hosts have stored. *done: with what the call has to store, by an earlier try
+ * whose answer was lost. */
+static sl_error *follow(struct keeper *keeper, struct keeper_call *call, bool *done) {
+    cJSON *newer = NULL;
+    sl_error *error = look(keeper, &newer);
+    if (newer == NULL) {
+        return error;
+    }
+    cJSON_Delete(call->positions);
+    call->positions = newer;
+    *done = true;
+    for (size_t i = 0; i < call->n; i++) {
+        *done = *done && offset_of(newer, call->keep[i].key) == call->keep[i].to;
+    }
+    for (size_t i = 0; i < call->n && !*done; i++) {
+        int64_t stored = offset_of(newer, call->keep[i].key);
+        if (stored != call->keep[i].from) {
+            return sl_error_new(SL_ERROR_CONFLICT,
+                                "another host has stored a position of this node: %s/" FOLDER
+                                ", number %lld, has %lld for %s, and this goes on from %lld",
+                                keeper->store->ops->url(keeper->store), (long long)keeper->version,
+                                (long long)stored, call->keep[i].key,
+                                (long long)call->keep[i].from);
+        }
+    }
+    return NULL;
+}
+
+static void run_store(uv_work_t *work) {
+    struct keeper *keeper = work->data;
+    struct keeper_call *call = keeper->calls;
+    bool ahead = false;
+    bool done = false;
+    sl_error *error = are_others_ahead(keeper, &ahead);
+    for (int race = 0; error == NULL && !done; race++) {
+        error = ahead ? follow(keeper, call, &done) : NULL;
+        if (error != NULL || done) {
+            break;
+        }
+        error = store_once(keeper, call);
+        done = error == NULL;
+        ahead = sl_error_is(error, SL_ERROR_EXISTS);
+        if (ahead) {
+            sl_error_free(error);
+            error = race < RACES_MAX
+                        ? NULL
+                        : sl_error_new(SL_ERROR_RETRIABLE,
+                                       "other hosts have stored positions %d times in a row",
+                                       RACES_MAX);
+        }
+    }
+    call->error = error;
 }
 
 void keeper_store(struct keeper *keeper, const sl_position *positions, size_t n,

@@ -52,6 +52,19 @@ sl_error *versions_get(sl_store *store, const char *folder, int64_t number, sl_b
     return out->failed ? sl_error_no_memory() : NULL;
 }
 
+sl_error *versions_has(sl_store *store, const char *folder, int64_t number, bool *has) {
+    char path[PATH_BYTES];
+    sl_store_entry entry;
+    path_of(folder, number, path);
+    sl_error *error = store->ops->stat(store, path, &entry);
+    *has = error == NULL;
+    if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+        sl_error_free(error);
+        error = NULL;
+    }
+    return error;
+}
+
 sl_error *versions_put(sl_store *store, const char *folder, int64_t number, const sl_buffer *text) {
     char path[PATH_BYTES];
     path_of(folder, number, path);

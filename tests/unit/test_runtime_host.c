@@ -33,6 +33,10 @@ static struct {
     int conflicts;   /* so many commits lose a race */
     int applied;     /* ... although they were applied, as after an unclear answer */
     int unready;     /* so many steps of the start fail first */
+    /* stores of another host between a commit and the keeping of its positions */
+    const char *state; /* NULL: there is no other host */
+    int others;        /* so many versions each time */
+    int64_t by_others; /* its position */
 } script;
 
 /* Each step of the start that calls this fails as often as the script says before it succeeds. */
@@ -315,10 +319,68 @@ static const sl_role sink_role = {.struct_bytes = sizeof(sl_role),
                                   .node = &sink_node,
                                   .task = &sink_task};
 
+/* ---- another host of the group, which keeps positions of the same sink ---- */
+
+#define OTHERS_KEY "\"sluice/p/good/source/source/topic/99\":"
+
+static void version_path(int64_t number, char *out, size_t bytes) {
+    (void)snprintf(out, bytes, "%s/nodes/good/positions/%020lld.json", script.state,
+                   (long long)number);
+}
+
+/* The newest version's text; its number, or 0. */
+static int64_t newest_version(char *text, size_t bytes) {
+    char path[256];
+    int64_t newest = 0;
+    for (int64_t n = 1; n < 5000; n++) {
+        version_path(n, path, sizeof(path));
+        newest = access(path, F_OK) == 0 ? n : newest;
+    }
+    text[0] = '\0';
+    version_path(newest, path, sizeof(path));
+    FILE *file = newest > 0 ? fopen(path, "r") : NULL;
+    if (file != NULL) {
+        text[fread(text, 1, bytes - 1, file)] = '\0';
+        (void)fclose(file);
+    }
+    return newest;
+}
+
+/* What that host does: its own position moves, the others stay; old versions go. */
+static void store_as_another_host(void) {
+    static const char head[] = "{\"version\":1,\"positions\":{";
+    static char text[1 << 16];
+    char path[256];
+    int64_t newest = newest_version(text, sizeof(text));
+    for (int i = 0; i < script.others && newest > 0; i++) {
+        const char *rest = text + strlen(head);
+        const char *own = strstr(rest, OTHERS_KEY);
+        ck_assert_int_eq(strncmp(text, head, strlen(head)), 0);
+        version_path(++newest, path, sizeof(path));
+        FILE *file = fopen(path, "wx");
+        ck_assert_ptr_nonnull(file);
+        if (own == NULL) {
+            (void)fprintf(file, "%s" OTHERS_KEY "%d,%s", head, (int)++script.by_others, rest);
+        } else {
+            (void)fprintf(file, "%s%.*s" OTHERS_KEY "%d%s", head, (int)(own - rest), rest,
+                          (int)++script.by_others,
+                          own + strlen(OTHERS_KEY) +
+                              strspn(own + strlen(OTHERS_KEY), "0123456789"));
+        }
+        (void)fclose(file);
+        version_path(newest - 8, path, sizeof(path));
+        (void)unlink(path);
+        ck_assert_int_eq(newest_version(text, sizeof(text)), newest);
+    }
+}
+
 /* A sink that keeps no positions: the host's keeper does. */
 static void plain_commit(sl_node *node, const sl_commit *commit, sl_request *request) {
     (void)node;
     take_pieces(commit);
+    if (script.state != NULL) {
+        store_as_another_host();
+    }
     services->done(request, NULL);
 }
 static const sl_node_ops plain_node = {.struct_bytes = sizeof(sl_node_ops),
@@ -621,6 +683,42 @@ START_TEST(test_the_host_keeps_positions_for_a_sink_that_keeps_none) {
 }
 END_TEST
 
+/* Each goes on from what the other has stored, and neither reads anything twice for it; also when
+ * it has missed so many versions that those it knew are gone. */
+static void run_beside_another_host(int others) {
+    static char text[1 << 16];
+    char folder[] = "/tmp/sluice-host-XXXXXX";
+    char command[128];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    build(&plain_role, 20000);
+    topology.state_url = folder;
+    script.batch = 60;
+    script.state = folder;
+    script.others = others;
+    ck_assert_ptr_null(run());
+    assert_each_once();
+    ck_assert_int_gt(script.by_others, 3 * others);
+    script.rows += 500;
+    ck_assert_ptr_null(run());
+    assert_each_once();
+    ck_assert_int_gt(newest_version(text, sizeof(text)), 0);
+    const char *own = strstr(text, OTHERS_KEY);
+    ck_assert_ptr_nonnull(own);
+    ck_assert_int_eq(atoll(own + strlen(OTHERS_KEY)), script.by_others);
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(test_hosts_of_a_group_keep_positions_of_one_sink) {
+    run_beside_another_host(1);
+}
+END_TEST
+
+START_TEST(test_a_host_that_missed_many_versions_goes_on_behind_them) {
+    run_beside_another_host(20);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("runtime_host");
     TCase *host = tcase_create("host");
@@ -642,6 +740,8 @@ int main(void) {
     tcase_add_test(host, test_a_run_that_ends_anywhere_goes_on_exactly);
     tcase_add_test(host, test_a_failing_node_leaves_the_others_alone);
     tcase_add_test(host, test_the_host_keeps_positions_for_a_sink_that_keeps_none);
+    tcase_add_test(host, test_hosts_of_a_group_keep_positions_of_one_sink);
+    tcase_add_test(host, test_a_host_that_missed_many_versions_goes_on_behind_them);
     suite_add_tcase(suite, host);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -42,7 +42,7 @@ void delta_split_free(struct split *split) {
 
 static delta_rows rows_of(const sl_delta_encoder *encoder, const struct ArrowArray *array) {
     return (delta_rows){&encoder->schema, array, encoder->partition_columns,
-                        encoder->n_partition_columns};
+                        encoder->n_partition_columns, NULL};
 }
 
 static sl_error *reserve_rows(struct split *split, size_t rows) {

@@ -200,6 +200,7 @@ typedef struct delta_changes {
     bool reloaded; /* the snapshot was read anew: everything may have changed */
 } delta_changes;
 
+bool delta_is_partition(const sl_delta_table *table, const char *column);
 /* A value of the table's configuration, NULL when not set. */
 const char *delta_configuration(const sl_delta_table *table, const char *key);
 /* "interval 1 days" in ms; `fallback_ms` when not set or not understood. */

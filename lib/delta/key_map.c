@@ -15,7 +15,8 @@ static bool is_key(const key_map *map, const key_slot *slot, uint64_t hash, cons
     if (slot->hash != hash) {
         return false;
     }
-    delta_rows known = {map->schema, map->batches[slot->place.batch], map->columns, map->n_columns};
+    delta_rows known = {map->schema, map->batches[slot->place.batch], map->columns, map->n_columns,
+                        map->partition};
     return delta_rows_equal(&known, slot->place.row, rows, row);
 }
 

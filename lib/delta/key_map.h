@@ -23,6 +23,7 @@ typedef struct key_map {
     const struct ArrowSchema *schema;
     const int64_t *columns;
     size_t n_columns;
+    const bool *partition;                   /* as in delta_rows */
     const struct ArrowArray *const *batches; /* what places point into; set before each use */
     key_slot *slots;
     size_t n;

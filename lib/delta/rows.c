@@ -34,7 +34,9 @@ static const void *value_at(const struct ArrowSchema *schema, const struct Arrow
 static const void *cell(const delta_rows *rows, size_t i, int64_t row, size_t *bytes,
                         uint8_t *flag) {
     int64_t at = rows->columns[i];
-    return value_at(rows->schema->children[at], rows->array->children[at], row, bytes, flag);
+    const void *value =
+        value_at(rows->schema->children[at], rows->array->children[at], row, bytes, flag);
+    return *bytes == 0 && rows->partition != NULL && rows->partition[i] ? NULL : value;
 }
 
 uint64_t delta_rows_hash(const delta_rows *rows, int64_t row) {

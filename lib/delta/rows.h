@@ -13,6 +13,8 @@ typedef struct delta_rows {
     const struct ArrowArray *array;
     const int64_t *columns;
     size_t n_columns;
+    const bool *partition; /* by place in `columns`: it is a partition column, where an empty text
+                              is null to Delta; NULL: none is */
 } delta_rows;
 
 uint64_t delta_rows_hash(const delta_rows *rows, int64_t row);

@@ -220,6 +220,16 @@ const char *const *sl_delta_partition_columns(const sl_delta_table *table, size_
     return (const char *const *)table->metadata.partition_columns.items;
 }
 
+bool delta_is_partition(const sl_delta_table *table, const char *column) {
+    const delta_texts *columns = &table->metadata.partition_columns;
+    for (size_t i = 0; i < columns->n; i++) {
+        if (strcmp(columns->items[i], column) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int64_t sl_delta_position(const sl_delta_table *table, const char *app_id) {
     const delta_txn *txn = delta_map_find(&table->txns, app_id);
     return txn == NULL ? SL_DELTA_NO_POSITION : txn->version;

@@ -24,6 +24,7 @@ typedef struct chunk {
 struct sl_delta_tail {
     struct ArrowSchema schema;
     int64_t *key;
+    bool *partition; /* by place in the key: it is a partition column of the table */
     size_t n_key;
     chunk *chunks;
     const struct ArrowArray **batches; /* pointers to chunks' arrays, for the map */
@@ -58,12 +59,15 @@ sl_error *sl_delta_tail_new(const struct ArrowSchema *schema, const char *const 
                             sl_delta_tail **out) {
     sl_delta_tail *tail = calloc(1, sizeof(*tail));
     int64_t *indexes = calloc(n_key > 0 ? n_key : 1, sizeof(*indexes));
-    if (tail == NULL || indexes == NULL) {
+    bool *partition = calloc(n_key > 0 ? n_key : 1, sizeof(*partition));
+    if (tail == NULL || indexes == NULL || partition == NULL) {
         free(tail);
         free(indexes);
+        free(partition);
         return sl_error_no_memory();
     }
     tail->key = indexes;
+    tail->partition = partition;
     tail->n_key = n_key;
     sl_error *error = sl_delta_resolve_key(schema, key, n_key, indexes);
     error = error ? error : sl_schema_copy(schema, &tail->schema);
@@ -74,6 +78,7 @@ sl_error *sl_delta_tail_new(const struct ArrowSchema *schema, const char *const 
     tail->map.schema = &tail->schema;
     tail->map.columns = tail->key;
     tail->map.n_columns = n_key;
+    tail->map.partition = partition;
     *out = tail;
     return NULL;
 }
@@ -106,6 +111,7 @@ void sl_delta_tail_free(sl_delta_tail *tail) {
     free(tail->chunks);
     free(tail->batches);
     free(tail->key);
+    free(tail->partition);
     free(tail);
 }
 
@@ -188,7 +194,7 @@ static sl_error *add_chunk(sl_delta_tail *tail, struct ArrowArray *rows) {
     chunk *c = &tail->chunks[at];
     c->bytes = sl_array_bytes(&tail->schema, &c->rows);
     tail->rows += c->rows.length;
-    delta_rows keys = {&tail->schema, &c->rows, tail->key, tail->n_key};
+    delta_rows keys = {&tail->schema, &c->rows, tail->key, tail->n_key, tail->partition};
     for (int64_t i = 0; i < c->rows.length; i++) {
         key_place place = {(uint32_t)at, (uint32_t)i};
         key_place old;
@@ -277,7 +283,7 @@ sl_error *sl_delta_tail_put(sl_delta_tail *tail, const struct ArrowArray *rows) 
 }
 
 sl_error *sl_delta_tail_drop(sl_delta_tail *tail, const struct ArrowArray *rows) {
-    delta_rows keys = {&tail->schema, rows, tail->key, tail->n_key};
+    delta_rows keys = {&tail->schema, rows, tail->key, tail->n_key, tail->partition};
     for (int64_t i = 0; i < rows->length; i++) {
         key_place old;
         if (delta_key_map_remove(&tail->map, &keys, i, &old)) {
@@ -328,6 +334,9 @@ sl_error *sl_delta_tail_load(sl_delta_tail *tail, sl_delta_table *table, const c
                              sl_delta_files *files) {
     sl_delta_files found = {0};
     sl_delta_tail_clear(tail);
+    for (size_t i = 0; i < tail->n_key; i++) {
+        tail->partition[i] = delta_is_partition(table, tail->schema.children[tail->key[i]]->name);
+    }
     sl_error *error = sl_delta_tail_files(table, owner, &found);
     for (size_t i = 0; i < found.n && error == NULL; i++) {
         error = delta_read_as(table, &found.items[i], &tail->schema, put_rows, tail);

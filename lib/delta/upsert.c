@@ -22,6 +22,7 @@ typedef struct upsert {
     sl_delta_upsert_info *info;
     const char *owner; /* only its tail files are left alone; NULL: all tail files are */
     int64_t *key;      /* in the rows' schema */
+    bool *partition;   /* by place in the key: it is a partition column */
     struct ArrowSchema key_schema; /* only the key columns, in their order */
     int64_t *key_positions;        /* 0, 1, …: the key in batches of key_schema */
     key_map map;                   /* key to the row that holds */
@@ -42,6 +43,7 @@ static void upsert_free(upsert *u) {
         u->key_schema.release(&u->key_schema);
     }
     free(u->key);
+    free(u->partition);
     free(u->key_positions);
     free(u->table_key);
     sl_delta_encoder_free(u->encoder);
@@ -67,9 +69,10 @@ static sl_error *enter_keys(upsert *u) {
     u->map.schema = info->schema;
     u->map.columns = u->key;
     u->map.n_columns = info->n_key;
+    u->map.partition = u->partition;
     u->map.batches = info->batches;
     for (size_t b = 0; b < info->n_batches; b++) {
-        delta_rows rows = {info->schema, info->batches[b], u->key, info->n_key};
+        delta_rows rows = {info->schema, info->batches[b], u->key, info->n_key, u->partition};
         for (int64_t i = 0; i < info->batches[b]->length; i++) {
             key_place place = {(uint32_t)b, (uint32_t)i};
             key_place old;
@@ -87,10 +90,15 @@ static sl_error *prepare(upsert *u) {
     u->key = calloc(n, sizeof(int64_t));
     u->key_positions = calloc(n, sizeof(int64_t));
     u->table_key = calloc(n, sizeof(int64_t));
-    if (u->key == NULL || u->key_positions == NULL || u->table_key == NULL) {
+    u->partition = calloc(n, sizeof(bool));
+    if (u->key == NULL || u->key_positions == NULL || u->table_key == NULL ||
+        u->partition == NULL) {
         return sl_error_no_memory();
     }
     sl_error *error = sl_delta_resolve_key(u->info->schema, u->info->key, u->info->n_key, u->key);
+    for (size_t i = 0; i < u->info->n_key && error == NULL; i++) {
+        u->partition[i] = delta_is_partition(u->table, u->info->key[i]);
+    }
     error = error ? error : make_key_schema(u);
     error = error ? error : enter_keys(u);
     return error ? error
@@ -124,7 +132,7 @@ static sl_error *collect_candidate(const sl_delta_file *file, void *arg) {
 
 static sl_error *count_matches(struct ArrowArray *batch, void *arg) {
     upsert *u = arg;
-    delta_rows rows = {&u->key_schema, batch, u->key_positions, u->info->n_key};
+    delta_rows rows = {&u->key_schema, batch, u->key_positions, u->info->n_key, u->partition};
     for (int64_t i = 0; i < batch->length; i++) {
         u->matched += delta_key_map_find(&u->map, &rows, i) != NULL;
     }
@@ -135,7 +143,7 @@ static sl_error *count_matches(struct ArrowArray *batch, void *arg) {
 
 static sl_error *keep_others(struct ArrowArray *batch, void *arg) {
     upsert *u = arg;
-    delta_rows rows = {&u->table->schema, batch, u->table_key, u->info->n_key};
+    delta_rows rows = {&u->table->schema, batch, u->table_key, u->info->n_key, u->partition};
     int32_t *kept = malloc((size_t)(batch->length > 0 ? batch->length : 1) * sizeof(*kept));
     if (kept == NULL) {
         return sl_error_no_memory();
@@ -197,7 +205,7 @@ static sl_error *rewrite(upsert *u, sl_delta_file *file) {
 static sl_error *append_batch(upsert *u, size_t b, sl_delta_encoder *encoder) {
     const sl_delta_upsert_info *info = u->info;
     const struct ArrowArray *batch = info->batches[b];
-    delta_rows rows = {info->schema, batch, u->key, info->n_key};
+    delta_rows rows = {info->schema, batch, u->key, info->n_key, u->partition};
     int32_t *kept = malloc((size_t)(batch->length > 0 ? batch->length : 1) * sizeof(*kept));
     if (kept == NULL) {
         return sl_error_no_memory();

@@ -13,7 +13,8 @@
  * replaced rows (copy on write).
  *
  * Keys are columns at the top level: strings, binary, numbers, booleans, dates, timestamps,
- * decimals. Null is a key value like others.
+ * decimals. Null is a key value like others; in a partition column an empty text is null, too, as
+ * it is to Delta.
  *
  * Blocking where a table is passed. One object by one thread at a time.
  */

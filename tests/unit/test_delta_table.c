@@ -550,6 +550,60 @@ START_TEST(a_tail_keeps_one_row_for_each_key) {
 }
 END_TEST
 
+static const char *const key_part[] = {"id", "part"};
+
+/* What comes back from the table is null then, and the same row. */
+START_TEST(an_empty_text_in_a_partition_is_found_again_by_the_tail) {
+    sl_delta_table *table = make_table(store, "part", NULL, NULL);
+    struct ArrowSchema schema;
+    sl_delta_tail *tail = NULL;
+    sl_delta_files files = {0};
+    row open = {1, "open", ""};
+    store_rows(table, store, &open, 1, "me", &files);
+    sl_delta_commit_info info = {.adds = files.items, .n_adds = files.n, .data_change = true};
+    GOOD(sl_delta_commit(table, &info));
+    sl_delta_files_free(&files);
+    make_schema(&schema);
+    GOOD(sl_delta_tail_new(&schema, key_part, 2, &tail));
+    GOOD(sl_delta_tail_load(tail, table, "me", &files));
+    ck_assert_int_eq(sl_delta_tail_rows(tail), 1);
+    put_rows(tail, (row[]){{1, "later", ""}}, 1, false);
+    ck_assert_int_eq(sl_delta_tail_rows(tail), 1);
+    put_rows(tail, (row[]){{1, "final", ""}}, 1, true);
+    ck_assert_int_eq(sl_delta_tail_rows(tail), 0);
+    sl_delta_files_free(&files);
+    sl_delta_tail_free(tail);
+    schema.release(&schema);
+    sl_delta_close(table);
+}
+END_TEST
+
+START_TEST(an_empty_text_in_a_partition_is_replaced) {
+    static const char *const parts[] = {"", NULL, "p", ""};
+    sl_delta_table *table = make_table(store, "part", NULL, NULL);
+    struct ArrowSchema schema;
+    make_schema(&schema);
+    for (size_t i = 0; i < SL_ARRAY_LENGTH(parts); i++) {
+        struct ArrowArray batch;
+        char name[] = {(char)('a' + i), 0};
+        make_batch((row[]){{1, name, parts[i]}}, 1, &batch);
+        const struct ArrowArray *batches[] = {&batch};
+        sl_delta_upsert_info info = {.schema = &schema,
+                                     .batches = batches,
+                                     .n_batches = 1,
+                                     .key = key_part,
+                                     .n_key = 2,
+                                     .delete_column = -1};
+        GOOD(sl_delta_upsert(table, &info));
+        batch.release(&batch);
+    }
+    schema.release(&schema);
+    sl_delta_close(table);
+    expect_rows(store, "{\"id\":1,\"name\":\"c\",\"part\":\"p\"}\n"
+                       "{\"id\":1,\"name\":\"d\",\"part\":null}\n");
+}
+END_TEST
+
 START_TEST(a_tail_stays_small_under_many_updates) {
     struct ArrowSchema schema;
     sl_delta_tail *tail = NULL;
@@ -740,6 +794,8 @@ int main(void) {
     tcase_add_test(tests, a_flush_takes_its_own_files);
     tcase_add_test(tests, discarding_while_an_upload_runs);
     tcase_add_test(tests, a_tail_keeps_one_row_for_each_key);
+    tcase_add_test(tests, an_empty_text_in_a_partition_is_found_again_by_the_tail);
+    tcase_add_test(tests, an_empty_text_in_a_partition_is_replaced);
     tcase_add_test(tests, a_tail_stays_small_under_many_updates);
     tcase_add_test(tests, upserts_replace_by_key);
     tcase_add_test(tests, upserts_are_computed_anew_after_others);

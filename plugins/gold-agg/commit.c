@@ -333,7 +333,7 @@ static void collect_old(sl_node *node) {
     }
     int64_t limit = node->base_number;
     int64_t now_us = node->services->now_us(node->self);
-    int64_t before_ms = (now_us - node->config->keep_us) / 1000;
+    int64_t before_ms = (now_us - node_keep_us(node)) / 1000;
     sl_error *error = outbox_limit(node, now_us, &limit);
     error = error != NULL ? error : chain_collect(node->store, CHAIN_FOLDER, limit, before_ms);
     error = error != NULL ? error : chain_collect(node->store, "base/", limit, before_ms);

@@ -315,8 +315,12 @@ sl_error *outbox_limit(sl_node *node, int64_t now_us, int64_t *limit);
 bool node_in_group(const sl_node *node);
 /* The number by which the chain knows the plan: of a group and of one host they differ. */
 uint64_t node_fingerprint(const sl_node *node);
+/* How long what is no longer needed stays: `keep`, in a group an hour at least. */
+int64_t node_keep_us(const sl_node *node);
 /* Refuses an entry of another plan or scope. CONFIG. */
 sl_error *node_check_entry(const sl_node *node, const struct entry *entry);
+/* Refuses a configuration that is not the state's. */
+sl_error *group_start(sl_node *node);
 /* Finds the positions in the delta logs; streams that are new are entered into the chain. */
 sl_error *group_recover(sl_node *node, sl_position *positions, size_t n);
 /* Writes the commit's deltas, one object for each stream, and merges if it is this host that does.
@@ -331,7 +335,7 @@ sl_error *group_apply(sl_node *node, const struct entry *last);
 /* Merges the next objects of all delta logs into the state, as part of a commit. */
 sl_error *group_take(sl_node *node, struct prepared *prepared);
 /* The smallest published watermark: floors of idle streams follow the others. */
-int64_t group_watermark(sl_node *node);
+int64_t group_watermark(const sl_node *node);
 /* Deletes what is merged and older than before_ms. */
 sl_error *group_collect(sl_node *node, int64_t before_ms);
 

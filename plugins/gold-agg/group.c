@@ -14,6 +14,9 @@
 #define GROUP_MARK UINT64_C(0x67726f7570) /* "group" */
 #define REGISTER_TRIES 100
 #define TAKE_AT_ONCE 64 /* objects of one log in one entry */
+/* Hosts may have been told different values of `keep`. What one of them removes is older than any
+ * of them may have stood still for. */
+#define GROUP_KEEP_US INT64_C(3600000000)
 
 bool node_in_group(const sl_node *node) {
     return node->config->scope == SCOPE_GROUP;
@@ -25,14 +28,27 @@ uint64_t node_fingerprint(const sl_node *node) {
 }
 
 sl_error *node_check_entry(const sl_node *node, const struct entry *entry) {
-    if ((entry->fingerprint ^ GROUP_MARK) != node_fingerprint(node)) {
-        return NULL; /* another plan is told by the tables */
+    uint64_t own = node_fingerprint(node);
+    if (entry->fingerprint == own) {
+        return NULL;
+    }
+    if ((entry->fingerprint ^ GROUP_MARK) == own) {
+        return sl_error_new(SL_ERROR_CONFIG,
+                            "the state was written with \"scope\": \"%s\", and now it is \"%s\"; "
+                            "go back, or give the node another name to begin anew",
+                            node_in_group(node) ? "host" : "group",
+                            node_in_group(node) ? "group" : "host");
     }
     return sl_error_new(SL_ERROR_CONFIG,
-                        "the state was written with \"scope\": \"%s\", and now it is \"%s\"; go "
-                        "back, or give the node another name to begin anew",
-                        node_in_group(node) ? "host" : "group",
-                        node_in_group(node) ? "group" : "host");
+                        "the state was written with other windows, group columns or aggregates "
+                        "(plan %016llx, configured is %016llx); go back to that configuration, or "
+                        "give the node a new name to start afresh",
+                        (unsigned long long)entry->fingerprint, (unsigned long long)own);
+}
+
+int64_t node_keep_us(const sl_node *node) {
+    int64_t keep = node->config->keep_us;
+    return node_in_group(node) && keep < GROUP_KEEP_US ? GROUP_KEEP_US : keep;
 }
 
 /* ---- the chain, as every host sees it ---- */
@@ -63,6 +79,16 @@ static sl_error *read_last(sl_node *node, struct entry *out) {
     }
     if (error == NULL && number > 0 && (error = node_check_entry(node, out)) != NULL) {
         entry_free(out);
+    }
+    return error;
+}
+
+/* Whether the configuration is that of the state; before anything is written to a delta log. */
+sl_error *group_start(sl_node *node) {
+    struct entry last;
+    sl_error *error = read_last(node, &last);
+    if (error == NULL) {
+        entry_free(&last);
     }
     return error;
 }
@@ -143,7 +169,7 @@ static bool are_listed(const sl_node *node, const sl_position *positions, size_t
  */
 static sl_error *register_streams(sl_node *node, const sl_position *positions, size_t n) {
     sl_error *error = NULL;
-    if (node->loaded && are_listed(node, positions, n)) {
+    if (node->loaded && !node->slept && are_listed(node, positions, n)) {
         return NULL;
     }
     node_unload(node); /* the merger loads its state behind the new entry */
@@ -255,16 +281,23 @@ static sl_error *gather_table(sl_node *node, const sl_commit *commit,
     return NULL;
 }
 
-/* Puts the next object of a stream's log: offsets below `to` are aggregated, the rows are `table`
- * (NULL: none). The token is 0, so that the same once more is the same. */
+/*
+ * Puts the next object of a stream's log: offsets below `to` are aggregated, the rows are `table`
+ * (NULL: none). The token is 0, so that the same once more is the same.
+ *
+ * The clock's floor is the watermark itself: no row behind it is judged by less, and no host need
+ * know by which `lateness` another one judges, or whether that is changed later.
+ */
 static sl_error *put_delta(sl_node *node, struct gold_stream *stream, int64_t to,
                            const sl_window_clock *clock, bool idle, const sl_window_table *table,
                            const struct ArrowArray *late) {
+    int64_t watermark = sl_window_clock_watermark(node->plan, clock);
+    const sl_window_clock after = {clock->max_event_us, watermark};
     char folder[FOLDER_BYTES];
     sl_buffer delta = SL_BUFFER_INIT;
     sl_buffer rows = SL_BUFFER_INIT;
     sl_buffer bytes = SL_BUFFER_INIT;
-    struct entry_stream own = {stream->key, strlen(stream->key), to, *clock, idle};
+    struct entry_stream own = {stream->key, strlen(stream->key), to, after, idle};
     struct entry object = {.number = stream->logged + 1,
                            .fingerprint = node_fingerprint(node),
                            .max_event_us = SL_TIME_NONE,
@@ -288,7 +321,7 @@ static sl_error *put_delta(sl_node *node, struct gold_stream *stream, int64_t to
     if (error == NULL) {
         stream->logged = object.number;
         stream->position = to;
-        stream->clock = *clock;
+        stream->clock = after;
         stream->idle = idle;
     }
     sl_buffer_free(&delta);
@@ -334,14 +367,15 @@ static sl_error *commit_stream(sl_node *node, const sl_commit *commit,
 /* A host that was stopped for long knows neither who went on nor what has been collected since. */
 static sl_error *check_awake(sl_node *node) {
     int64_t now = node->services->now_us(node->self);
-    node->slept = node->slept || now - node->awake_us > node->config->keep_us / 2;
+    node->slept = node->slept || now - node->awake_us > GROUP_KEEP_US / 2;
     int64_t since = node->awake_us;
     node->awake_us = now;
     return !node->slept
                ? NULL
                : sl_error_new(
                      SL_ERROR_CONFLICT,
-                     "this host has stood still for up to %lld s, half of \"keep\" or more",
+                     "this host has stood still for up to %lld s: others may have merged meanwhile "
+                     "what it would write, and removed it",
                      (long long)((now - since) / 1000000));
 }
 
@@ -436,10 +470,10 @@ sl_error *group_take(sl_node *node, struct prepared *prepared) {
     return error;
 }
 
-int64_t group_watermark(sl_node *node) {
+int64_t group_watermark(const sl_node *node) {
     int64_t least = INT64_MAX;
     for (const struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        int64_t own = sl_window_clock_watermark(node->plan, &stream->applied_clock);
+        int64_t own = stream->applied_clock.floor_us;
         least = stream->listed && own < least ? own : least;
     }
     return least == INT64_MAX ? SL_TIME_NONE : least;
@@ -533,8 +567,8 @@ static int64_t watermark_to_follow(sl_node *node, int64_t now) {
         if (!stream->listed) {
             continue;
         }
-        int64_t own =
-            sl_window_clock_watermark(node->plan, here ? &stream->clock : &stream->applied_clock);
+        int64_t own = here ? sl_window_clock_watermark(node->plan, &stream->clock)
+                           : stream->applied_clock.floor_us;
         largest = own > largest ? own : largest;
         if (own < least && !(here ? stream_is_idle(node, stream, now) : stream->applied_idle)) {
             least = own;

@@ -235,6 +235,9 @@ static sl_error *apply_last(sl_node *node, const struct entry *last) {
         if (error == NULL) {
             stream->position = stored->position;
             stream->clock = stored->clock;
+            if (stream->clock.floor_us < last->watermark_us) { /* `lateness` has been raised */
+                stream->clock.floor_us = last->watermark_us;
+            }
         }
     }
     return error;
@@ -423,7 +426,7 @@ static void node_start(sl_node *node, sl_request *request) {
                              "names none: add \"state\": \"file:///var/lib/sluice/NAME\"");
     } else {
         make_metrics(node);
-        error = node_in_group(node) ? NULL : node_load(node);
+        error = node_in_group(node) ? group_start(node) : node_load(node);
         node->fresh = error == NULL;
     }
     if (error == NULL && node->number > 0) {

@@ -446,7 +446,7 @@ sl_error *outbox_check(const sl_node *node) {
 sl_error *outbox_limit(sl_node *node, int64_t now_us, int64_t *limit) {
     for (uint32_t i = 0; i < OUTPUTS; i++) {
         const struct own_stream *own = &node->outputs[i];
-        if (own->stream == NULL && now_us - own->absent_us < node->config->keep_us) {
+        if (own->stream == NULL && now_us - own->absent_us < node_keep_us(node)) {
             *limit = 0; /* a reader may be about to come back */
             return NULL;
         }

@@ -73,9 +73,8 @@ static bool any_reader(const struct reader *reader) {
 static void step_left_alone(struct assignment *a) {
     for (size_t s = 0; s < a->n_streams; s++) {
         assignment_forget_stream(a->streams[s]);
-        a->streams[s]->set_aside = atomic_load(&a->owner->waiting) &&
-                                   a->owner->spec->kind == TOPOLOGY_SOURCE &&
-                                   !a->streams[s]->leaving;
+        a->streams[s]->set_aside =
+            atomic_load(&a->owner->waiting) && node_assigns(a->owner) && !a->streams[s]->leaving;
     }
     assignment_end(a);
 }
@@ -557,7 +556,7 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
     return NULL;
 }
 
-/* What was set aside of a source. */
+/* What was set aside of its streams. */
 static sl_error *add_back(struct host_node *owner) {
     sl_error *error = NULL;
     size_t n = owner->host->n_streams; /* those before are older */
@@ -573,10 +572,10 @@ static sl_error *add_back(struct host_node *owner) {
 }
 
 sl_error *assignment_add_own(struct host_node *owner) {
-    if (owner->spec->kind == TOPOLOGY_SOURCE) {
+    if (node_assigns(owner)) {
         return add_back(owner);
     }
-    if ((owner->flags & (SL_ROLE_OWNS_STREAMS | SL_ROLE_ASSIGNS)) != SL_ROLE_OWNS_STREAMS) {
+    if ((owner->flags & SL_ROLE_OWNS_STREAMS) == 0) {
         return NULL;
     }
     sl_error *error = NULL;

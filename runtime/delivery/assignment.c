@@ -105,7 +105,7 @@ static bool comes_back(const struct assignment *a, struct stream *stream) {
     bool own = (a->turns || a->not_own) && stream->owner == a->owner;
     bool waits = atomic_load(&stream->owner->waiting);
     if (!stream->leaving && (waits || own)) {
-        stream->set_aside = waits && stream->owner->spec->kind == TOPOLOGY_SOURCE;
+        stream->set_aside = waits && node_assigns(stream->owner);
     }
     return !stream->leaving && !waits && !own;
 }

@@ -19,8 +19,8 @@ sl_error *assignment_add(struct host_node *owner, uint32_t output, const sl_stre
                          size_t n);
 
 /* The owner's own streams that are not there yet: one for each output of a transform with
- * SL_ROLE_OWNS_STREAMS that does not assign them itself; those that a source had when it began to
- * wait. Nothing of other nodes. */
+ * SL_ROLE_OWNS_STREAMS; of who assigns them itself, a source say, those that it had when it began
+ * to wait. Nothing of other nodes. */
 sl_error *assignment_add_own(struct host_node *owner);
 
 /*

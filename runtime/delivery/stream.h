@@ -94,7 +94,7 @@ struct stream {
     bool ended_seen;
     bool leaving;   /* a revocation waits or is under way: the name may be assigned anew */
     bool left_out;  /* of a node that waits: it will need the stream from where it is now */
-    bool set_aside; /* detached since its source waits: it comes back with it */
+    bool set_aside; /* detached since its owner, who assigns it, waits: it comes back with it */
     int64_t acknowledged;
     struct loop_message ended_message;
     struct loop_message lane_message; /* attach, stop or detach under way, and its answer */

@@ -347,6 +347,10 @@ static inline enum host_node_state node_resting_state(const struct host_node *no
     }
     return atomic_load(&node->waiting) ? HOST_NODE_WAITING : HOST_NODE_RUNNING;
 }
+/* It says itself which streams of its own there are. */
+static inline bool node_assigns(const struct host_node *node) {
+    return node->spec->kind == TOPOLOGY_SOURCE || (node->flags & SL_ROLE_ASSIGNS) != 0;
+}
 /* It may fall behind the other readers of its streams: each of its inputs is detached when full. */
 static inline bool node_may_fall_behind(const struct host_node *node) {
     for (size_t i = 0; i < node->spec->n_inputs; i++) {

@@ -123,9 +123,7 @@ sl_error *host_resume_node(struct host *host, const char *name) {
 void pause_heed_targets(struct host *host) {
     for (size_t n = 0; n < host->n_nodes && host->options->targets != NULL; n++) {
         struct host_node *node = host->nodes[n];
-        if ((node->flags & SL_ROLE_ASSIGNS) == 0) {
-            node->target = targets_get(host->options->targets, node->spec->name);
-        }
+        node->target = targets_get(host->options->targets, node->spec->name);
         if (node->target != TARGET_RUNNING) {
             atomic_store(&node->waiting, true);
             host_log(host, SL_LOG_WARN, node->spec->name,

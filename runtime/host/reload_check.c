@@ -51,10 +51,6 @@ static void check_run(const struct host *host, struct topology_plan *plan) {
     }
 }
 
-static const char *const in_group =
-    "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs; end sluice on "
-    "every host of the pipeline (SIGTERM), then start it with the new topology";
-
 /* Being paused, stopped or resumed. One that could not be resumed waits, too, but nothing of it is
  * under way. */
 static bool turns(const struct host_node *node) {
@@ -64,9 +60,7 @@ static bool turns(const struct host_node *node) {
 
 static void check_old(const struct host_node *node, struct topology_plan *plan) {
     const char *name = node->spec->name;
-    if ((node->flags & SL_ROLE_ASSIGNS) != 0) {
-        refuse(plan, "%s: %s", name, in_group);
-    } else if (node->restart.under_way) {
+    if (node->restart.under_way) {
         refuse_for_now(plan, "%s is being restarted or stopped just now", name);
     } else if (node->unanswered > 0) {
         refuse_for_now(plan, "%s has still to answer what it was asked", name);
@@ -92,6 +86,39 @@ static void check_reader(const struct host_node *node, struct topology_plan *pla
                "%s, which reads what changes, %s; a change of rows takes effect where all that "
                "reads them has the same position",
                node->spec->name, why);
+    }
+}
+
+/*
+ * Hosts are told one after the other. A node that several of them share (gold-agg with "scope":
+ * "group") may get other settings so, but what it counts has to be the same on all of them: it
+ * cannot begin with the partitions of one host, since it would close windows without the others'
+ * rows, nor have rows of another kind from one.
+ */
+static void check_in_group(const struct host *host, const struct topology *next,
+                           const struct plan_node *planned, const bool *affected,
+                           struct topology_plan *plan) {
+    if (planned->next == SIZE_MAX) {
+        return;
+    }
+    const struct topology_node *node = &next->nodes[planned->next];
+    bool is = (topology_node_flags(node) & SL_ROLE_ASSIGNS) != 0;
+    bool was =
+        planned->now != SIZE_MAX && (host->nodes[planned->now]->flags & SL_ROLE_ASSIGNS) != 0;
+    bool same_rows = true;
+    for (size_t i = 0; i < node->n_inputs; i++) {
+        same_rows = same_rows && !affected[node->inputs[i].from];
+    }
+    const char *why = is != was && planned->now != SIZE_MAX ? "its scope changes"
+                      : is && !was                          ? "it is added"
+                      : is && !same_rows                    ? "what it reads changes"
+                                                            : NULL;
+    if (why != NULL) {
+        refuse(plan,
+               "%s: %s, and with \"scope\": \"group\" that has to be so on all hosts at once: end "
+               "sluice on every host of the pipeline (SIGTERM), then start it with the new "
+               "topology",
+               planned->name, why);
     }
 }
 
@@ -126,10 +153,7 @@ void reload_check(const struct host *host, const struct topology *next,
         if (planned->now != SIZE_MAX) {
             check_old(host->nodes[planned->now], plan);
         }
-        if (planned->next != SIZE_MAX &&
-            (topology_node_flags(&next->nodes[planned->next]) & SL_ROLE_ASSIGNS) != 0) {
-            refuse(plan, "%s: %s", planned->name, in_group);
-        }
+        check_in_group(host, next, planned, affected, plan);
         if (planned->now != SIZE_MAX && affected[i]) {
             check_reader(host->nodes[planned->now], plan);
         }

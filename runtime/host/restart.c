@@ -47,8 +47,7 @@ bool restart_holds_end(const struct host *host) {
 bool restart_may_change(const struct host_node *node) {
     const struct host *host = node->host;
     return host->started && !host->draining && !host->finished && node->drain == DRAIN_OPEN &&
-           (node->flags & SL_ROLE_ASSIGNS) == 0 && !node->restart.under_way &&
-           node->unanswered == 0 && assignment_can_take_away(node);
+           !node->restart.under_way && node->unanswered == 0 && assignment_can_take_away(node);
 }
 
 static bool may_restart(const struct host_node *node) {
@@ -311,9 +310,6 @@ sl_error *restart_refusal(const struct host_node *node, const char *what) {
         why = node->restart.stops ? "it is being stopped" : "it is being restarted already";
     } else if (node->unanswered > 0) {
         why = owes_answer;
-    } else if ((node->flags & SL_ROLE_ASSIGNS) != 0) {
-        why = "with \"scope\": \"group\" it takes part in a group of hosts as long as it runs; end "
-              "sluice on this host (SIGTERM) and start it again: meanwhile another host merges on";
     } else if (node->target != TARGET_RUNNING) {
         why = "it is paused; resuming it starts it";
     }

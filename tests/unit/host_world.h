@@ -99,6 +99,9 @@ struct sl_node {
     /* owner of streams */
     const sl_stream *own;
     int64_t emitted;
+    /* one that assigns them, while the first partition is here */
+    const sl_stream *first;
+    enum { OWN_AWAY, OWN_ASSIGNED, OWN_REVOKED } has_own;
     /* commit that is answered late */
     const sl_commit *commit;
     sl_request *request;
@@ -868,6 +871,68 @@ static const sl_role whole_role = {.struct_bytes = sizeof(sl_role),
                                    .node = &owner_node,
                                    .task = &sink_task};
 
+/* ---- the same, but its stream goes with the first partition: several hosts would share it ---- */
+
+static const sl_stream_name own_name = {"", 0};
+
+static void own_is_away(void *arg) {
+    sl_node *node = arg;
+    node->has_own = OWN_AWAY;
+}
+
+static void consider_own(void *arg) {
+    sl_node *node = arg;
+    if (node->first != NULL && node->has_own == OWN_AWAY) {
+        node->has_own = OWN_ASSIGNED;
+        services->assign(node->self, &own_name, 1);
+    } else if (node->first == NULL && node->has_own == OWN_ASSIGNED) {
+        node->has_own = OWN_REVOKED;
+        services->revoke(node->self, &own_name, 1, false, own_is_away, node);
+    }
+}
+
+static void assigning_start(sl_node *node, sl_request *request) {
+    sl_error *error = failing_start(node->does);
+    if (error == NULL) {
+        error = services->timer_start(node->self, 4, 4, consider_own, node, &node->timer);
+    }
+    services->done(request, error);
+}
+
+static void assigning_recover(sl_node *node, sl_position *positions, size_t n,
+                              sl_request *request) {
+    for (size_t i = 0; i < n; i++) {
+        node->first = positions[i].stream->partition == 0 ? positions[i].stream : node->first;
+    }
+    consider_own(node);
+    world_recover(node, positions, n, request);
+}
+
+static void assigning_suspend(sl_node *node, const sl_stream *stream) {
+    node->first = node->first == stream ? NULL : node->first;
+    node->own = node->own == stream ? NULL : node->own;
+}
+
+static const sl_node_ops assigning_node = {.struct_bytes = sizeof(sl_node_ops),
+                                           .open = world_open,
+                                           .output_schema = world_schema,
+                                           .start = assigning_start,
+                                           .recover = assigning_recover,
+                                           .suspend = assigning_suspend,
+                                           .resume = owner_resume,
+                                           .commit = owner_commit,
+                                           .drop_piece = world_drop,
+                                           .again = owner_again,
+                                           .close = world_close};
+static const sl_role assigning_role = {.struct_bytes = sizeof(sl_role),
+                                       .flags = SL_ROLE_DURABLE | SL_ROLE_OWNS_STREAMS |
+                                                SL_ROLE_BLOCKING | SL_ROLE_ASSIGNS,
+                                       .guarantee = SL_EXACTLY_ONCE,
+                                       .min_inputs = 1,
+                                       .max_inputs = INPUTS_MAX,
+                                       .node = &assigning_node,
+                                       .task = &sink_task};
+
 /* ---- topologies ---- */
 
 static struct plugin plugin = {.descriptor = {.name = "test"}, .file = "here"};
@@ -931,7 +996,7 @@ static int expected_out(size_t node, uint32_t output, int64_t id) {
     for (size_t i = 0; i < nodes[node].n_inputs; i++) {
         times += expected_out(edges[node][i].from, edges[node][i].output, id);
     }
-    if (nodes[node].role->node == &owner_node) {
+    if (nodes[node].role->node == &owner_node || nodes[node].role->node == &assigning_node) {
         return times;
     }
     int filter = behaviours[node].filter;

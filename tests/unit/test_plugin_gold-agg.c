@@ -35,6 +35,24 @@ static void commit_or_crash(struct host *host, bool calm) {
     }
 }
 
+static bool changes_lateness; /* at each start */
+
+static void start_again(struct host *host) {
+    crash(host);
+    if (changes_lateness) {
+        host->options.lateness_us = (int64_t)(random_u64() % 4) * 8 * SECOND;
+    }
+    ok(start(host));
+}
+
+static void check_results(struct host *host, const struct window_options *window) {
+    if (changes_lateness) {
+        check_all_counted(host);
+    } else {
+        check_reader(host, window->session_us > 0);
+    }
+}
+
 static void run_history(const struct window_options *window, uint64_t seed) {
     random_state = seed;
     make_events();
@@ -55,8 +73,7 @@ static void run_history(const struct window_options *window, uint64_t seed) {
         if (chance(2)) {
             sl_store_memory_fail(host->store, SL_STORE_OP_PUT, NULL, 0, SL_STORE_FAULT_BEFORE,
                                  SL_ERROR_RETRIABLE);
-            crash(host);
-            ok(start(host));
+            start_again(host);
         }
         more = false;
         for (int i = 0; i < STREAMS; i++) {
@@ -70,13 +87,12 @@ static void run_history(const struct window_options *window, uint64_t seed) {
     }
     commit_or_crash(host, true);
     read_some(host, SIZE_MAX);
-    check_reader(host, window->session_us > 0);
+    check_results(host, window);
     ck_assert_str_eq(host->failure, "");
     /* a start without anything new brings the reader nothing wrong */
-    crash(host);
-    ok(start(host));
+    start_again(host);
     read_some(host, SIZE_MAX);
-    check_reader(host, window->session_us > 0);
+    check_results(host, window);
     free_host(host);
 }
 
@@ -91,6 +107,16 @@ START_TEST(sessions_survive_everything) {
     for (uint64_t seed = 0; seed < 10; seed++) {
         run_history(&session, 2000 + seed);
     }
+}
+END_TEST
+
+/* A window that is closed stays so. */
+START_TEST(lateness_may_be_changed) {
+    changes_lateness = true;
+    for (uint64_t seed = 0; seed < 25; seed++) {
+        run_history(&tumbling, 3000 + seed);
+    }
+    changes_lateness = false;
 }
 END_TEST
 
@@ -600,6 +626,7 @@ int main(void) {
     tcase_set_timeout(cases, 120);
     tcase_add_test(cases, tumbling_survives_everything);
     tcase_add_test(cases, sessions_survive_everything);
+    tcase_add_test(cases, lateness_may_be_changed);
     tcase_add_test(cases, nothing_is_sent_twice_when_a_resume_is_tried_again);
     tcase_add_test(cases, idle_streams_hold_nothing_open);
     tcase_add_test(cases, all_streams_idle);

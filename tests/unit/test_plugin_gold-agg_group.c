@@ -1,8 +1,8 @@
 /*
  * gold-agg with scope group: several hosts (gold_agg_host.h) on one store and with one reader.
- * Partitions move while their old owners go on or not, hosts die, the store fails, results are read
- * or lost on the way: the reader ends with the same rows, each once. SLUICE_SEEDS=n: so many
- * histories.
+ * Partitions move while their old owners go on or not, hosts die, are paused and go on, the store
+ * fails, results are read or lost on the way: the reader ends with the same rows, each once.
+ * SLUICE_SEEDS=n: so many histories.
  */
 #include "gold_agg_host.h"
 
@@ -10,6 +10,7 @@ enum { HOSTS = 3, SEEDS = 40 };
 
 static struct host *hosts[HOSTS];
 static int owner[STREAMS]; /* to whom the group has given each */
+static bool mixed;         /* each start is with another lateness */
 
 /* ---- one host of several ---- */
 
@@ -38,7 +39,7 @@ static void serve(struct host *host) {
         host->revoked = NULL;
         revoked(host->revoked_arg);
     }
-    for (int o = 0; o < OUTPUTS && host->owns; o++) {
+    for (int o = 0; o < OUTPUTS && host->owns && !host->paused; o++) {
         sl_request resumed = {0};
         void *handle = NULL;
         if (host->attached[o]) {
@@ -58,6 +59,9 @@ static void serve(struct host *host) {
 
 /* The stream comes to the host, from what is stored. */
 static void take(struct host *host, int s) {
+    if (host->paused) {
+        return;
+    }
     sl_position position = {
         .stream = &host->streams[s], .key = host->keys[s], .from = -7, .to = -7};
     sl_error *error;
@@ -88,8 +92,8 @@ static void give_up(struct host *host, int s) {
     host->has[s] = false;
 }
 
-/* A lost race: what is in hand is void, and what the group has given to others is gone. */
-static void begin_again(struct host *host, int h) {
+/* What is in hand is void. */
+static void give_up_all(struct host *host) {
     for (size_t i = 0; i < host->n_pieces; i++) {
         node_ops(host)->drop_piece(host->node, host->pieces[i]);
     }
@@ -99,6 +103,11 @@ static void begin_again(struct host *host, int h) {
             give_up(host, s);
         }
     }
+}
+
+/* A lost race: what the group has given to others is gone. */
+static void begin_again(struct host *host, int h) {
+    give_up_all(host);
     for (int s = 0; s < STREAMS; s++) {
         if (owner[s] == h) {
             take(host, s);
@@ -133,12 +142,31 @@ static void restart(struct host *host, int h) {
     host->owns = false;
     host->revoked = NULL;
     crash(host);
+    host->options.lateness_us = mixed ? (int64_t)(random_u64() % 4) * 8 * SECOND : 8 * SECOND;
     ok(start(host));
     for (int s = 0; s < STREAMS; s++) {
         if (owner[s] == h) {
             take(host, s);
         }
     }
+}
+
+/* Left out of all streams, its own among them; what it has is committed, if that is quick enough.
+ */
+static void pause_host(struct host *host, int h) {
+    if (chance(70)) {
+        flush_all(host);
+        commit_one(host, h);
+    }
+    give_up_all(host);
+    detach_own(host);
+    host->paused = true;
+}
+
+static void resume_host(struct host *host, int h) {
+    host->paused = false;
+    begin_again(host, h);
+    serve(host);
 }
 
 /* The sink's commit holds only from where the table is; else it begins again from there. */
@@ -221,6 +249,9 @@ static void something(void) {
     if (chance(2)) {
         restart(host, h);
     }
+    if (chance(2)) {
+        (host->paused ? resume_host : pause_host)(host, h);
+    }
 }
 
 static bool all_is_stored(void) {
@@ -235,7 +266,7 @@ static bool all_is_stored(void) {
 
 static void come_to_the_end(void) {
     for (int h = 0; h < HOSTS; h++) {
-        begin_again(hosts[h], h);
+        resume_host(hosts[h], h);
     }
     while (!all_is_stored()) {
         for (int s = 0; s < STREAMS; s++) {
@@ -294,7 +325,11 @@ static void run_history(const struct window_options *window, uint64_t seed) {
         something();
     }
     come_to_the_end();
-    check_reader(hosts[0], window->session_us > 0);
+    if (mixed) {
+        check_all_counted(hosts[0]);
+    } else {
+        check_reader(hosts[0], window->session_us > 0);
+    }
     free_group();
     ck_assert_int_eq(live, live_before);
 }
@@ -315,6 +350,16 @@ START_TEST(sessions_survive_everything) {
     for (uint64_t seed = 0; seed < seeds() / 2; seed++) {
         run_history(&session, 200000 + seed);
     }
+}
+END_TEST
+
+/* Hosts are told one after the other, and what some have aggregated waits meanwhile. */
+START_TEST(lateness_may_be_changed_host_by_host) {
+    mixed = true;
+    for (uint64_t seed = 0; seed < seeds(); seed++) {
+        run_history(&tumbling, 300000 + seed);
+    }
+    mixed = false;
 }
 END_TEST
 
@@ -373,7 +418,6 @@ START_TEST(idle_streams_follow_the_others) {
 }
 END_TEST
 
-/* A host that stood still for long writes nothing under numbers that may have been used. */
 /* While nobody merged much has come together, and the run may end with the first commit. */
 START_TEST(what_has_come_together_is_merged_at_once) {
     random_state = 4;
@@ -405,6 +449,7 @@ START_TEST(what_has_come_together_is_merged_at_once) {
 }
 END_TEST
 
+/* A host that stood still for long writes nothing under numbers that may have been used. */
 START_TEST(a_host_that_stood_still_recovers_first) {
     random_state = 5;
     make_events();
@@ -442,6 +487,52 @@ START_TEST(another_scope_is_refused) {
 }
 END_TEST
 
+/* Before anything of another plan is written where nobody could merge it. */
+START_TEST(another_plan_is_refused_at_the_start) {
+    random_state = 7;
+    make_events();
+    new_group(&tumbling);
+    take(hosts[0], 0);
+    hosts[1]->revoked = NULL;
+    crash(hosts[1]);
+    hosts[1]->options.aggregates.count = 2;
+    sl_error *error = start(hosts[1]);
+    ck_assert(sl_error_is(error, SL_ERROR_CONFIG));
+    ck_assert_ptr_nonnull(strstr(sl_error_message(error), "other windows, group columns"));
+    sl_error_free(error);
+    free_group();
+}
+END_TEST
+
+/* Resumed before the node has found out that it was paused, and long after. */
+START_TEST(who_is_paused_merges_on_when_it_goes_on) {
+    for (int ticks = 0; ticks < 4; ticks++) {
+        random_state = 8;
+        make_events();
+        new_group(&tumbling);
+        for (int s = 0; s < STREAMS; s++) {
+            owner[s] = s;
+            take(hosts[s], s);
+        }
+        feed(hosts[0], 0, EVENTS, false);
+        pause_host(hosts[0], 0);
+        for (int s = 1; s < STREAMS; s++) {
+            feed(hosts[s], s, EVENTS, false);
+            flush_all(hosts[s]);
+            commit_one(hosts[s], s);
+        }
+        for (int i = 0; i < ticks; i++) {
+            second_passes();
+        }
+        ck_assert_uint_eq(hosts[0]->reader->n_finals, 0);
+        resume_host(hosts[0], 0);
+        come_to_the_end();
+        check_reader(hosts[0], false);
+        free_group();
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("gold-agg in a group");
     TCase *cases = tcase_create("group");
@@ -452,6 +543,9 @@ int main(void) {
     tcase_add_test(cases, idle_streams_follow_the_others);
     tcase_add_test(cases, a_host_that_stood_still_recovers_first);
     tcase_add_test(cases, another_scope_is_refused);
+    tcase_add_test(cases, another_plan_is_refused_at_the_start);
+    tcase_add_test(cases, who_is_paused_merges_on_when_it_goes_on);
+    tcase_add_test(cases, lateness_may_be_changed_host_by_host);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

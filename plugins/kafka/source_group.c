@@ -117,8 +117,8 @@ struct revocation {
     struct source_partition *partitions[];
 };
 
-static void finish_revocation(void *arg) {
-    struct revocation *revocation = arg;
+/* The client is answered: of these partitions it fetches nothing any more. */
+static sl_error *give_back(const struct revocation *revocation) {
     struct sl_node *node = revocation->node;
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new((int)revocation->n + 1);
@@ -137,11 +137,23 @@ static void finish_revocation(void *arg) {
             partition->assigned = partition->given_up = 0;
         }
     }
-    fail_if(node, change(node, list, false));
+    sl_error *error = change(node, list, false);
     rd_kafka_topic_partition_list_destroy(list);
+    return error;
+}
+
+static void finish_revocation(void *arg) {
+    struct revocation *revocation = arg;
+    fail_if(revocation->node, give_back(revocation));
     free(revocation);
 }
 
+/*
+ * What is lost is given back before the host has let go of it. A client whose session has timed out
+ * forgets its member id and goes on with heartbeats until it is answered: librdkafka 2.0 would be
+ * fenced by the broker, for good, since a member without its id looks like another process with
+ * the same group.instance.id.
+ */
 static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_list_t *list,
                           bool lost) {
     size_t n = (size_t)list->cnt;
@@ -165,15 +177,18 @@ static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_l
         }
     }
     node->rebalancing++;
+    sl_error *error = lost ? give_back(revocation) : NULL;
     if (revocation->n > 0) {
-        node->services->revoke(node->self, names, revocation->n, lost, finish_revocation,
-                               revocation);
+        node->services->revoke(node->self, names, revocation->n, lost,
+                               lost ? free : finish_revocation, revocation);
+    } else if (lost) {
+        free(revocation);
     } else {
         finish_revocation(revocation);
     }
     source_tell_missing(node);
     free(names);
-    return NULL;
+    return error;
 }
 
 /* With a group.instance.id of the operator's own the broker may remember another subscription. */

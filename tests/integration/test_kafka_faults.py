@@ -4,10 +4,12 @@ SLUICE_AWAY_S: how long a broker is away for long (8 s: longer than the sessions
 """
 
 import os
+import signal
 import time
 
 import pytest
 
+from tests.integration.test_full_edges import KIB, PLUGINS, gate
 from tests.integration.test_kafka_changes import LIMIT_S, Bronze, rows
 from tests.support import sluice
 
@@ -65,6 +67,33 @@ def test_a_broker_that_comes_back_is_read_on(own_broker, bronze, away_s):
         done = process.wait(LIMIT_S)
         assert done.exit_code == 0, done.failed_because()
     table.assert_each_once(own_broker, topic)
+
+
+def test_a_broker_that_stands_still_while_a_sink_does(own_broker, bronze, tmp_path):
+    """For longer than the session: the member gives up what it had and joins anew. Since the sink
+    hangs in a commit, the host lets go of it late; meanwhile the broker would fence a static member
+    that still answers for the time before, and the source failed for good."""
+    topic = "stands-still"
+    own_broker.create_topic(topic, 2)
+    own_broker.produce(topic, rows(1_000))
+    table = bronze(topic, topics=[topic])
+    table.document["sinks"]["slow"] = gate(tmp_path, "events", 64 * KIB, "block")
+    with sluice.Process("run", "--plugin-path", PLUGINS, table.write()) as process:
+        process.wait_for(lambda: len(table.places()) == 1_000, LIMIT_S, "the first rows")
+        os.kill(own_broker.pid, signal.SIGSTOP)
+        try:
+            process.wait_for(lambda: "SESSTMOUT" in process.text(1), LIMIT_S, "the session's end")
+        finally:
+            os.kill(own_broker.pid, signal.SIGCONT)
+        stays(process, 3)  # some heartbeats
+        (tmp_path / "gate").unlink()
+        own_broker.produce(topic, rows(1_000))
+        process.wait_for(lambda: len(table.places()) == 2_000, LIMIT_S, "the rows after it")
+        process.signal(signal.SIGTERM)
+        done = process.wait(LIMIT_S)
+        assert done.exit_code == 0, done.failed_because()
+    table.assert_each_once(own_broker, topic)
+    assert len((tmp_path / "slow.jsonl").read_text().splitlines()) == 2_000
 
 
 def failure_of(table):

@@ -15,7 +15,8 @@ SLUICE_CRASH_KILLS (90), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (
 SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (about 100000 of each chapter),
 SLUICE_CRASH_PACE (1.2 seconds of feed for a kill), SLUICE_CRASH_POINTS (a folder that keeps the
 counts of the points, for a later run to go on with), SLUICE_CRASH_AIM (so often each point has to
-be hit, before or after its call, or the run has failed; 0)
+be hit, before or after its call: the run goes on until that is so, and has failed when its seconds
+are over before; 0)
 """
 
 import argparse
@@ -95,6 +96,7 @@ class Long:
         self.tally = Tally()
         self._seed = seed
         self._kills = _number("KILLS", 90)
+        self._aim = _number("AIM", 0)
         self._events = _number("EVENTS", 100_000)
         self._began = time.monotonic()
         self._deadline = self._began + _number("SECONDS", "inf", float)
@@ -111,7 +113,7 @@ class Long:
         try:
             for kind in itertools.cycle(kinds):
                 late = time.monotonic() > self._deadline or self.tally.broken
-                if late or (self.tally.kills >= self._kills and not self._missing):
+                if late or (self._has_killed_enough() and not self._missing):
                     return
                 self._missing.discard(kind)
                 self._chapter(kind, next(self._chapters))
@@ -119,13 +121,21 @@ class Long:
             self.tally.broken = True
             raise
 
+    def _has_killed_enough(self):
+        if self.tally.kills < self._kills:
+            return False
+        return all(_hits(point) >= self._aim for point in merged(self.shims.values()).values())
+
     def _chapter(self, kind, number):
         lake = self.folder / f"chapter-{number}"
         chapter = kind(self.broker, self.shims, lake, self._seed + number, self._events, self.lie)
         print(f"chapter {number}: {kind.__name__}", flush=True)
         left = self._kills - self.tally.kills
         kills = _number("CHAPTER", 30)
-        kills = min(kills, left) if left > 0 else kills // 2  # it is there for its kind only
+        if left <= 0 and self._aim == 0:
+            kills //= 2  # it is there for its kind only
+        elif left > 0:
+            kills = min(kills, left)
         told = chapter.run(kills, self.tally, self._deadline, self._pace)
         print(f"chapter {number}: lost 0, doubled 0, gold exact: {told}", flush=True)
         for topic in chapter.topics:
@@ -137,6 +147,10 @@ class Long:
             f"{self.tally.checks} times",
             flush=True,
         )
+
+
+def _hits(point):
+    return sum(point.hits(side) for side in SIDES)
 
 
 def _judge_hits(points, aim):

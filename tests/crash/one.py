@@ -41,6 +41,7 @@ MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
     "renameat2 history": "renameat2 run-mark",
     "renameat2 targets": "renameat2 run-mark",
     "rename topology": "renameat2 run-mark",
+    "unlink topology-temporary": "renameat2 run-mark",
     "unlink targets": "renameat2 targets",
     "unlink history": "renameat2 history",
     "unlink checkpoint": "rename last-checkpoint",
@@ -70,6 +71,12 @@ ORDERED = {
     "topology": Operator.patch,
     "top-folder": Operator.patch,
 }
+ORDERS = (
+    Operator.reload,
+    Operator.patch,
+    Operator.pause_or_resume,
+    Operator.add_what_fails,
+)
 UNTIL_CLEANING_S = 900  # tables are cleaned when a process has run so long
 SLOW = {"SLUICE_CRASH_SLOW": "/lake/slow/ 300"}  # ms for each file
 OVERTAKEN = ("replace", "positions")  # lies that harm when another process was faster
@@ -183,8 +190,10 @@ class OneProcess(Chapter):
         order = ORDERED.get(kind)
         if kind == "config-edition":
             order = Operator.reload_schema
+        if name == "unlink topology-temporary":
+            order = Operator.add_what_fails
         if order is None:
-            order = self.rng.choice((Operator.reload, Operator.patch, Operator.pause_or_resume))
+            order = self.rng.choice(ORDERS)
         order(self.operator, process)
         tally.happened(order.__name__.replace("_", " "))
 

@@ -18,6 +18,7 @@ ANSWER_LIMIT_S = 20
 PAUSED = ("per_country", "gold", "late", "quarantine", "archive", "slow")
 KEPT_TARGETS = 10  # versions
 ADMIN = {"listen": "127.0.0.1:0"}
+NOWHERE = "file:///dev/null/table"  # no folder can be made there
 
 
 class Operator:
@@ -62,6 +63,12 @@ class Operator:
     def patch(self, process):
         name, change = self._other_interval(json.loads(self.path.read_text()))
         body = json.dumps({"sinks": {name: change}})
+        self._ask(process, "PATCH", "/v1/topology", body)
+
+    def add_what_fails(self, process):
+        """A sink that cannot be opened: all is put back as it was, the topology's file, too."""
+        sink = {"plugin": "bronze-sink", "inputs": ["events"], "config": {"table": NOWHERE}}
+        body = json.dumps({"sinks": {"nowhere": sink}})
         self._ask(process, "PATCH", "/v1/topology", body)
 
     def pause_or_resume(self, process):

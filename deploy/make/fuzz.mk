@@ -36,7 +36,6 @@ $(filter $(FUZZ)/fuzz_runtime_%,$(FUZZ_TARGETS)): | $(TEST_PLUGINS)
 $(FUZZ)/fuzz_runtime_admin: | $(BUILD)/plugins/generator.so
 $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.c.o $(FUZZ_ARCHIVES)
 	$(FUZZ_CXX) $(FUZZ_SANITIZE) -fsanitize=fuzzer -o $@ $^ $(SYS_libs)
-.SECONDARY: $(call fuzz_objects,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS) ## fuzz each target for FUZZ_SECONDS (30) with clang and sanitizers

@@ -40,13 +40,27 @@ static void assert_has_from(size_t n, int partition, int64_t first) {
     }
 }
 
-/* By order: at_report. */
+static int restarts_wanted;
+
 static void restart_failed(const struct host_snapshot *snapshot) {
     for (size_t n = 0; n < snapshot->n_nodes; n++) {
         if (snapshot->nodes[n].state == HOST_NODE_FAILED) {
-            sl_error_free(host_restart_node(running, names[n]));
+            sl_error *error = host_restart_node(running, names[n]);
+            restarts_wanted -= error == NULL ? 1 : 0;
+            sl_error_free(error);
         }
     }
+    if (restarts_wanted <= 0) {
+        atomic_store(&released, true);
+    }
+}
+
+/* What fails in the next run is restarted by order; it does not end before `n` orders are given. */
+static void restart_by_order(int n) {
+    restarts_wanted = n;
+    behaviours[0].ends_late = true;
+    atomic_store(&released, false);
+    at_report = restart_failed;
 }
 
 #endif /* TESTS_HOST_FLOW_H */

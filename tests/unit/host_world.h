@@ -38,6 +38,7 @@ struct behaviour {
     int one_in_pauses;
     int one_in_holds;
     int one_in_empty; /* source: a poll finds nothing, a timer wakes */
+    bool ends_late;   /* source: its partition 0, not until `released` */
     int one_in_retries;
     enum slowness flush;
     enum gate gate;
@@ -365,6 +366,21 @@ static void wake_up(void *arg) {
     services->wake(task->self, task->waiting);
 }
 
+static sl_error *poll_later(sl_task *task, const sl_stream *stream, sl_poll_state *state) {
+    *state = SL_POLL_EMPTY;
+    task->waiting = stream;
+    return services->timer_start(task->self, 1, 0, wake_up, task, &task->wake_timer);
+}
+
+static sl_error *poll_end(sl_task *task, const sl_stream *stream, sl_poll_state *state) {
+    bool waits = task->does->ends_late && stream->partition == 0 && !atomic_load(&released);
+    if (waits && stream->reader == 0 && task->wake_timer == NULL) {
+        return poll_later(task, stream, state);
+    }
+    *state = stream->reader != 0 ? SL_POLL_EMPTY : waits ? SL_POLL_MORE : SL_POLL_ENDED;
+    return NULL;
+}
+
 static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
                              sl_poll_state *state) {
     (void)max_bytes;
@@ -377,13 +393,10 @@ static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_
     }
     int64_t first = task->next[stream->index];
     if (first >= does->rows) {
-        *state = stream->reader == 0 ? SL_POLL_ENDED : SL_POLL_EMPTY;
-        return NULL;
+        return poll_end(task, stream, state);
     }
     if (task->wake_timer == NULL && one_in(task, does->one_in_empty)) {
-        *state = SL_POLL_EMPTY;
-        task->waiting = stream;
-        return services->timer_start(task->self, 1, 0, wake_up, task, &task->wake_timer);
+        return poll_later(task, stream, state);
     }
     int64_t n = does->rows - first < does->batch ? does->rows - first : does->batch;
     int64_t ids[ROWS_MAX];

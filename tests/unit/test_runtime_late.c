@@ -120,7 +120,7 @@ START_TEST(test_a_new_sink_that_starts_late_begins_where_the_source_does) {
     behaviours[0].rows = 500;
     behaviours[5].passing_starts = _i == 0 ? 3 : 0;
     behaviours[5].failing_starts = _i == 0 ? 0 : 1;
-    at_report = restart_failed;
+    restart_by_order(_i);
     assert_runs();
     at_report = NULL;
     for (int p = 0; p < PARTITIONS; p++) {

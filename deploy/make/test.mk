@@ -26,9 +26,13 @@ $(BUILD)/obj/tests/%.c.o: CPPFLAGS += -Isdk -DSL_BUILD_DIR='"$(abspath $(BUILD))
 # -Wpedantic and Check's variadic macros do not go together
 $(BUILD)/obj/tests/%.c.o: CFLAGS := $(filter-out -Wpedantic -Wconversion,$(CFLAGS)) -Wno-gnu-zero-variadic-macro-arguments
 
-.PHONY: unit
+# Each run is a target, so that -j runs some at a time; -k goes on behind one that fails.
+UNIT_RUNS = $(addsuffix .run,$(UNIT_PROGRAMS))
+.PHONY: unit $(UNIT_RUNS)
 unit: $(UNIT_PROGRAMS)
-	@status=0; for t in $^; do echo "== $$t"; $$t || status=1; done; exit $$status
+	@$(MAKE) --no-print-directory -k -O $(UNIT_RUNS)
+$(UNIT_RUNS): %.run: %
+	@echo "== $<"; SECONDS=0; $<; status=$$?; echo "($$SECONDS s)"; exit $$status
 # Tests of the runtime (host, topology, plugin registry) link everything of it but the command line.
 RUNTIME_ARCHIVE = $(BUILD)/lib/libsl_runtime.a
 $(RUNTIME_ARCHIVE): $(call objects,$(filter-out runtime/cli/%,$(runtime_sources)))

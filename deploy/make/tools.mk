@@ -5,7 +5,7 @@ help: ## list the targets
 clean: ## remove what was built (caches of downloaded packages stay)
 	rm -rf $(BUILD)/obj $(BUILD)/fuzz $(BUILD)/lib $(BUILD)/plugins $(BUILD)/tests $(BUILD)/sluice
 
-.PHONY: install asan ubsan tsan sanitized
+.PHONY: install asan ubsan tsan sanitized sanitized-medallion
 SHARED = $(DESTDIR)$(PREFIX)/share
 install: all ## install below PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/sluice/plugins $(DESTDIR)$(PREFIX)/include/sluice
@@ -17,12 +17,14 @@ install: all ## install below PREFIX (default /usr/local)
 	$(BUILD)/sluice completion bash >$(SHARED)/bash-completion/completions/sluice
 	$(BUILD)/sluice completion zsh >$(SHARED)/zsh/site-functions/_sluice
 # A whole tree of its own for each, and what runs in one process: the unit tests, the medallion.
-SANITIZED = CK_TIMEOUT_MULTIPLIER=10 $(MAKE) --no-print-directory OPT="-O1 -g" sanitized
+# What fails does not keep the rest from running.
+SANITIZED = CK_TIMEOUT_MULTIPLIER=10 $(MAKE) --no-print-directory -k -j$$(nproc) OPT="-O1 -g" sanitized
 asan: ## unit and in-process tests under AddressSanitizer
 	$(SANITIZED) BUILD=build-asan SANITIZE=-fsanitize=address
 ubsan: ## the same under UndefinedBehaviorSanitizer
 	$(SANITIZED) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=undefined"
 tsan: ## the same under ThreadSanitizer
 	$(SANITIZED) BUILD=build-tsan SANITIZE=-fsanitize=thread
-sanitized: unit all $(BUILD)/demo-report
+sanitized: unit sanitized-medallion
+sanitized-medallion: all $(BUILD)/demo-report
 	python3 -m tests.sanitize.medallion $(BUILD)

@@ -5,7 +5,8 @@ group, one topology, one set of tables, one state store. A fourth runs gold as a
 since an aggregation of scope "host" needs all partitions. In the other kind of chapter the three do
 all of it, gold with scope "group". Each of them is started anew when it was killed, as a member that
 the group still knows. Beside kills: a host leaves and joins again, a host is stopped for longer than
-its session and goes on, the broker is killed and comes back.
+its session and goes on, the broker is killed and comes back; in the other kind of chapter gold is
+paused, stopped and restarted on a host, and told other settings.
 """
 
 import signal
@@ -31,6 +32,8 @@ STOP_SHARE = 0.2  # of the points before a name is given
 EVENTS = (("leave", 0.06), ("stop", 0.06), ("broker", 0.02), ("reload", 0.06))
 FEED_STEP_S = 0.2
 NAMING = ("renameat2", "rename", "link")
+ORDER_S = 2.0  # between two orders
+RESUMED_SHARE = 0.7
 
 
 class Slot:
@@ -46,6 +49,7 @@ class Slot:
 
 class Hosts(Chapter):
     MERGING_SHARE = 1.0  # of the processes come to gold's chain, if any does
+    EVENTS = EVENTS
 
     def __init__(self, broker, shims, folder, seed, records, lie=None):
         super().__init__(broker, shims, folder, seed, records, lie)
@@ -181,7 +185,7 @@ class Hosts(Chapter):
 
     def _let_something_happen(self, tally):
         dice = self.rng.random()
-        for event, share in EVENTS:
+        for event, share in self.EVENTS:
             if dice < share:
                 getattr(self, f"_{event}")(tally)
                 tally.happened(event)
@@ -227,11 +231,14 @@ class Hosts(Chapter):
         self._wait(lambda: told.shim.consumed() or told.process.ended(), READING_LIMIT_S)
         if not told.shim.consumed():
             return  # one that has hardly begun dies of it
-        Operator(told.path, self.rng).change_sink()
+        self._change(Operator(told.path, self.rng))
         everybody = self.rng.random() < 0.5
         for slot in self.slots:
             if slot is told or (everybody and slot.path == told.path and slot.shim.consumed()):
                 slot.process.signal(signal.SIGHUP)
+
+    def _change(self, operator):
+        operator.change_sink()
 
 
 # What a process passes when it starts, ends, cleans or is told something only, or hardly ever.
@@ -249,6 +256,7 @@ class Group(Hosts):
     """Three hosts, all of which aggregate; one of them merges."""
 
     MERGING_SHARE = 0.2
+    EVENTS = (*EVENTS, ("order", 0.15))
 
     def _slots(self, shims):
         return [Slot(h, self._whole(), shims[h]) for h in HOSTS]
@@ -258,3 +266,34 @@ class Group(Hosts):
         medallion.document["sources"]["events"]["config"] |= GROUP
         medallion.document["transforms"]["per_country"]["config"]["scope"] = "group"
         return medallion
+
+    def _change(self, operator):
+        self.rng.choice((operator.change_sink, operator.change_gold))()
+
+    def _order(self, _tally):
+        """A host's share of gold is paused, stopped or restarted, and mostly goes on; if not, hosts
+        that start from now on wait, too."""
+        told = self.rng.choice(self.slots)
+        self._wait(lambda: told.shim.consumed() or told.process.ended(), READING_LIMIT_S)
+        operator = Operator(told.path, self.rng)
+        what = self.rng.choice(("pause", "stop", "restart"))
+        operator.order_gold(told.process, what)
+        self._wait(told.process.ended, self.rng.uniform(0, ORDER_S))
+        if what != "restart" and self.rng.random() < RESUMED_SHARE:
+            operator.order_gold(told.process, "resume")
+            self._wait(told.process.ended, self.rng.uniform(0, ORDER_S))
+        operator.has_been_answered()
+
+    def _let_something_happen(self, tally):
+        """Whoever was left paused goes on sooner or later."""
+        if self.rng.random() < RESUMED_SHARE:
+            operator = Operator(self.slots[0].path, self.rng)
+            for slot in self.slots:
+                if slot.shim.consumed():
+                    operator.order_gold(slot.process, "resume")
+            operator.has_been_answered()
+        super()._let_something_happen(tally)
+
+    def to_the_end(self):
+        Operator(self.slots[0].path, self.rng).let_all_go_on(self.folder / "state" / "group")
+        return super().to_the_end()

@@ -44,6 +44,14 @@ class Operator:
         document["sinks"][name] |= change
         _replace(self.path, json.dumps(document, indent=2))
 
+    def change_gold(self):
+        """Settings by which the same rows come out."""
+        document = json.loads(self.path.read_text())
+        gold = document["transforms"]["per_country"]
+        gold["commit.interval"] = "150ms" if gold.get("commit.interval") != "150ms" else "120ms"
+        gold["config"]["keep"] = self.rng.choice(("1m", "1h", "2h"))
+        _replace(self.path, json.dumps(document, indent=2))
+
     def _other_interval(self, document):
         name = self.rng.choice(sorted(document["sinks"]))
         now = document["sinks"][name].get("commit.interval")
@@ -53,7 +61,7 @@ class Operator:
 
     def reload(self, process):
         """The topology is read anew, with a change."""
-        self.rng.choice((self.change_schema, self.change_sink))()
+        self.rng.choice((self.change_schema, self.change_sink, self.change_gold))()
         process.signal(signal.SIGHUP)
 
     def reload_schema(self, process):
@@ -80,6 +88,11 @@ class Operator:
         if len(paused) > 2:
             orders = [o for o in orders if o.endswith("resume")]
         self._ask(process, "PUT", f"/connectors/{self.rng.choice(orders)}")
+
+    def order_gold(self, process, what):
+        """what: pause, stop, resume or restart"""
+        method = "POST" if what == "restart" else "PUT"
+        self._ask(process, method, f"/connectors/per_country/{what}")
 
     def _ask(self, process, method, path, body=None):
         """By a thread: the process may die before it answers."""

@@ -11,6 +11,7 @@ import signal
 
 import pytest
 
+from tests.integration.test_admin import Running
 from tests.lake import readers
 from tests.oracle import check, expect_for_topology
 from tests.support import events, sluice
@@ -20,6 +21,7 @@ from tests.support.servers import wait_for
 PARTITIONS = 4
 PART = 15_000
 LIMIT_S = 60
+REPLACED = "the new topology runs"
 MERGES = "per_country: this host merges"
 MERGES_NOT = "per_country: another host of the group merges"
 
@@ -45,6 +47,39 @@ class Hosts:
         """Names of the hosts that merge, by what they said last of it."""
         said = {name: process.text(1) for name, process in self.running.items()}
         return [n for n, text in said.items() if text.rfind(MERGES) > text.rfind(MERGES_NOT)]
+
+    def ask(self, name, method, path):
+        status, _, body = Running(self.running[name]).ask(path, method)
+        assert status in (200, 202, 204), body
+        return body
+
+    def partitions(self):
+        """By host, how many it has."""
+        held = {}
+        for name in self.running:
+            nodes = json.loads(self.ask(name, "GET", "/v1/status"))["nodes"]
+            (held[name],) = [n["streams"] for n in nodes if n["name"] == "events"]
+        return held
+
+    def order(self, name, what, then):
+        """Of gold on one host; until its state is `then`."""
+        method = "POST" if what == "restart" else "PUT"
+        self.ask(name, method, f"/connectors/per_country/{what}")
+
+        def is_so():
+            body = self.ask(name, "GET", "/connectors/per_country/status")
+            return json.loads(body)["connector"]["state"] == then
+
+        wait_for(is_so, LIMIT_S, f"per_country of {name} {then}")
+
+    def replace(self, name):
+        """The host reads its topology anew, after a change of the medallion's document."""
+        process = self.running[name]
+        before = process.text(1).count(REPLACED)
+        path = self.medallion.folder / f"{name}.json"
+        path.write_text(json.dumps(self.medallion.document))
+        process.signal(signal.SIGHUP)
+        process.wait_for(lambda: process.text(1).count(REPLACED) > before, LIMIT_S, REPLACED)
 
     def leave(self, name):
         process = self.running.pop(name)
@@ -160,4 +195,48 @@ def test_with_scope_group_hosts_come_go_and_are_killed_and_gold_is_exact(broker,
     broker.produce(topic, feed)
     wait_for_gold(medallion, 4 * PART)
     hosts.leave(left[1])
+    assert_right(medallion, broker, topic)
+
+
+def test_with_scope_group_a_host_takes_orders_and_other_settings_and_gold_is_exact(broker, lake):
+    medallion, topic, hosts = lake
+    gold = medallion.document["transforms"]["per_country"]
+    gold["config"]["scope"] = "group"
+    medallion.document["admin"] = {"listen": "127.0.0.1:0"}
+    feed = events.records(events.Feed(records=5 * PART))
+    hosts.start("a")
+    hosts.says("a", MERGES)
+    hosts.start("b")
+    wait_for(lambda: hosts.partitions() == {"a": 2, "b": 2}, LIMIT_S, "two partitions each")
+    broker.produce(topic, itertools.islice(feed, PART))
+    wait_for_gold(medallion, PART)
+    wait_for(lambda: len(hosts.mergers()) == 1, LIMIT_S, "one host that merges")
+    merger = hosts.mergers()[0]
+
+    for n, (order, then) in enumerate((("pause", "PAUSED"), ("stop", "STOPPED")), 2):
+        hosts.order(merger, order, then)
+        before = gold_rows(medallion)
+        broker.produce(topic, itertools.islice(feed, PART))
+        wait_for(
+            lambda: rows(medallion, "bronze") == n * PART,  # noqa: B023
+            LIMIT_S,
+            "the other sinks of both go on",
+        )
+        assert gold_rows(medallion) == before, "nobody merges meanwhile"
+        hosts.order(merger, "resume", "RUNNING")
+        wait_for_gold(medallion, n * PART)
+
+    for name in hosts.running:
+        hosts.order(name, "restart", "RUNNING")
+    broker.produce(topic, itertools.islice(feed, PART))
+    wait_for_gold(medallion, 4 * PART)
+
+    gold["config"]["keep"] = "2h"
+    gold["commit.interval"] = "200ms"
+    for name in hosts.running:
+        hosts.replace(name)
+    broker.produce(topic, feed)
+    wait_for_gold(medallion, 5 * PART)
+    hosts.leave("a")
+    hosts.leave("b")
     assert_right(medallion, broker, topic)

@@ -250,6 +250,41 @@ START_TEST(test_a_node_that_is_just_being_stopped_is_not_changed) {
 }
 END_TEST
 
+/* One that assigns its streams itself is changed, or does not open and is there again. A run may
+ * end before it has its streams again: the next one sends what is in the outbox. */
+START_TEST(test_who_assigns_streams_is_changed) {
+    build();
+    nodes[3].role = &assigning_role;
+    changing = _i == 0 ? 3 : 6 + (size_t)_i - 1;
+    armed = false;
+    reloads = 10;
+    at_report = _i == 0 ? change_one : break_one;
+    assert_runs();
+    ck_assert_msg(_i == 0 ? taken > 0 && failed == 0 : taken == 0 && failed == 1, "%d taken: %s",
+                  taken, last_error);
+    reset();
+    assert_runs();
+    assert_each_once();
+}
+END_TEST
+
+/* What several hosts share gets other rows on all of them at once. */
+START_TEST(test_what_hosts_share_is_given_no_other_rows) {
+    build();
+    nodes[3].role = &assigning_role;
+    changing = 2;
+    reloads = 1;
+    at_report = change_one;
+    assert_runs();
+    ck_assert_msg(refused == 1 && strstr(last_error, "n3: what it reads changes") != NULL &&
+                      strstr(last_error, "on all hosts at once: end sluice on every host") != NULL,
+                  "%d taken: %s", taken, last_error);
+    reset();
+    assert_runs();
+    assert_each_once();
+}
+END_TEST
+
 START_TEST(test_settings_need_a_new_process) {
     build();
     struct topology_plan *plan = NULL;
@@ -331,6 +366,8 @@ int main(void) {
     tcase_add_loop_test(cases, test_the_old_node_comes_back, 0, 16);
     tcase_add_test(cases, test_a_sink_that_may_fall_behind_does_not_hold_up_a_reload);
     tcase_add_loop_test(cases, test_a_node_that_is_just_being_stopped_is_not_changed, 4, 8);
+    tcase_add_loop_test(cases, test_who_assigns_streams_is_changed, 0, 3);
+    tcase_add_test(cases, test_what_hosts_share_is_given_no_other_rows);
     tcase_add_test(cases, test_settings_need_a_new_process);
     suite_add_tcase(suite, cases);
     TCase *random = tcase_create("random");

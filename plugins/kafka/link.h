@@ -52,9 +52,11 @@ sl_error *kafka_link_client(struct kafka_link *link, rd_kafka_type_t type, rd_ka
 
 /*
  * Asks for metadata of one topic, or of `all` or the client's known topics (`topic` NULL), until a
- * broker answers. Blocks for at most limit_ms; ends earlier when the brokers refuse us for good.
- * Nothing else may serve the client's main queue meanwhile. Errors: CONFIG (refused: credentials,
- * certificates, protocol), RETRIABLE.
+ * broker answers. Blocks for at most limit_ms; ends earlier when the brokers refuse us for good,
+ * but not when they refuse connections: one that is started anew does so for seconds, and a run
+ * that is told to end meanwhile asks once more only, and would end with an error. Nothing else may
+ * serve the client's main queue meanwhile. Errors: CONFIG (refused: credentials, certificates,
+ * protocol), RETRIABLE.
  */
 sl_error *kafka_link_ask(struct kafka_link *link, rd_kafka_t *client, bool all,
                          rd_kafka_topic_t *topic, int limit_ms,

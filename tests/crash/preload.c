@@ -12,26 +12,17 @@
  *   SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
  *                        fsyncs do nothing. To see that the tests find out.
  */
-#include "preload.h"
+#include "interpose.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define INTERPOSED __attribute__((visibility("default")))
-#define MAX_FD 65536
 enum action { ACTION_NONE, ACTION_KILL, ACTION_POWER, ACTION_STOP };
 
 /* One (call, kind) in the shared file; tests/crash/points.py reads it. */
@@ -84,18 +75,8 @@ static struct order {
     atomic_uint_fast64_t number;
     char text[88];
 } * order;
-static atomic_uchar fd_kinds[MAX_FD];
 /* Held for reading around each call that changes something, for writing by the power cut. */
 static pthread_rwlock_t going_on = PTHREAD_RWLOCK_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void *next(const char *name) {
-    void *symbol = dlsym(RTLD_NEXT, name);
-    if (symbol == NULL) {
-        _exit(98);
-    }
-    return symbol;
-}
 
 static void map_rows(const char *path) {
     int fd = real.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -180,11 +161,6 @@ static enum kind kind_at(const char *path, bool folder) {
     return path == NULL ? KIND_NONE : kind_of(root, path, folder);
 }
 
-static enum kind kind_of_fd(int fd) {
-    pthread_once(&once, start);
-    return fd < 0 || fd >= MAX_FD ? KIND_NONE : (enum kind)atomic_load(&fd_kinds[fd]);
-}
-
 static void fire(struct row *row) {
     atomic_fetch_add(&row->fired[plan.side][plan.action - ACTION_KILL], 1);
     if (plan.action == ACTION_STOP) {
@@ -243,7 +219,7 @@ static void remember(int fd, const char *path, int flags, enum kind kind) {
     }
 }
 
-static int open_at_point(const char *path, int flags, mode_t mode) {
+static int open_here(const char *path, int flags, mode_t mode) {
     enum kind kind = kind_at(path, (flags & O_DIRECTORY) != 0);
     bool writes = (flags & (O_CREAT | O_WRONLY | O_RDWR)) != 0;
     int result;
@@ -260,26 +236,6 @@ static int open_at_point(const char *path, int flags, mode_t mode) {
         remember(result, path, flags, kind);
     }
     return result;
-}
-
-static mode_t mode_argument(int flags, va_list arguments) {
-    return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
-}
-
-INTERPOSED int open(const char *path, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_argument(flags, arguments);
-    va_end(arguments);
-    return open_at_point(path, flags, mode);
-}
-
-INTERPOSED int open64(const char *path, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_argument(flags, arguments);
-    va_end(arguments);
-    return open_at_point(path, flags, mode);
 }
 
 INTERPOSED int mkostemp(char *path, int flags) {
@@ -311,7 +267,7 @@ INTERPOSED ssize_t write(int fd, const void *data, size_t bytes) {
     return result;
 }
 
-static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset) {
+static ssize_t write_here(int fd, const void *data, size_t bytes, off_t offset) {
     enum kind kind = kind_of_fd(fd);
     ssize_t result;
     if (kind == KIND_NONE) {
@@ -319,14 +275,6 @@ static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset) {
     }
     AT_POINT(CALL_write, kind, real.pwrite(fd, data, bytes, offset), (void)0);
     return result;
-}
-
-INTERPOSED ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset) {
-    return write_at(fd, data, bytes, offset);
-}
-
-INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t offset) {
-    return write_at(fd, data, bytes, offset);
 }
 
 static bool is_folder(enum kind kind) {

@@ -15,24 +15,16 @@
  *   SLUICE_FAULT_CLOCK   "SECONDS PERIOD_MS": the wall clock jumps ahead by so much, back, behind
  *                        by so much, and back, after each period
  */
-#include "../crash/preload.h"
+#include "../crash/interpose.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
-#include <unistd.h>
 
-#define INTERPOSED __attribute__((visibility("default")))
-#define MAX_FD 65536
 #define MAX_FAULTS 16
 
 enum mode { PASS, REFUSE, ACT_AND_REFUSE, HALF };
@@ -75,16 +67,6 @@ static int list_fd = -1;
 static struct fault faults[MAX_FAULTS];
 static size_t n_faults;
 static int64_t jump_s, jump_period_ms;
-static atomic_uchar fd_kinds[MAX_FD];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void *next(const char *name) {
-    void *symbol = dlsym(RTLD_NEXT, name);
-    if (symbol == NULL) {
-        _exit(98);
-    }
-    return symbol;
-}
 
 static void parse_fault(const char *text) {
     struct fault *fault = &faults[n_faults++];
@@ -147,11 +129,6 @@ static enum kind kind_at(const char *path, bool folder) {
     return path == NULL || path[0] != '/' ? KIND_NONE : kind_of(root, path, folder);
 }
 
-static enum kind kind_of_fd(int fd) {
-    pthread_once(&once, start);
-    return fd < 0 || fd >= MAX_FD ? KIND_NONE : (enum kind)atomic_load(&fd_kinds[fd]);
-}
-
 static bool is(const char *pattern, const char *name) {
     return strcmp(pattern, "*") == 0 || strcmp(pattern, name) == 0;
 }
@@ -201,7 +178,7 @@ static int answer(enum mode mode, int code, int result) {
 
 /* ---- files ---- */
 
-static int open_by_kind(const char *path, int flags, mode_t mode) {
+static int open_here(const char *path, int flags, mode_t mode) {
     enum kind kind = kind_at(path, (flags & O_DIRECTORY) != 0);
     const char *call = (flags & O_CREAT) != 0       ? "create"
                        : (flags & O_DIRECTORY) != 0 ? "open-folder"
@@ -223,26 +200,6 @@ static int open_by_kind(const char *path, int flags, mode_t mode) {
     return fd;
 }
 
-static mode_t mode_argument(int flags, va_list arguments) {
-    return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
-}
-
-INTERPOSED int open(const char *path, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_argument(flags, arguments);
-    va_end(arguments);
-    return open_by_kind(path, flags, mode);
-}
-
-INTERPOSED int open64(const char *path, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_argument(flags, arguments);
-    va_end(arguments);
-    return open_by_kind(path, flags, mode);
-}
-
 /* close(2): whatever it answers, the descriptor is gone. */
 INTERPOSED int close(int fd) {
     enum kind kind = kind_of_fd(fd);
@@ -255,7 +212,7 @@ INTERPOSED int close(int fd) {
     return answer(mode == PASS ? PASS : ACT_AND_REFUSE, code, real.close(fd));
 }
 
-static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset) {
+static ssize_t write_here(int fd, const void *data, size_t bytes, off_t offset) {
     enum mode mode = meet("write", kind_of_fd(fd));
     int code = errno;
     if (mode == REFUSE) {
@@ -268,14 +225,6 @@ static ssize_t write_at(int fd, const void *data, size_t bytes, off_t offset) {
         return -1;
     }
     return written;
-}
-
-INTERPOSED ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset) {
-    return write_at(fd, data, bytes, offset);
-}
-
-INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t offset) {
-    return write_at(fd, data, bytes, offset);
 }
 
 static ssize_t read_at(int fd, void *data, size_t bytes, off_t offset) {

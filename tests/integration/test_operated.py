@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import subprocess
-import threading
 
 from tests.integration.test_admin import Running
 from tests.lake import readers
@@ -22,6 +21,7 @@ from tests.support import events, sluice
 from tests.support.medallion import TABLES, Medallion
 from tests.support.producer import Producer
 from tests.support.servers import wait_for
+from tests.support.threads import Threads
 
 SECONDS = float(os.environ.get("SLUICE_OPERATED_S", "6"))
 RECORDS = 60_000
@@ -58,36 +58,16 @@ TAKEN_ON = {("look", 200), ("tap", 200), ("top", True), ("change", 200), ("creat
 TAKEN_ON |= {("delete", 204), ("restart", 204), ("pause", 202), ("stop", 202), ("resume", 202)}
 
 
-class Operators:
-    """Some threads, each of which asks one kind of thing again and again until it is told to end."""
+class Operators(Threads):
+    """Each asks one kind of thing again and again."""
 
     def __init__(self, port, folder):
         self.port, self.folder = port, folder
         self.random = random.Random(SEED)
-        self.done = threading.Event()
         self.answers = collections.Counter()
-        self.faults = []
         kinds = [self.look] * 3 + [self.order] * 2 + [self.tap] * 3
         kinds += [self.change, self.create, self.top]
-        self.threads = [threading.Thread(target=self._repeat, args=(kind,)) for kind in kinds]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        for thread in self.threads:
-            thread.join(LIMIT_S)
-        assert not any(thread.is_alive() for thread in self.threads)
-
-    def _repeat(self, kind):
-        try:
-            while not self.done.is_set():
-                kind()
-        except Exception as error:  # the test shows it
-            self.faults.append((kind.__name__, error))
+        super().__init__((kind.__name__, self.repeat(kind)) for kind in kinds)
 
     def ask(self, kind, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)

@@ -6,6 +6,7 @@ import datetime
 import json
 import signal
 import threading
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from tests.lake import compare, readers
 from tests.oracle import check, expect_for_topology
 from tests.support import sluice
 from tests.support.servers import ROOT
+from tests.support.threads import Threads
 
 COMMITS = 200  # of sluice's, over all tables
 RATE = 2_000
@@ -66,40 +68,18 @@ def is_foreign(table, row):
     return row["country"] == "--" if table == "gold" else row["key"] == FOREIGN
 
 
-class Others:
-    """Foreign writers, each in a thread of its own, until they are stopped."""
+class Others(Threads):
+    """Foreign writers."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.done = threading.Event()
         self.turn = threading.Lock()  # of those that rewrite files
         self.calm = threading.Event()  # nobody appends
         self.appended = {name: [] for name in TABLES}
         self.optimized = {(name, by): 0 for name in TABLES for by in ("spark", "delta-rs")}
-        self.faults = []
-        self.threads = [threading.Thread(target=self._safely, args=(self._append, n), name=n) for n in TABLES]
-        self.threads += [
-            threading.Thread(target=self._safely, args=(self._optimize, by), name=by)
-            for by in ("spark", "delta-rs")
-        ]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        for thread in self.threads:
-            thread.join(120)
-        alive = [thread.name for thread in self.threads if thread.is_alive()]
-        assert not alive, alive
-
-    def _safely(self, work, name):
-        try:
-            work(name)
-        except Exception as error:  # the test shows it
-            self.faults.append(error)
+        works = [(name, partial(self._append, name)) for name in TABLES]
+        works += [(by, partial(self._optimize, by)) for by in ("spark", "delta-rs")]
+        super().__init__(works)
 
     def _append(self, name):
         import deltalake

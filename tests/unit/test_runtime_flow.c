@@ -260,12 +260,9 @@ END_TEST
 
 START_TEST(test_what_was_resumed_for_a_source_that_cannot_begin_is_freed) {
     build(&blocking_sink_role);
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.resume = sink_resume;
-    ops.drop_handle = drop_handle;
-    role.node = &ops;
-    nodes[0].role = &role;
+    sl_node_ops *ops = own_source();
+    ops->resume = sink_resume;
+    ops->drop_handle = drop_handle;
     behaviours[0].unresumable = true;
     assert_fails("resumes no more");
     nodes[0].role = &source_role;
@@ -630,11 +627,7 @@ static void tell_drained(sl_node *node) {
 
 START_TEST(test_a_source_that_failed_is_told_the_end_all_the_same) {
     build(&sink_role);
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.drained = tell_drained;
-    role.node = &ops;
-    nodes[0].role = &role;
+    own_source()->drained = tell_drained;
     behaviours[0].broken_batches = 1;
     atomic_store(&told, 0);
     assert_fails("reads no more");
@@ -699,13 +692,10 @@ static void tell_bounds(sl_node *node, const sl_stream *stream, int64_t *earlies
 
 START_TEST(test_a_partition_that_appears_later_begins_at_its_first_record) {
     build(&sink_role);
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.start = start_some;
-    ops.resolve = resolve_at_end;
-    ops.bounds = tell_bounds;
-    role.node = &ops;
-    nodes[0].role = &role;
+    sl_node_ops *ops = own_source();
+    ops->start = start_some;
+    ops->resolve = resolve_at_end;
+    ops->bounds = tell_bounds;
     n_assigned = 2;
     behaviours[0].rows = 300;
     assert_runs(); /* to the end, which it is at */
@@ -725,11 +715,7 @@ START_TEST(test_a_new_sink_begins_where_it_says) {
                                                  TOPOLOGY_START_WITH_OTHERS, TOPOLOGY_START_SOURCE};
     static const int64_t firsts[] = {0, 500, 300, 0};
     build(&sink_role);
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.bounds = tell_bounds;
-    role.node = &ops;
-    nodes[0].role = &role;
+    own_source()->bounds = tell_bounds;
     behaviours[0].rows = 300;
     assert_goes_on();
     add_node(TOPOLOGY_SINK, &sink_role);

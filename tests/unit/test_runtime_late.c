@@ -80,11 +80,7 @@ static void resolve_at_moving_end(sl_node *node, const sl_stream *stream, int64_
 /* In a first run that reads from the end on, who starts late begins where the others began. */
 START_TEST(test_a_node_that_starts_late_begins_with_the_others) {
     build_late();
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.resolve = resolve_at_moving_end;
-    role.node = &ops;
-    nodes[0].role = &role;
+    own_source()->resolve = resolve_at_moving_end;
     behaviours[1].filter = 0;
     assert_runs();
     at_report = NULL;
@@ -108,11 +104,7 @@ static void resolve_at_100(sl_node *node, const sl_stream *stream, int64_t *offs
  * all others have their positions. */
 START_TEST(test_a_new_sink_that_starts_late_begins_where_the_source_does) {
     build(&sink_role);
-    sl_node_ops ops = source_node;
-    sl_role role = source_role;
-    ops.resolve = resolve_at_100;
-    role.node = &ops;
-    nodes[0].role = &role;
+    own_source()->resolve = resolve_at_100;
     behaviours[0].rows = 300;
     assert_runs();
     add_node(TOPOLOGY_SINK, &sink_role);

@@ -182,6 +182,75 @@ static void hand_over(sl_window_table *state, sl_window_table *part) {
     }
 }
 
+/* A run: one table per stream, whose parts go to one state. */
+struct run {
+    const sl_window_plan *plan;
+    struct ArrowSchema schema;
+    sl_window_table *state;
+    sl_window_table *parts[STREAMS];
+    sl_window_clock clocks[STREAMS];
+    sl_window_clock merged[STREAMS]; /* clocks as of the last hand-over */
+    size_t next[STREAMS];            /* event to look at */
+    sl_window_outcome outcome;
+    size_t n_late;
+};
+
+static void begin_run(struct run *run, const sl_window_plan *plan) {
+    *run = (struct run){.plan = plan, .schema = event_schema(), .state = new_table(plan)};
+    for (int s = 0; s < STREAMS; s++) {
+        run->parts[s] = new_table(plan);
+        run->clocks[s] = run->merged[s] = (sl_window_clock){SL_TIME_NONE, SL_TIME_NONE};
+    }
+}
+
+/* The next events of the stream, at random how many. */
+static void take_batch(struct run *run, int stream, const event *events, size_t n,
+                       bool with_offsets) {
+    event batch[64];
+    int64_t offsets[64];
+    size_t taken = 0;
+    size_t want = 1 + random_u64() % SL_ARRAY_LENGTH(batch);
+    for (size_t *at = &run->next[stream]; *at < n && taken < want; ++*at) {
+        if (events[*at].stream == stream) {
+            offsets[taken] = events[*at].offset;
+            batch[taken++] = events[*at];
+        }
+    }
+    if (taken == 0) {
+        return;
+    }
+    struct ArrowArray array = batch_of(&run->schema, batch, taken);
+    sl_window_origin origin = {"events", stream, batch[0].offset, with_offsets ? offsets : NULL};
+    ok(sl_window_table_update(run->parts[stream], &run->clocks[stream], &origin, &array,
+                              &run->outcome));
+    run->n_late += run->outcome.n_late;
+    array.release(&array);
+}
+
+static void hand_over_part(struct run *run, int stream) {
+    hand_over(run->state, run->parts[stream]);
+    run->merged[stream] = run->clocks[stream];
+    sl_window_table_free(run->parts[stream]);
+    run->parts[stream] = NULL;
+}
+
+static int64_t smallest_watermark(const struct run *run) {
+    int64_t watermark = INT64_MAX;
+    for (int i = 0; i < STREAMS; i++) {
+        int64_t own = sl_window_clock_watermark(run->plan, &run->merged[i]);
+        watermark = own < watermark ? own : watermark;
+    }
+    return watermark;
+}
+
+static bool has_more(const struct run *run, size_t n) {
+    bool more = false;
+    for (int i = 0; i < STREAMS; i++) {
+        more = more || run->next[i] < n;
+    }
+    return more;
+}
+
 /*
  * Runs the events through one table per stream in random batches, flushing into a state at random;
  * closes windows by the smallest watermark at random moments when `closing`. Returns all results as
@@ -189,78 +258,36 @@ static void hand_over(sl_window_table *state, sl_window_table *part) {
  */
 static char *run(const sl_window_plan *plan, const event *events, size_t n, bool closing,
                  size_t *n_late, sl_buffer *bytes) {
-    struct ArrowSchema schema = event_schema();
-    sl_window_table *state = new_table(plan);
-    sl_window_table *parts[STREAMS];
-    sl_window_clock clocks[STREAMS];
-    sl_window_clock merged[STREAMS]; /* clocks as of the last hand-over */
+    struct run run;
     sl_builder rows;
+    sl_window_result_counts counts;
     ok(sl_builder_init(&rows, sl_window_plan_results(plan)));
-    sl_window_outcome outcome = {0};
-    event batch[64];
-    *n_late = 0;
-    size_t next[STREAMS] = {0};
-    for (int s = 0; s < STREAMS; s++) {
-        parts[s] = new_table(plan);
-        clocks[s] = merged[s] = (sl_window_clock){SL_TIME_NONE, SL_TIME_NONE};
-    }
-    for (bool more = true; more;) {
-        int s = (int)(random_u64() % STREAMS);
-        size_t taken = 0;
-        size_t want = 1 + random_u64() % SL_ARRAY_LENGTH(batch);
-        while (next[s] < n && taken < want) {
-            if (events[next[s]].stream == s) {
-                batch[taken++] = events[next[s]];
-            }
-            next[s]++;
-        }
-        if (taken > 0) {
-            struct ArrowArray array = batch_of(&schema, batch, taken);
-            int64_t offsets[64];
-            for (size_t i = 0; i < taken; i++) {
-                offsets[i] = batch[i].offset;
-            }
-            sl_window_origin origin = {"events", s, batch[0].offset,
-                                       bytes == NULL ? NULL : offsets};
-            ok(sl_window_table_update(parts[s], &clocks[s], &origin, &array, &outcome));
-            *n_late += outcome.n_late;
-            array.release(&array);
-        }
+    begin_run(&run, plan);
+    while (has_more(&run, n)) {
+        int stream = (int)(random_u64() % STREAMS);
+        take_batch(&run, stream, events, n, bytes != NULL);
         if (random_u64() % 4 == 0) {
-            hand_over(state, parts[s]);
-            merged[s] = clocks[s];
-            sl_window_table_free(parts[s]);
-            parts[s] = new_table(plan);
+            hand_over_part(&run, stream);
+            run.parts[stream] = new_table(plan);
         }
-        int64_t watermark = INT64_MAX;
-        for (int i = 0; i < STREAMS; i++) {
-            int64_t own = sl_window_clock_watermark(plan, &merged[i]);
-            watermark = own < watermark ? own : watermark;
-        }
-        sl_window_result_counts counts;
         if (closing && random_u64() % 3 == 0) {
-            ok(sl_window_table_close(state, watermark, &rows, &counts));
-        }
-        more = false;
-        for (int i = 0; i < STREAMS; i++) {
-            more = more || next[i] < n;
+            ok(sl_window_table_close(run.state, smallest_watermark(&run), &rows, &counts));
         }
     }
     for (int s = 0; s < STREAMS; s++) {
-        hand_over(state, parts[s]);
-        sl_window_table_free(parts[s]);
+        hand_over_part(&run, s);
     }
     if (bytes != NULL) {
-        ok(sl_window_table_write(state, bytes));
+        ok(sl_window_table_write(run.state, bytes));
     }
-    sl_window_result_counts counts;
-    ok(sl_window_table_close(state, INT64_MAX / 4, &rows, &counts));
-    ck_assert_uint_eq(sl_window_table_groups(state), 0);
-    sl_window_table_free(state);
-    sl_window_outcome_free(&outcome);
+    ok(sl_window_table_close(run.state, INT64_MAX / 4, &rows, &counts));
+    ck_assert_uint_eq(sl_window_table_groups(run.state), 0);
+    *n_late = run.n_late;
+    sl_window_table_free(run.state);
+    sl_window_outcome_free(&run.outcome);
     char *text = rows_text(plan, &rows);
     sl_builder_free(&rows);
-    schema.release(&schema);
+    run.schema.release(&run.schema);
     return text;
 }
 

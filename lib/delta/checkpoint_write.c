@@ -401,7 +401,7 @@ sl_error *sl_delta_maintain(sl_delta_table *table, int64_t now_ms) {
     sl_error *error = sl_delta_checkpoint_due(table) ? sl_delta_checkpoint(table) : NULL;
     if (error == NULL && clean_due(table, now_ms)) {
         sl_delta_cleaned cleaned;
-        error = sl_delta_clean(table, now_ms, &cleaned);
+        error = sl_delta_clean(table, now_ms, NULL, &cleaned);
     }
     return error;
 }

@@ -28,9 +28,14 @@ static int list_path(path_list *list, const sl_store_entry *entry) {
     return list->error != NULL || list->paths.n >= MAX_REMOVALS;
 }
 
-static sl_error *remove_paths(sl_delta_table *table, path_list *list, int64_t *count) {
+static bool is_stopped(const atomic_bool *stop) {
+    return stop != NULL && atomic_load(stop);
+}
+
+static sl_error *remove_paths(sl_delta_table *table, path_list *list, const atomic_bool *stop,
+                              int64_t *count) {
     sl_error *error = list->error;
-    for (size_t i = 0; i < list->paths.n && error == NULL; i++) {
+    for (size_t i = 0; i < list->paths.n && error == NULL && !is_stopped(stop); i++) {
         error = table->store->ops->remove(table->store, list->paths.items[i]);
         *count += error == NULL;
     }
@@ -103,7 +108,8 @@ static sl_error *visit_log(sl_delta_table *table, sl_store_visit visit, log_clea
     return table->store->ops->list(table->store, DELTA_LOG, NULL, 0, visit, c);
 }
 
-static sl_error *clean_log(sl_delta_table *table, int64_t now_ms, int64_t *count) {
+static sl_error *clean_log(sl_delta_table *table, int64_t now_ms, const atomic_bool *stop,
+                           int64_t *count) {
     const char *enabled = delta_configuration(table, "delta.enableExpiredLogCleanup");
     if (enabled != NULL && strcasecmp(enabled, "false") == 0) {
         return NULL;
@@ -127,7 +133,7 @@ static sl_error *clean_log(sl_delta_table *table, int64_t now_ms, int64_t *count
         delta_texts_free(&c.list.paths);
         return error;
     }
-    return remove_paths(table, &c.list, count);
+    return remove_paths(table, &c.list, stop, count);
 }
 
 /* ---- data files ---- */
@@ -178,6 +184,7 @@ typedef struct data_cleaning {
     sl_delta_table *table;
     hash_set used;
     int64_t older_than_ms; /* both files and tombstones */
+    const atomic_bool *stop;
     path_list list;
 } data_cleaning;
 
@@ -207,6 +214,9 @@ static sl_error *collect_used(data_cleaning *c) {
 
 static int list_orphan(const sl_store_entry *entry, void *arg) {
     data_cleaning *c = arg;
+    if (is_stopped(c->stop)) {
+        return 1;
+    }
     const char *slash = strrchr(entry->path, '/');
     const char *name = slash == NULL ? entry->path : slash + 1;
     if (strncmp(entry->path, DELTA_LOG, sizeof(DELTA_LOG) - 1) == 0 ||
@@ -218,9 +228,10 @@ static int list_orphan(const sl_store_entry *entry, void *arg) {
     return list_path(&c->list, entry);
 }
 
-static sl_error *clean_data(sl_delta_table *table, int64_t now_ms, sl_delta_cleaned *out) {
+static sl_error *clean_data(sl_delta_table *table, int64_t now_ms, const atomic_bool *stop,
+                            sl_delta_cleaned *out) {
     int64_t keep_ms = delta_interval_ms(table, "delta.deletedFileRetentionDuration", 7 * DAY_MS);
-    data_cleaning c = {.table = table};
+    data_cleaning c = {.table = table, .stop = stop};
     c.older_than_ms = now_ms - (keep_ms < DAY_MS ? DAY_MS : keep_ms);
     sl_error *error = collect_used(&c);
     error = error ? error : table->store->ops->list(table->store, "", NULL, 1, list_orphan, &c);
@@ -231,14 +242,15 @@ static sl_error *clean_data(sl_delta_table *table, int64_t now_ms, sl_delta_clea
         return error;
     }
     out->data_bytes = c.list.bytes;
-    return remove_paths(table, &c.list, &out->data_files);
+    return remove_paths(table, &c.list, stop, &out->data_files);
 }
 
-sl_error *sl_delta_clean(sl_delta_table *table, int64_t now_ms, sl_delta_cleaned *out) {
+sl_error *sl_delta_clean(sl_delta_table *table, int64_t now_ms, const atomic_bool *stop,
+                         sl_delta_cleaned *out) {
     *out = (sl_delta_cleaned){0};
     table->cleaned_ms = now_ms;
     sl_error *error = sl_delta_refresh(table);
     error = error ? error : delta_protocol_check_write(table);
-    error = error ? error : clean_data(table, now_ms, out);
-    return error ? error : clean_log(table, now_ms, &out->log_entries);
+    error = error ? error : clean_data(table, now_ms, stop, out);
+    return error ? error : clean_log(table, now_ms, stop, &out->log_entries);
 }

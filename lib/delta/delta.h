@@ -18,6 +18,7 @@
 #ifndef SL_DELTA_H
 #define SL_DELTA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -262,6 +263,8 @@ typedef struct sl_delta_cleaned {
     int64_t data_files;
     int64_t data_bytes;
 } sl_delta_cleaned;
-sl_error *sl_delta_clean(sl_delta_table *table, int64_t now_ms, sl_delta_cleaned *out);
+/* Once *stop is true the run ends soon, and a later one does the rest; NULL: never. */
+sl_error *sl_delta_clean(sl_delta_table *table, int64_t now_ms, const atomic_bool *stop,
+                         sl_delta_cleaned *out);
 
 #endif /* SL_DELTA_H */

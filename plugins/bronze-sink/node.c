@@ -129,6 +129,10 @@ static void node_drained(sl_node *node) {
     }
 }
 
+static void node_closing(sl_node *node) {
+    outer(node)->inner->node->closing(outer(node)->inside);
+}
+
 static void node_close(sl_node *node) {
     outer(node)->inner->node->close(outer(node)->inside);
     bronze_free(outer(node));
@@ -155,4 +159,5 @@ const sl_node_ops bronze_node_ops = {
     .close = node_close,
     .flags = node_flags,
     .drop_handle = node_drop_handle,
+    .closing = node_closing,
 };

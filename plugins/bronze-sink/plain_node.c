@@ -465,6 +465,7 @@ const sl_node_ops plain_node_ops = {
     .drop_piece = node_drop_piece,
     .close = node_close,
     .drop_handle = node_drop_handle,
+    .closing = plain_sweep_stop,
 };
 
 const struct bronze_inner bronze_plain = {

@@ -51,6 +51,11 @@ void sink_release(struct sl_node *node) {
     free(node);
 }
 
+/* Upkeep gives way. */
+static void node_closing(sl_node *node) {
+    node->closed = true;
+}
+
 static void node_close(sl_node *node) {
     node->closed = true;
     sink_release(node);
@@ -534,4 +539,5 @@ const sl_node_ops sink_node_ops = {
     .commit = node_commit,
     .drop_piece = node_drop_piece,
     .close = node_close,
+    .closing = node_closing,
 };

@@ -43,7 +43,7 @@ static void upkeep_run(void *arg) {
         u->error = sl_delta_compact(table, &u->compacted);
     }
     if (u->error == NULL && u->clean) {
-        u->error = sl_delta_clean(table, u->now_ms, &u->cleaned);
+        u->error = sl_delta_clean(table, u->now_ms, &u->node->closed, &u->cleaned);
     }
     sl_delta_close(table);
 }

@@ -22,18 +22,29 @@ static void closed(void *arg) {
     node->reopening.closed(node);
 }
 
-/* On the node's loop. It waits for jobs that run on pool threads. */
-static void close_plugin(void *arg) {
-    struct host_node *node = arg;
-    if (!object_is_idle(&node->object, &node->start_message, close_plugin, node)) {
-        return;
-    }
-    if (node->ops->close != NULL && node->opened->node != NULL) {
+static void call(struct host_node *node, void (*op)(sl_node *node)) {
+    if (op != NULL && node->opened->node != NULL) {
         struct object_clock clock = object_enter(&node->object);
-        node->ops->close(node->opened->node);
+        op(node->opened->node);
         object_leave(&node->object, clock);
     }
+}
+
+bool node_close_plugin(struct host_node *node, void (*again)(void *node)) {
+    if (!object_is_idle(&node->object, &node->start_message, again, node)) {
+        call(node, node->ops->closing);
+        return false;
+    }
+    call(node, node->ops->close);
     node->opened->node = NULL;
+    return true;
+}
+
+static void close_plugin(void *arg) {
+    struct host_node *node = arg;
+    if (!node_close_plugin(node, close_plugin)) {
+        return;
+    }
     object_reset_gauges(&node->object);
     loop_post(&node->host->control, &node->start_message, closed, node);
 }

@@ -14,6 +14,9 @@ void node_close(struct host_node *node, void (*then)(struct host_node *node));
 /* Opens them, which are closed or were never there. Then then(node, error); after an error it still
  * has to be closed. Control loop. */
 void node_open(struct host_node *node, void (*then)(struct host_node *node, sl_error *error));
+/* Closes the plugin's node and returns true; while jobs of it are on pool threads, returns false,
+ * and runs again(node) once they are back. On the node's loop. */
+bool node_close_plugin(struct host_node *node, void (*again)(void *node));
 /* A call that nobody waited for has come back. Control loop. */
 void node_answered(struct host_node *node);
 

@@ -15,6 +15,7 @@
 #include "host/crash.h"
 #include "host/pause.h"
 #include "host/reload.h"
+#include "host/reopen.h"
 #include "host/restart.h"
 #include "host/snapshot_take.h"
 
@@ -551,19 +552,11 @@ static void node_closed(void *arg) {
     }
 }
 
-/* An object is closed once its jobs are back from the pool. */
 static void close_node(void *arg) {
     struct host_node *node = arg;
-    if (!object_is_idle(&node->object, &node->start_message, close_node, node)) {
-        return;
+    if (node_close_plugin(node, close_node)) {
+        loop_post(&node->host->control, &node->start_message, node_closed, node->host);
     }
-    if (node->ops->close != NULL && node->opened->node != NULL) {
-        struct object_clock clock = object_enter(&node->object);
-        node->ops->close(node->opened->node);
-        object_leave(&node->object, clock);
-    }
-    node->opened->node = NULL; /* graph_close passes it over */
-    loop_post(&node->host->control, &node->start_message, node_closed, node->host);
 }
 
 static void lane_closed(void *arg) {

@@ -376,7 +376,7 @@ static sl_error *upkeep(sl_store *store, const arguments *a, bool clean) {
     sl_error *error = sl_delta_open(store, &table);
     int64_t now_ms = a->now_ms > 0 ? a->now_ms : sl_now_us() / 1000;
     if (error == NULL) {
-        error = clean ? sl_delta_clean(table, now_ms, &cleaned) : sl_delta_checkpoint(table);
+        error = clean ? sl_delta_clean(table, now_ms, NULL, &cleaned) : sl_delta_checkpoint(table);
     }
     if (error == NULL) {
         printf("{\"version\": %" PRId64 ", \"log_entries\": %" PRId64 ", \"data_files\": %" PRId64

@@ -463,11 +463,11 @@ START_TEST(clean_up_removes_what_nobody_needs) {
     }
     GOOD(sl_delta_checkpoint(table));
     append_good(table, store, 30);
-    GOOD(sl_delta_clean(table, now_ms, &cleaned));
+    GOOD(sl_delta_clean(table, now_ms, NULL, &cleaned));
     ck_assert_int_eq(cleaned.data_files, 0);
     ck_assert_int_eq(cleaned.log_entries, 0);
     char *before = table_text(store);
-    GOOD(sl_delta_clean(table, now_ms + 2 * day_ms, &cleaned));
+    GOOD(sl_delta_clean(table, now_ms + 2 * day_ms, NULL, &cleaned));
     ck_assert_int_eq(cleaned.data_files, 2); /* the replaced one and the orphan */
     ck_assert_int_eq(cleaned.log_entries, 12);
     char *after = table_text(store);

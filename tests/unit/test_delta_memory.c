@@ -116,7 +116,7 @@ static sl_error *live_once(sl_store *store, const props *p) {
     error = error ? error : append_batch(store, table, p, 1, 2);
     error = error ? error : upsert_batch(table, p);
     error = error ? error : sl_delta_checkpoint(table);
-    error = error ? error : sl_delta_clean(table, INT64_C(4102444800000), &cleaned);
+    error = error ? error : sl_delta_clean(table, INT64_C(4102444800000), NULL, &cleaned);
     sl_delta_close(table);
     return error;
 }

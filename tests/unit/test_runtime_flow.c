@@ -637,6 +637,51 @@ START_TEST(test_a_source_that_failed_is_told_the_end_all_the_same) {
 }
 END_TEST
 
+static atomic_bool job_may_end;
+static atomic_int jobs; /* that have come back */
+
+static void long_job(void *arg) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    (void)arg;
+    while (!atomic_load(&job_may_end)) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static void count_job(void *arg) {
+    (void)arg;
+    atomic_fetch_add(&jobs, 1);
+}
+
+static void start_with_job(sl_node *node, sl_request *request) {
+    atomic_store(&job_may_end, false);
+    ck_assert_ptr_null(services->work(node->self, long_job, count_job, NULL));
+    world_start(node, request);
+}
+
+static void end_job(sl_node *node) {
+    (void)node;
+    atomic_store(&job_may_end, true);
+}
+
+/* At the end of the run, and of a restart. */
+START_TEST(test_jobs_that_nobody_needs_are_told_to_end) {
+    build(&sink_role);
+    sl_node_ops ops = sink_node;
+    sl_role role = sink_role;
+    ops.start = start_with_job;
+    ops.closing = end_job;
+    role.node = &ops;
+    nodes[4].role = &role;
+    nodes[4].restart_after_us = 5000;
+    nodes[4].restart_attempts = 2;
+    behaviours[4].broken_batches = _i;
+    atomic_store(&jobs, 0);
+    assert_goes_on();
+    ck_assert_int_eq(jobs, 1 + _i);
+}
+END_TEST
+
 START_TEST(test_what_replays_sees_everything_from_the_beginning_of_a_stream) {
     build(&blocking_sink_role);
     nodes[1].role = &replay_role;
@@ -1009,6 +1054,7 @@ int main(void) {
     tcase_add_loop_test(flow, test_all_nodes_are_paused_stopped_and_resumed, 0, 3);
     tcase_add_loop_test(flow, test_a_node_that_does_not_open_again_stays_failed, 0, 2);
     tcase_add_test(flow, test_a_source_that_failed_is_told_the_end_all_the_same);
+    tcase_add_loop_test(flow, test_jobs_that_nobody_needs_are_told_to_end, 0, 2);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
     tcase_add_test(flow, test_a_partition_that_appears_later_begins_at_its_first_record);
     tcase_add_loop_test(flow, test_a_new_sink_begins_where_it_says, 0, 4);

@@ -257,6 +257,11 @@ typedef struct sl_node_ops {
     /* As guarantee, where the plugin's section of the topology (sl_node_context.section) has a say
      * in it; asked instead of it. NULL: it has none. Since ABI 1.1. */
     sl_guarantee (*guarantee_in)(const void *config, const void *section);
+
+    /* The node is to be closed, its tasks are, and jobs of it are still on pool threads
+     * (services->work): those that nobody needs any more may be told to end early. Once they are
+     * back, close follows. NULL: they are waited for. Since ABI 1.1. */
+    void (*closing)(sl_node *node);
 } sl_node_ops;
 
 typedef struct sl_attach {

@@ -33,7 +33,10 @@ struct source_partition {
     int64_t end;   /* --until-end: where it ended when the run began; SL_OFFSET_NONE: not known */
     int64_t acked; /* positions of all readers */
     int ack_dirty; /* not yet told to the group */
-    struct source_mark seen;            /* under the node's seen_mutex */
+    struct source_mark seen;            /* under the node's seen_mutex, as the next two */
+    struct source_mark looked;          /* one that was seen before, and is compared next */
+    bool other;                         /* the topic is another one: marks stay as they are */
+    pthread_mutex_t compare_mutex;      /* one comparison at a time */
     int64_t kept_offset;                /* of the mark that the state store has */
     const sl_stream *stream;            /* what it is for the host, since it was last resumed */
     const sl_stream *asked;             /* the newest that was to be resumed */
@@ -73,6 +76,8 @@ struct sl_node {
     int abandoned;   /* a fatal error: the client is never ended (source_node.c) */
     pthread_mutex_t seen_mutex;
     rd_kafka_t *seen_client; /* outside of the group; made when it is wanted */
+    bool looks;              /* a job is under way */
+    size_t look_from;        /* the partition that the next one begins with */
     uint64_t ticks;
     bool asks_ends; /* a job is under way */
     struct source_topic *topics;
@@ -133,8 +138,12 @@ static inline int64_t source_time_us(int64_t timestamp_ms) {
 uint64_t source_checksum(const void *key, size_t key_bytes, const void *value, size_t value_bytes);
 /* A record was read. Any thread; once a batch. */
 void source_see(struct source_partition *partition, const struct source_mark *mark);
-/* Stores the mark if it is a new one. Pool threads. */
-void source_keep_seen(struct source_partition *partition);
+/* Stores the mark if it is a new one: the last that was seen, or else one that was seen some
+ * seconds ago and is good. Pool threads. */
+void source_keep_seen(struct source_partition *partition, bool last);
+/* Compares what was seen some seconds ago, of some of what was read since; the node fails when a
+ * topic is another one. Control loop. */
+void source_look_again(struct sl_node *node);
 /* Compares what was seen before reading goes on at `position` of the offsets [begin, end). FATAL:
  * the topic is another one. Pool threads. */
 sl_error *source_check_seen(struct source_partition *partition, int64_t position, int64_t begin,

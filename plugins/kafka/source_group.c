@@ -45,11 +45,13 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
                                            .end = SL_OFFSET_NONE,
                                            .acked = SL_OFFSET_NONE,
                                            .seen = {.offset = SL_OFFSET_NONE},
+                                           .looked = {.offset = SL_OFFSET_NONE},
                                            .kept_offset = SL_OFFSET_NONE,
                                            .high = -1,
                                            .asked_high = -1,
                                            .flow = flow,
                                            .reader = reader};
+    pthread_mutex_init(&partition->compare_mutex, NULL);
     node->partitions[node->n_partitions++] = partition;
     return partition;
 }

@@ -13,6 +13,7 @@
 
 #define TICK_MS 1000
 #define SEEN_TICKS 30 /* seconds between marks of what was seen */
+#define LOOK_TICKS 5  /* seconds between looks whether topics are still the same */
 #define ENDS_TICKS 5  /* seconds between questions for the ends of what is not fetched */
 #define LAST_COMMIT_MS 2000
 #define LEAVE_LIMIT_MS 3000
@@ -79,6 +80,7 @@ static void free_node(struct sl_node *node) {
     for (size_t i = 0; i < node->n_partitions; i++) {
         flow_reader_free(node->partitions[i]->reader);
         flow_release(node->partitions[i]->flow);
+        pthread_mutex_destroy(&node->partitions[i]->compare_mutex);
         free(node->partitions[i]->topic);
         free(node->partitions[i]);
     }
@@ -201,7 +203,7 @@ struct keeping {
 static void keep_run(void *arg) {
     struct keeping *keeping = arg;
     for (size_t i = 0; i < keeping->n; i++) {
-        source_keep_seen(keeping->partitions[i]);
+        source_keep_seen(keeping->partitions[i], false);
     }
 }
 
@@ -233,6 +235,9 @@ static void on_tick(void *arg) {
         source_ask_ends(node);
     }
     source_tell_ends(node);
+    if (node->ticks % LOOK_TICKS == 0) {
+        source_look_again(node);
+    }
     if (node->ticks % SEEN_TICKS == 0) {
         keep_all_seen(node);
     }
@@ -479,7 +484,7 @@ static void node_drop_handle(sl_node *node, const sl_stream *stream, void *handl
 static void node_close(sl_node *node) {
     source_commit(node, LAST_COMMIT_MS);
     for (size_t i = 0; i < node->n_partitions; i++) {
-        source_keep_seen(node->partitions[i]);
+        source_keep_seen(node->partitions[i], true);
     }
     disconnect(node);
     free_node(node);

@@ -2,7 +2,8 @@
  * What was seen of each partition: offset, timestamp and checksum of some record that was read,
  * kept in the state store. A topic that is deleted and made again has the same name and other
  * records; positions would go on in the midst of them, and what lies before would be skipped. So
- * before reading goes on, the record at that offset is read once more and compared. (Brokers have
+ * before reading goes on, and every few seconds while it does, such a record is read once more and
+ * compared. (Brokers have
  * ids for topics, which librdkafka 2.0 does not tell.)
  *
  * A record that is gone (retention, compaction) proves nothing, and reading from the beginning of
@@ -17,6 +18,7 @@
 
 #define COMPARE_LIMIT_US 10000000
 #define MARK_BYTES 128
+#define LOOKS_AT_ONCE 8
 
 /* ---- marks ---- */
 
@@ -27,7 +29,10 @@ uint64_t source_checksum(const void *key, size_t key_bytes, const void *value, s
 
 void source_see(struct source_partition *partition, const struct source_mark *mark) {
     pthread_mutex_lock(&partition->node->seen_mutex);
-    partition->seen = *mark;
+    if (!partition->other) {
+        partition->seen = *mark;
+        partition->looked = partition->looked.offset == SL_OFFSET_NONE ? *mark : partition->looked;
+    }
     pthread_mutex_unlock(&partition->node->seen_mutex);
 }
 
@@ -36,12 +41,12 @@ static bool mark_path(const struct source_partition *partition, sl_buffer *out) 
     return sl_buffer_printf(out, "seen/%s/%d", partition->topic, (int)partition->number);
 }
 
-void source_keep_seen(struct source_partition *partition) {
+void source_keep_seen(struct source_partition *partition, bool last) {
     struct sl_node *node = partition->node;
     sl_store *store = node->services->state_store(node->self);
     pthread_mutex_lock(&node->seen_mutex);
-    struct source_mark mark = partition->seen;
-    bool news = mark.offset != partition->kept_offset;
+    struct source_mark mark = last ? partition->seen : partition->looked;
+    bool news = mark.offset != partition->kept_offset && mark.offset != SL_OFFSET_NONE;
     partition->kept_offset = mark.offset;
     pthread_mutex_unlock(&node->seen_mutex);
     sl_buffer path = SL_BUFFER_INIT;
@@ -61,6 +66,16 @@ void source_keep_seen(struct source_partition *partition) {
     sl_buffer_free(&path);
 }
 
+/* One of another version, or damaged (it is stored without a sync): reading goes on without it. */
+static void tell_unread(const struct source_partition *partition, const char *path) {
+    struct sl_node *node = partition->node;
+    sl_store *store = node->services->state_store(node->self);
+    node->services->log(node->self, SL_LOG_WARN,
+                        "%s/%s is no mark that this version reads (format version 1): whether %s "
+                        "was deleted and made again is not checked",
+                        store->ops->url(store), path, partition->topic);
+}
+
 static sl_error *get_mark(const struct source_partition *partition, struct source_mark *mark) {
     struct sl_node *node = partition->node;
     sl_store *store = node->services->state_store(node->self);
@@ -78,6 +93,8 @@ static sl_error *get_mark(const struct source_partition *partition, struct sourc
         if (sscanf(text, "1 %" SCNd64 " %" SCNd64 " %" SCNu64, &got.offset, &got.timestamp_ms,
                    &got.checksum) == 3) {
             *mark = got;
+        } else {
+            tell_unread(partition, sl_buffer_text(&path));
         }
         bytes.release(&bytes);
     } else if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {
@@ -127,8 +144,9 @@ static bool is_same(const rd_kafka_message_t *message, const struct source_mark 
                mark->checksum;
 }
 
-static sl_error *compare(const struct source_partition *partition, rd_kafka_t *client,
-                         int64_t position, const struct source_mark *mark) {
+static sl_error *compare(struct source_partition *partition, rd_kafka_t *client, int64_t position,
+                         const struct source_mark *mark) {
+    pthread_mutex_lock(&partition->compare_mutex);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, partition->topic, NULL);
     sl_error *error = NULL;
     if (topic == NULL || rd_kafka_consume_start(topic, partition->number, mark->offset) != 0) {
@@ -159,6 +177,24 @@ static sl_error *compare(const struct source_partition *partition, rd_kafka_t *c
     if (topic != NULL) {
         rd_kafka_topic_destroy(topic);
     }
+    pthread_mutex_unlock(&partition->compare_mutex);
+    return error;
+}
+
+/* One of this process, if there is one: the state store's may be older, or not there yet. */
+static sl_error *best_mark(struct source_partition *partition, struct source_mark *mark) {
+    pthread_mutex_lock(&partition->node->seen_mutex);
+    *mark = partition->looked;
+    pthread_mutex_unlock(&partition->node->seen_mutex);
+    if (mark->offset != SL_OFFSET_NONE) {
+        return NULL;
+    }
+    sl_error *error = get_mark(partition, mark);
+    if (error == NULL) {
+        pthread_mutex_lock(&partition->node->seen_mutex);
+        partition->looked = *mark;
+        pthread_mutex_unlock(&partition->node->seen_mutex);
+    }
     return error;
 }
 
@@ -166,7 +202,7 @@ sl_error *source_check_seen(struct source_partition *partition, int64_t position
                             int64_t end) {
     struct source_mark mark;
     rd_kafka_t *client = NULL;
-    sl_error *error = get_mark(partition, &mark);
+    sl_error *error = best_mark(partition, &mark);
     if (error != NULL || mark.offset == SL_OFFSET_NONE || mark.offset < begin ||
         position <= begin) {
         return error;
@@ -176,4 +212,97 @@ sl_error *source_check_seen(struct source_partition *partition, int64_t position
     }
     error = get_client(partition->node, &client);
     return error != NULL ? error : compare(partition, client, position, &mark);
+}
+
+/* ---- looking again, while it is read ---- */
+
+/*
+ * A topic that is made again and filled within moments is read on by librdkafka 2.0 as if nothing
+ * had been. So every few seconds one partition of each topic is compared, at a record from before.
+ */
+
+struct look {
+    struct sl_node *node;
+    size_t n;
+    struct source_partition *partitions[LOOKS_AT_ONCE];
+    sl_error *error;
+};
+
+static sl_error *look_at(struct source_partition *partition) {
+    struct sl_node *node = partition->node;
+    pthread_mutex_lock(&node->seen_mutex);
+    struct source_mark before = partition->looked;
+    struct source_mark now = partition->seen;
+    pthread_mutex_unlock(&node->seen_mutex);
+    rd_kafka_t *client = NULL;
+    sl_error *error = get_client(node, &client);
+    error = error != NULL ? error : compare(partition, client, now.offset + 1, &before);
+    bool other = sl_error_is(error, SL_ERROR_FATAL);
+    if (error != NULL && !other) {
+        sl_error_free(error); /* the next look will tell */
+        return NULL;
+    }
+    pthread_mutex_lock(&node->seen_mutex);
+    partition->other = other;
+    partition->seen = other ? before : partition->seen;
+    partition->looked = other ? before : now;
+    pthread_mutex_unlock(&node->seen_mutex);
+    return error;
+}
+
+static void look_run(void *arg) {
+    struct look *look = arg;
+    for (size_t i = 0; i < look->n && look->error == NULL; i++) {
+        look->error = look_at(look->partitions[i]);
+    }
+}
+
+static void look_done(void *arg) {
+    struct look *look = arg;
+    struct sl_node *node = look->node;
+    node->looks = false;
+    if (look->error != NULL) {
+        node->services->fail(node->self, look->error);
+    }
+    free(look);
+}
+
+/* It was read since it was looked at. */
+static bool has_news(struct source_partition *partition) {
+    pthread_mutex_lock(&partition->node->seen_mutex);
+    bool news = partition->seen.offset != partition->looked.offset;
+    pthread_mutex_unlock(&partition->node->seen_mutex);
+    return news && partition->owned && !partition->leaving;
+}
+
+static bool has_topic(const struct look *look, const char *topic) {
+    for (size_t i = 0; i < look->n; i++) {
+        if (strcmp(look->partitions[i]->topic, topic) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void source_look_again(struct sl_node *node) {
+    struct look *look = node->looks || node->section->embedded ? NULL : calloc(1, sizeof(*look));
+    if (look == NULL) {
+        return;
+    }
+    look->node = node;
+    size_t from = node->look_from;
+    for (size_t i = 0; i < node->n_partitions && look->n < LOOKS_AT_ONCE; i++) {
+        struct source_partition *partition = node->partitions[(from + i) % node->n_partitions];
+        if (has_news(partition) && !has_topic(look, partition->topic)) {
+            look->partitions[look->n++] = partition;
+            node->look_from = (from + i + 1) % node->n_partitions;
+        }
+    }
+    sl_error *error =
+        look->n == 0 ? NULL : node->services->work(node->self, look_run, look_done, look);
+    node->looks = look->n > 0 && error == NULL;
+    if (!node->looks) {
+        sl_error_free(error);
+        free(look);
+    }
 }

@@ -382,9 +382,10 @@ static sl_error *set_stop(struct stream *stream) {
 }
 
 /* A start other than the very first offset must survive a crash, or `latest` would skip what came
- * meanwhile. */
+ * meanwhile; that of a stream which is empty, too. */
 static bool start_must_be_kept(const struct reader *reader) {
-    return reader->stored == SL_OFFSET_NONE && reader->position != 0;
+    return reader->stored == SL_OFFSET_NONE &&
+           (reader->position != 0 || reader->stream->latest == 0);
 }
 
 static void step_place(struct assignment *a) {

@@ -14,6 +14,7 @@ from tests.integration.test_kafka_changes import LIMIT_S, Bronze, rows
 from tests.support import sluice
 
 
+PLUGINS = sluice.BINARY.parent / "tests" / "plugins"
 AWAY_S = float(os.environ.get("SLUICE_AWAY_S", "8"))
 
 
@@ -137,6 +138,131 @@ def test_a_topic_that_was_made_again_under_its_name(own_broker, bronze, records)
     failure = failure_of(table)
     assert f"{topic} partition 0 is another one than before" in failure
     assert len(table.places()) == 10
+
+
+@pytest.mark.parametrize("records", [5, 40])
+def test_a_topic_that_is_made_again_while_it_is_read(own_broker, bronze, records):
+    """With fewer records than were read, and with more."""
+    topic = f"made-again-meanwhile-{records}"
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, rows(10))
+    table = bronze(topic, topics=[topic])
+    with sluice.Process("run", "--json", table.write()) as process:
+        process.wait_for(lambda: len(table.places()) == 10, LIMIT_S, "the first rows")
+        own_broker.delete_topic(topic)
+        own_broker.create_topic(topic, 1)
+        own_broker.produce(topic, rows(records))
+        done = process.wait(LIMIT_S)
+    failure = done.node("events")["failure"]
+    assert "is another one than before" in failure or "is not on the broker" in failure
+    assert set(table.places().values()) == {1}
+    assert failure_of(table).endswith("skipped") or records < 10  # nor is it read on by the next run
+
+
+def test_a_mark_that_cannot_be_read_is_named(own_broker, bronze):
+    topic = "marked"
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, rows(10))
+    table = bronze(topic, topics=[topic])
+    sluice.run_until_end(table.write(), limit_s=LIMIT_S)
+    (mark,) = (table.folder / "state").rglob("seen/marked/0")
+    mark.write_text(mark.read_text().replace("1 ", "2 ", 1))
+    own_broker.produce(topic, rows(10))
+    done = sluice.run_until_end(table.write(), limit_s=LIMIT_S)
+    assert "seen/marked/0 is no mark that this version reads (format version 1)" in done.log
+    table.assert_each_once(own_broker, topic)
+
+
+def delete_records(broker, topic, before):
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for future in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        future.result(30)
+
+
+def with_gate(table, when_full):
+    """Beside bronze a sink that stands still while the file "gate" is there."""
+    (table.folder / "gate").touch()
+    table.document["lanes"] = 1
+    table.document["sources"]["events"]["config"]["memory"] = "1MiB"
+    table.document["sinks"]["slow"] = {
+        "plugin": "gate",
+        "inputs": [{"from": "events", "buffer": "64KiB", "when_full": when_full}],
+        "config": {"path": str(table.folder / "slow"), "gate": str(table.folder / "gate")},
+    }
+    return sluice.Process("run", "--json", "--plugin-path", PLUGINS, table.write())
+
+
+def large_rows(count):
+    return [{"value": b"%d" % i + b"." * 1000} for i in range(count)]
+
+
+def test_a_branch_that_retention_has_overtaken_fails_alone(own_broker, bronze):
+    topic, first, second = "overtaken", 20_000, 1_000
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, large_rows(first))
+    table = bronze(topic, topics=[topic])
+    with with_gate(table, "detach") as process:
+        process.wait_for(lambda: len(table.places()) == first, LIMIT_S, "all rows in bronze")
+        delete_records(own_broker, topic, first - 5)
+        (table.folder / "gate").unlink()
+        process.wait_for(lambda: "slow: FAILED" in process.text(1), LIMIT_S, "the failure")
+        own_broker.produce(topic, large_rows(second))
+        process.wait_for(lambda: len(table.places()) == first + second, LIMIT_S, "the others")
+        process.signal(15)
+        done = process.wait(LIMIT_S)
+    assert done.exit_code == 1 and done.node("bronze")["failure"] is None
+    failure = done.node("slow")["failure"]
+    got = len((table.folder / "slow").read_text().splitlines())
+    assert 0 < got < first - 5
+    assert f"records {got} to {first - 6} of {topic} partition 0 are no longer on" in failure
+
+
+def test_retention_overtakes_a_source_that_has_to_wait(own_broker, bronze):
+    topic, records = "overtaken-source", 20_000
+    own_broker.create_topic(topic, 1)
+    own_broker.produce(topic, large_rows(records))
+    table = bronze(topic, topics=[topic])
+    with with_gate(table, "block") as process:
+        process.wait_for(
+            lambda: "slow holds back events" in process.text(1), LIMIT_S, "the sink is full"
+        )
+        delete_records(own_broker, topic, records - 5)
+        (table.folder / "gate").unlink()
+        done = process.wait(LIMIT_S)
+    failure = done.node("events")["failure"]
+    offsets = [offset for _, _, offset in table.places()]
+    assert sorted(offsets) == [*range(len(offsets))] and len(offsets) < records - 5
+    assert f"the position {len(offsets)} is not on the broker" in failure, failure
+    assert "Nothing is skipped silently" in failure
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_a_start_at_the_end_is_kept_before_the_first_record_comes(own_broker, bronze, partitions):
+    """What is produced while the process is dead would be skipped if it were resolved again. The
+    last partition is empty: its end is its beginning."""
+    topic = f"latest-{partitions}"
+    own_broker.create_topic(topic, partitions)
+    own_broker.produce(topic, rows(10, 0) if partitions > 1 else [])
+    table = bronze(topic, topics=[topic], start="latest")
+
+    def kept():
+        log = (table.table / "_delta_log").glob("*.json")
+        return "".join(entry.read_text() for entry in log)
+
+    with sluice.Process("run", table.write()) as process:
+        for number in range(partitions):
+            key = f"/{topic}/{number}\""
+            process.wait_for(lambda key=key: key in kept(), LIMIT_S, f"a position {key}")
+        process.signal(9)
+        process.wait(LIMIT_S)
+    for number in range(partitions):
+        own_broker.produce(topic, rows(5, number))
+    sluice.run_until_end(table.write(), limit_s=LIMIT_S)
+    wanted = {(topic, 0, 10 * (partitions - 1) + n) for n in range(5)}
+    assert set(table.places()) == wanted | {(topic, partitions - 1, n) for n in range(5)}
 
 
 @pytest.mark.parametrize("unit", ["milliseconds", "nanoseconds"])

@@ -108,26 +108,28 @@ class Shim:
         return {p: offset for p, offset in enumerate(following) if offset > 0}
 
 
-def _symbols(*command):
+def _lines(*command):
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
-    return {line.split()[-1].partition("@")[0] for line in lines if line.strip()}
+    return [line for line in lines if line.strip()]
 
 
-def undefined(archive, calls):
-    """Which of `calls` the objects of an archive make."""
-    return _symbols("nm", "-u", str(archive)) & calls
+def undefined(archive):
+    """The names that the objects of an archive, or a shared object, take from elsewhere."""
+    lines = _lines("nm", "-u", str(archive))
+    return {line.split()[-1].partition("@")[0] for line in lines if line.split()[0] in ("U", "w")}
 
 
 def defined(library):
     """The names that a shared object interposes."""
-    return _symbols("nm", "-D", "--defined-only", str(library))
+    lines = _lines("nm", "-D", "--defined-only", str(library))
+    return {line.split()[-1].partition("@")[0] for line in lines}
 
 
 def not_interposed(library, build):
     """Calls past the shim: what changes files in lib/store, which alone writes tables and state,
     and what writes to topics in the kafka plugin."""
-    made = undefined(build / "lib" / "libsl_store.a", CHANGING)
-    made |= undefined(build / "plugins" / "kafka.so", WRITING)
+    made = undefined(build / "lib" / "libsl_store.a") & CHANGING
+    made |= undefined(build / "plugins" / "kafka.so") & WRITING
     return sorted(made - defined(library))
 
 

@@ -308,7 +308,7 @@ class OneProcess(Chapter):
                 self.producer.pour()
             self.pass_time(process, min(self.producer.round_s, limit_s))
             self.producer.next_round()
-            if not told and not process.ended():
+            if not told and self._reads(process):  # one that has hardly begun dies of it
                 process.signal(signal.SIGTERM)
                 told = True
         if not process.ended() or process.wait().exit_code == 0:

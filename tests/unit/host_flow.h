@@ -4,7 +4,7 @@
 #ifndef TESTS_HOST_FLOW_H
 #define TESTS_HOST_FLOW_H
 
-#include "host_world.h"
+#include "host_topology.h"
 
 enum { BUFFER = 20000 };
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_HOST_RANDOM_H
 #define TESTS_HOST_RANDOM_H
 
-#include "host_world.h"
+#include "host_topology.h"
 
 static uint64_t random_state;
 

@@ -754,6 +754,39 @@ START_TEST(test_a_partition_that_appears_later_begins_at_its_first_record) {
 }
 END_TEST
 
+/* Reading is about to begin: where it does is durable. */
+static void resume_what_is_kept(sl_node *node, const sl_stream *stream, int64_t offset,
+                                int64_t position, void **handle, sl_request *request) {
+    (void)node;
+    (void)stream;
+    (void)position;
+    (void)handle;
+    ck_assert_int_eq(offset, 0);
+    pthread_mutex_lock(&disk_lock);
+    for (size_t i = 0; i < disk_positions.n; i++) {
+        bool is_count = strchr(disk_positions.at[i].key, '#') != NULL;
+        ck_assert_msg(is_count || disk_positions.at[i].offset == 0, "%s is at %lld",
+                      disk_positions.at[i].key, (long long)disk_positions.at[i].offset);
+    }
+    pthread_mutex_unlock(&disk_lock);
+    services->done(request, NULL);
+}
+
+/* The end of what has no record yet is its first offset. After a crash it would be another one. */
+START_TEST(test_the_end_of_an_empty_stream_is_kept) {
+    build(&sink_role);
+    sl_node_ops ops = source_node;
+    sl_role role = source_role;
+    ops.resolve = resolve_at_end;
+    ops.bounds = tell_bounds;
+    ops.resume = resume_what_is_kept;
+    role.node = &ops;
+    nodes[0].role = &role;
+    behaviours[0].rows = 0;
+    assert_runs();
+}
+END_TEST
+
 /* A sink that is added to a pipeline begins where it says. */
 START_TEST(test_a_new_sink_begins_where_it_says) {
     static const enum topology_start starts[] = {TOPOLOGY_START_EARLIEST, TOPOLOGY_START_LATEST,
@@ -1057,6 +1090,7 @@ int main(void) {
     tcase_add_loop_test(flow, test_jobs_that_nobody_needs_are_told_to_end, 0, 2);
     tcase_add_test(flow, test_what_replays_sees_everything_from_the_beginning_of_a_stream);
     tcase_add_test(flow, test_a_partition_that_appears_later_begins_at_its_first_record);
+    tcase_add_test(flow, test_the_end_of_an_empty_stream_is_kept);
     tcase_add_loop_test(flow, test_a_new_sink_begins_where_it_says, 0, 4);
     tcase_add_test(flow, test_a_new_sink_cannot_begin_at_an_end_that_nobody_knows);
     tcase_add_loop_test(flow, test_what_full_buffers_drop_is_counted, 0, 2);

@@ -24,20 +24,38 @@ void kafka_link_init(struct kafka_link *link, const sl_services *services, sl_ob
     pthread_mutex_init(&link->mutex, NULL);
 }
 
-void kafka_link_free(struct kafka_link *link) {
-    pthread_mutex_destroy(&link->mutex);
-    free(link->trouble);
+void kafka_link_free(struct kafka_link *link, void *owner) {
+    pthread_mutex_lock(&link->mutex);
+    bool needed = link->left > 0;
+    link->owner = owner;
+    pthread_mutex_unlock(&link->mutex);
+    if (!needed) {
+        pthread_mutex_destroy(&link->mutex);
+        free(link->trouble);
+        free(owner);
+    }
+}
+
+bool kafka_link_is_left(struct kafka_link *link) {
+    pthread_mutex_lock(&link->mutex);
+    bool left = link->left > 0;
+    pthread_mutex_unlock(&link->mutex);
+    return left;
 }
 
 /* ---- what clients say ---- */
 
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
-    const struct kafka_link *link = rd_kafka_opaque(client);
+    struct kafka_link *link = rd_kafka_opaque(client);
     sl_log_level to = level <= 3 ? SL_LOG_ERROR : level <= 4 ? SL_LOG_WARN : SL_LOG_DEBUG;
     if (strcmp(facility, "FAIL") == 0 || strcmp(facility, "SSLCERTVRFY") == 0) {
         to = SL_LOG_DEBUG; /* said better by the error that follows (kafka_link_hear) */
     }
-    link->services->log(link->self, to, "librdkafka: %s: %s", facility, text);
+    pthread_mutex_lock(&link->mutex); /* who leaves a client waits for what it is just saying */
+    if (link->left == 0) {
+        link->services->log(link->self, to, "librdkafka: %s: %s", facility, text);
+    }
+    pthread_mutex_unlock(&link->mutex);
 }
 
 /* Keeps why a certificate is refused: the error that follows does not say it. */

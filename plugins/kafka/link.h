@@ -2,7 +2,7 @@
  * A node's link to its cluster: the configuration that all its clients share, making clients, and
  * what they say of themselves. librdkafka tries for ever to reach brokers that will never let it
  * in; the link keeps what it says meanwhile (trouble.c), so that a start ends within seconds with
- * one sentence that says what is wrong, where, and what to do.
+ * one sentence that says what is wrong, where, and what to do. Nor does it always end (ending.c).
  */
 #ifndef KAFKA_LINK_H
 #define KAFKA_LINK_H
@@ -34,11 +34,14 @@ struct kafka_link {
     enum kafka_verdict verdict; /* the gravest */
     unsigned refusals;          /* errors in a row that are no passing ones */
     int64_t refused_since_us;   /* the first of them */
+    unsigned left;              /* clients that live on: what they say is not passed on any more */
+    void *owner;                /* what the link is in, to be freed with it once they have ended */
 };
 
 void kafka_link_init(struct kafka_link *link, const sl_services *services, sl_object *self,
                      const struct kafka_section *section);
-void kafka_link_free(struct kafka_link *link);
+/* Frees what the link is in, too, by free(): later, if a client still needs the link. */
+void kafka_link_free(struct kafka_link *link, void *owner);
 
 /*
  * A configuration with what every client of the link has: brokers, secrets, the section's
@@ -49,6 +52,13 @@ rd_kafka_conf_t *kafka_link_conf(struct kafka_link *link, sl_error **error);
 /* Makes a client; takes `conf` in any case. Errors: CONFIG. */
 sl_error *kafka_link_client(struct kafka_link *link, rd_kafka_type_t type, rd_kafka_conf_t *conf,
                             rd_kafka_t **out);
+
+/*
+ * Ends a consumer without leaving its group, on a thread of its own, since librdkafka sets no limit
+ * to that: waits for at most limit_s. If it has not ended then, there is a warning, the link is
+ * silent, and kafka_link_free leaves it alone until the client has ended.
+ */
+void kafka_link_end(struct kafka_link *link, rd_kafka_t *client, int limit_s);
 
 /*
  * Asks for metadata of one topic, or of `all` or the client's known topics (`topic` NULL), until a
@@ -65,6 +75,9 @@ sl_error *kafka_link_ask(struct kafka_link *link, rd_kafka_t *client, bool all,
 /* An error that a client reported: kept as the link's trouble, and logged. Any thread. */
 void kafka_link_hear(struct kafka_link *link, const rd_kafka_t *client, rd_kafka_resp_err_t code,
                      const char *text);
+
+/* A client lives on without its node. Any thread. */
+bool kafka_link_is_left(struct kafka_link *link);
 
 /* ---- trouble.c ---- */
 

@@ -119,7 +119,7 @@ static void free_node(struct sl_node *node) {
         embedded_release();
     }
     pthread_mutex_destroy(&node->mutex);
-    kafka_link_free(&node->link);
+    kafka_link_free(&node->link, NULL);
     sink_places_free(node);
     free(node->writer_id);
     free(node->failure);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #define SOURCE_QUERY_LIMIT_MS 15000
+#define SOURCE_END_LIMIT_S 5 /* of a client */
 
 /* A record that was read, to know the topic by (source_seen.c). */
 struct source_mark {
@@ -157,6 +158,9 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
 sl_error *source_join(struct sl_node *node);
 /* Serves the main queue until it is empty. */
 void source_serve(struct sl_node *node);
+/* Answers what has been assigned and nobody has looked at: nothing of it is taken. To be called
+ * right before the client ends: librdkafka 2.0 waits for that answer for ever (its issue 4527). */
+void source_answer(struct sl_node *node);
 /* Leaves the group for good, so that others take over at once; waits for the answer. */
 void source_leave(struct sl_node *node, int limit_ms);
 /* Lets the client fetch a partition from `offset` on, into a queue of its own. */

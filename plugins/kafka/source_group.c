@@ -107,6 +107,14 @@ static sl_error *change(struct sl_node *node, const rd_kafka_topic_partition_lis
     return error;
 }
 
+/* What the group assigned has been heard of. */
+static sl_error *acknowledge(struct sl_node *node) {
+    rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
+    sl_error *error = change(node, nothing, true);
+    rd_kafka_topic_partition_list_destroy(nothing);
+    return error;
+}
+
 static void fail_if(struct sl_node *node, sl_error *error) {
     if (error != NULL) {
         node->services->fail(node->self, error);
@@ -212,9 +220,7 @@ static sl_error *check_wanted(const struct sl_node *node,
 static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
     const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        rd_kafka_topic_partition_list_t *nothing = rd_kafka_topic_partition_list_new(0);
-        sl_error *error = change(node, nothing, true);
-        rd_kafka_topic_partition_list_destroy(nothing);
+        sl_error *error = acknowledge(node);
         error = error != NULL ? error : check_wanted(node, list);
         fail_if(node, error != NULL ? error : offer(node, list));
     } else {
@@ -300,6 +306,17 @@ sl_error *source_join(struct sl_node *node) {
     sl_error *error = offer(node, list);
     rd_kafka_topic_partition_list_destroy(list);
     return error;
+}
+
+void source_answer(struct sl_node *node) {
+    rd_kafka_event_t *event = NULL;
+    while ((event = rd_kafka_queue_poll(node->queue, 0)) != NULL) {
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE &&
+            rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+            sl_error_free(acknowledge(node));
+        }
+        rd_kafka_event_destroy(event);
+    }
 }
 
 void source_leave(struct sl_node *node, int limit_ms) {

@@ -95,8 +95,7 @@ static void free_node(struct sl_node *node) {
     free((void *)node->partitions);
     free(node->topics);
     if (!node->abandoned) { /* its client still points here */
-        kafka_link_free(&node->link);
-        free(node);
+        kafka_link_free(&node->link, node);
     }
 }
 
@@ -275,6 +274,7 @@ static void disconnect(struct sl_node *node) {
     }
     if (node->queue != NULL) {
         rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
+        source_answer(node);
     }
     if (node->client != NULL && node->queue != NULL && node->config->instance != NULL &&
         node->config->instance[0] == 0) {
@@ -285,7 +285,7 @@ static void disconnect(struct sl_node *node) {
         node->queue = NULL;
     }
     if (node->seen_client != NULL) {
-        rd_kafka_destroy_flags(node->seen_client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        kafka_link_end(&node->link, node->seen_client, SOURCE_END_LIMIT_S);
         node->seen_client = NULL;
     }
     if (node->client != NULL && node->abandoned) {
@@ -293,7 +293,7 @@ static void disconnect(struct sl_node *node) {
          * fenced before it had assigned anything is destroyed: it stays to the process's end. */
         rd_kafka_set_log_level(node->client, -1);
     } else if (node->client != NULL) {
-        rd_kafka_destroy_flags(node->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        kafka_link_end(&node->link, node->client, SOURCE_END_LIMIT_S);
     }
     node->client = NULL;
     if (node->queue_fd >= 0) {

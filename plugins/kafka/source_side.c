@@ -83,7 +83,7 @@ static void give_client_back(struct source_side *side) {
     }
     pthread_mutex_unlock(&node->side_mutex);
     if (last) {
-        rd_kafka_destroy_flags(client->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        kafka_link_end(&node->link, client->client, SOURCE_END_LIMIT_S);
         free(client);
     }
 }

@@ -119,9 +119,12 @@ static bool read_token(const char *path, struct token *token, char *why, size_t 
 
 static void on_refresh(rd_kafka_t *client, const char *config, void *opaque) {
     (void)config;
-    const struct kafka_link *link = opaque;
+    struct kafka_link *link = opaque;
     struct token token;
     char why[256] = "";
+    if (kafka_link_is_left(link)) {
+        return; /* the section may be gone */
+    }
     if (read_token(link->section->token_file, &token, why, sizeof(why)) &&
         rd_kafka_oauthbearer_set_token(client, token.text, token.expires_ms,
                                        token.subject != NULL ? token.subject : "sluice", NULL, 0,

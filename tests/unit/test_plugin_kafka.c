@@ -5,10 +5,13 @@
 #include "harness/harness.h"
 
 #include <check.h>
+#include <dlfcn.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "columns/raw.h"
@@ -492,6 +495,73 @@ START_TEST(two_members_share_and_hand_over) {
 }
 END_TEST
 
+/* What the plugin calls of these two comes here first. */
+static rd_kafka_queue_t *members_queue;
+static atomic_bool holds_end;
+static atomic_int ends, ended;
+
+__attribute__((visibility("default"))) rd_kafka_queue_t *
+rd_kafka_queue_get_consumer(rd_kafka_t *client) {
+    rd_kafka_queue_t *(*real)(rd_kafka_t *) =
+        (rd_kafka_queue_t * (*)(rd_kafka_t *)) dlsym(RTLD_NEXT, "rd_kafka_queue_get_consumer");
+    members_queue = real(client);
+    return members_queue;
+}
+
+__attribute__((visibility("default"))) void rd_kafka_destroy_flags(rd_kafka_t *client, int flags) {
+    void (*real)(rd_kafka_t *, int) =
+        (void (*)(rd_kafka_t *, int))dlsym(RTLD_NEXT, "rd_kafka_destroy_flags");
+    atomic_fetch_add(&ends, 1);
+    while (atomic_load(&holds_end)) {
+        usleep(1000);
+    }
+    real(client, flags);
+    atomic_fetch_add(&ended, 1);
+}
+
+/* A member that has been assigned partitions, and nobody has looked at that. */
+static sl_harness *open_member(const struct cluster *cluster) {
+    const char *section[] = {cluster->bootstrap, NULL};
+    const char *config[] = {"topics=events", "session.timeout.ms=6000", NULL};
+    sl_harness *member = open_node(SL_HARNESS_SOURCE, section, config, NULL, 0, 0);
+    check_no_error(sl_harness_start(member));
+    for (int i = 0; i < LIMIT_MS && rd_kafka_queue_length(members_queue) == 0; i++) {
+        usleep(1000);
+    }
+    ck_assert_uint_eq(rd_kafka_queue_length(members_queue), 1);
+    return member;
+}
+
+/* librdkafka 2.0 ends a consumer that was just assigned something only when that is answered. */
+START_TEST(ends_although_nobody_has_looked_at_an_assignment) {
+    struct cluster cluster;
+    open_cluster(&cluster, 4);
+    sl_harness *member = open_member(&cluster);
+    ck_assert_int_eq(sl_harness_close(member, 0), 0);
+    ck_assert_int_gt(ended, 0);
+    ck_assert_int_eq(ended, ends);
+    close_cluster(&cluster);
+}
+END_TEST
+
+START_TEST(a_consumer_that_does_not_end_holds_nobody_up) {
+    struct cluster cluster;
+    open_cluster(&cluster, 4);
+    sl_harness *member = open_member(&cluster);
+    int before = ends;
+    atomic_store(&holds_end, true);
+    ck_assert_int_eq(sl_harness_close(member, 0), 0);
+    ck_assert_int_eq(ended, before);
+    ck_assert_int_eq(ends, before + 1);
+    atomic_store(&holds_end, false);
+    for (int i = 0; i < LIMIT_MS && ended < ends; i++) {
+        usleep(1000);
+    }
+    ck_assert_int_eq(ended, ends);
+    close_cluster(&cluster);
+}
+END_TEST
+
 static void check_refused(sl_harness_role role, const char *const *section,
                           const char *const *config, const char *part) {
     struct ArrowSchema schema;
@@ -552,6 +622,8 @@ int main(void) {
     tcase_add_test(tests, a_group_member_gets_all_partitions);
     tcase_add_test(tests, what_is_expected_is_read);
     tcase_add_test(tests, two_members_share_and_hand_over);
+    tcase_add_test(tests, ends_although_nobody_has_looked_at_an_assignment);
+    tcase_add_test(tests, a_consumer_that_does_not_end_holds_nobody_up);
     tcase_add_test(tests, refuses_bad_options);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

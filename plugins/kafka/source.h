@@ -14,6 +14,7 @@
 
 #define SOURCE_QUERY_LIMIT_MS 15000
 #define SOURCE_END_LIMIT_S 5 /* of a client */
+#define SOURCE_LOOK_S 5      /* between looks at the group */
 
 /* A record that was read, to know the topic by (source_seen.c). */
 struct source_mark {
@@ -74,7 +75,15 @@ struct sl_node {
     int64_t prefetch_bytes; /* librdkafka's bound for each partition */
     int said_all;
     int rebalancing; /* revocations under way */
-    int abandoned;   /* a fatal error: the client is never ended (source_node.c) */
+    uint64_t rebalances;
+    char *group;        /* its name; NULL: none yet */
+    bool asks_group;    /* source_members.c: a question is open */
+    sl_metric *nobodys; /* partitions that no member has, by the last look */
+    unsigned calm;      /* looks in a row that saw no trouble, since the last rebalance */
+    unsigned skipped;   /* times at which nothing was asked, since */
+    unsigned sightings; /* in a row, of partitions that nobody has */
+    unsigned rejoins;   /* because of them, since the group was last well */
+    int abandoned;      /* a fatal error: the client is never ended (source_node.c) */
     pthread_mutex_t seen_mutex;
     rd_kafka_t *seen_client; /* outside of the group; made when it is wanted */
     bool looks;              /* a job is under way */
@@ -156,6 +165,8 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
                                               int32_t number); /* NULL: no memory */
 /* Joins the group, or takes all partitions of the embedded broker. */
 sl_error *source_join(struct sl_node *node);
+/* Leaves the group and joins it, so that it deals out all partitions once more. */
+void source_rejoin(struct sl_node *node);
 /* Serves the main queue until it is empty. */
 void source_serve(struct sl_node *node);
 /* Answers what has been assigned and nobody has looked at: nothing of it is taken. To be called
@@ -180,6 +191,14 @@ void source_commit(struct sl_node *node, int wait_ms);
 void source_tell_missing(struct sl_node *node);
 /* Asks the broker how many there are, and tells the host when that has changed. */
 void source_count_partitions(struct sl_node *node);
+/* How many are not ours, as far as it is known. */
+size_t source_count_missing(const struct sl_node *node);
+
+/* ---- source_members.c: whether the group reads all partitions, on the control loop ---- */
+
+/* To be called every few seconds: asks who has what, and joins the group anew when some partition
+ * has been nobody's for a while. */
+void source_look_at_group(struct sl_node *node);
 
 /* ---- source_lag.c: where the partitions end, on the control loop ---- */
 

@@ -198,8 +198,10 @@ static sl_error *set_identity(struct sl_node *node, rd_kafka_conf_t *conf) {
         sl_buffer_printf(&text, "sluice-%s-%s", node->pipeline, node->name);
     }
     const char *value = sl_buffer_text(&text);
+    free(node->group);
+    node->group = value == NULL ? NULL : strdup(value);
     sl_error *error =
-        value == NULL ? sl_error_no_memory() : kafka_conf_set(conf, "group.id", value);
+        node->group == NULL ? sl_error_no_memory() : kafka_conf_set(conf, "group.id", node->group);
     sl_buffer_clear(&text);
     const char *instance = node->config->instance;
     if (instance == NULL) {

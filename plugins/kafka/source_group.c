@@ -219,6 +219,8 @@ static sl_error *check_wanted(const struct sl_node *node,
 
 static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
     const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
+    node->rebalances++;
+    node->calm = 0;
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         sl_error *error = acknowledge(node);
         error = error != NULL ? error : check_wanted(node, list);
@@ -306,6 +308,12 @@ sl_error *source_join(struct sl_node *node) {
     sl_error *error = offer(node, list);
     rd_kafka_topic_partition_list_destroy(list);
     return error;
+}
+
+/* Who is a member cannot be made to join once more, but only to leave. */
+void source_rejoin(struct sl_node *node) {
+    rd_kafka_unsubscribe(node->client);
+    fail_if(node, subscribe(node));
 }
 
 void source_answer(struct sl_node *node) {

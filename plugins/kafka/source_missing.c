@@ -7,11 +7,21 @@
 
 #include <stdlib.h>
 
-void source_tell_missing(struct sl_node *node) {
+static size_t count_ours(const struct sl_node *node) {
     size_t ours = 0;
     for (size_t i = 0; i < node->n_partitions; i++) {
         ours += node->partitions[i]->owned && !node->partitions[i]->leaving ? 1 : 0;
     }
+    return ours;
+}
+
+size_t source_count_missing(const struct sl_node *node) {
+    size_t ours = count_ours(node);
+    return node->n_known > ours ? node->n_known - ours : 0;
+}
+
+void source_tell_missing(struct sl_node *node) {
+    size_t ours = count_ours(node);
     if (ours > node->n_known) {
         node->n_known = ours; /* newer than what was asked for last */
     }

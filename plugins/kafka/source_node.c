@@ -94,6 +94,7 @@ static void free_node(struct sl_node *node) {
     pthread_mutex_destroy(&node->seen_mutex);
     free((void *)node->partitions);
     free(node->topics);
+    free(node->group);
     if (!node->abandoned) { /* its client still points here */
         kafka_link_free(&node->link, node);
     }
@@ -237,6 +238,9 @@ static void on_tick(void *arg) {
     if (node->ticks % LOOK_TICKS == 0) {
         source_look_again(node);
     }
+    if (node->ticks % SOURCE_LOOK_S == 0) {
+        source_look_at_group(node);
+    }
     if (node->ticks % SEEN_TICKS == 0) {
         keep_all_seen(node);
     }
@@ -323,6 +327,11 @@ static void connect_done(void *arg) {
 }
 
 static void node_start(sl_node *node, sl_request *request) {
+    if (!node->section->embedded && node->nobodys == NULL) {
+        node->nobodys =
+            node->services->metric(node->self, SL_METRIC_GAUGE, "kafka_partitions_without_member",
+                                   "partitions that no member of the group has");
+    }
     if (node->until_end && node->expected == NULL) {
         node->expected = node->services->metric(node->self, SL_METRIC_GAUGE,
                                                 SL_METRIC_EXPECTED_ROWS, "rows to read to the end");

@@ -4,6 +4,8 @@ that tells its place."""
 import collections
 import json
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -188,3 +190,56 @@ def test_hosts_that_come_go_and_stand_still_share_a_table(broker, new_topic, bro
     wait_for(lambda: broker.group_members(table.group) == 0, LIMIT_S, "a group without members")
     sluice.run_until_end(table.write("three"), limit_s=LIMIT_S)
     table.assert_each_once(broker, topic)
+
+
+# Another member of a group, which has all partitions at first; with "dies" it dies when it is to give
+# some up, as a host that is killed, or stopped, while it hands over.
+MEMBER = """
+import os, sys
+from confluent_kafka import Consumer
+
+bootstrap, group, topic, dies = sys.argv[1:]
+consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "group.instance.id": "other",
+                     "partition.assignment.strategy": "cooperative-sticky",
+                     "auto.offset.reset": "earliest", "heartbeat.interval.ms": 300})
+taken = lambda _, partitions: print("has", len(partitions), flush=True)
+given = lambda *_: os._exit(0) if dies == "dies" else None
+consumer.subscribe([topic], on_assign=taken, on_revoke=given)
+while True:
+    consumer.poll(0.1)
+"""
+
+
+class Member:
+    def __init__(self, folder, *arguments):
+        self.out = folder / f"member-{arguments[-1]}.txt"
+        with self.out.open("w") as out:
+            command = [sys.executable, "-c", MEMBER, *arguments]
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+
+    def has(self, n):
+        return f"has {n}\n" in self.out.read_text()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def test_partitions_that_nobody_has_are_dealt_out_anew(broker, new_topic, bronze, tmp_path):
+    """A static member dies while it hands partitions over, and comes back within its session: the
+    group is stable without them."""
+    topic = new_topic(4)
+    broker.produce(topic, [{"value": b"x", "partition": p} for p in range(4)] * 5)
+    table = bronze(f"nobodys-{topic}", topics=[topic])
+    member = (broker.bootstrap, table.group, topic)
+    with Member(tmp_path, *member, "dies") as first:
+        wait_for(lambda: first.has(4), LIMIT_S, "the first member has all")
+        with sluice.Process("run", table.write()) as process:
+            process.wait_for(lambda: first.process.poll() is not None, LIMIT_S, "it is dead")
+            with Member(tmp_path, *member, "lives") as again:
+                wait_for(lambda: again.has(2), LIMIT_S, "it is back, with what it was left")
+                process.wait_for(lambda: len(table.places()) == 10, LIMIT_S, "the other two")
+            assert "2 of 4 partitions belong to no member of group" in process.text(1)

@@ -25,6 +25,8 @@ SPARE_RATIONS = 16  # of what a chapter is to have, for the rounds that wait so 
 ENDLESS = 8  # the feed has so many times more
 POURED = 3  # rations
 END_LIMIT_S = 300
+SHUTDOWN_S = 100  # of a clean stop: longer than a broker that was killed needs to come back
+STOPPED_LIMIT_S = SHUTDOWN_S + 20
 # Hits of a point, and of each of its sides, behind which others are wanted; the former count more.
 ENOUGH = 24
 ENOUGH_OF_SIDE = 20
@@ -143,6 +145,7 @@ class Chapter:
         medallion = Medallion(self.folder, self.broker.bootstrap, self.topic)
         document = medallion.document
         document["commit.interval"] = "100ms"
+        document["shutdown.timeout"] = f"{SHUTDOWN_S}s"
         if name is not None:
             document["pipeline"] += f"-{name}"
             document["state"] = f"file://{medallion.state}/{name}"

@@ -12,7 +12,7 @@ paused, stopped and restarted on a host, and told other settings.
 import signal
 import time
 
-from tests.crash.chapter import Broken, Chapter, stopped
+from tests.crash.chapter import STOPPED_LIMIT_S, Broken, Chapter, stopped
 from tests.crash.orders import ADMIN, Operator
 from tests.support import sluice
 from tests.support.servers import wait_for
@@ -196,7 +196,7 @@ class Hosts(Chapter):
         """A host leaves as it should, and joins again."""
         slot = self.rng.choice(self.slots)
         slot.process.signal(signal.SIGTERM)
-        done = slot.process.wait(LEAVE_LIMIT_S)
+        done = slot.process.wait(STOPPED_LIMIT_S)
         self.keep_log(done)
         if done.exit_code not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
             raise Broken(f"host {slot.name} left with {done.failed_because()}")

@@ -4,7 +4,7 @@ import signal
 import time
 
 from tests.crash import aged, lake
-from tests.crash.chapter import Broken, Chapter, stopped
+from tests.crash.chapter import STOPPED_LIMIT_S, Broken, Chapter, stopped
 from tests.crash.orders import ADMIN, Operator
 from tests.crash.points import Point
 from tests.support import sluice
@@ -14,7 +14,6 @@ POINT_LIMIT_S = 3  # a point that is not reached by then is none of this round
 READING_LIMIT_S = 5
 RARE_LIMIT_S = 8  # snapshots come with so many changes; what comes at an end takes a while
 STOP_LIMIT_S = 30
-CLEAN_LIMIT_S = 60
 RANDOM_SHARE = 0.04  # points that are not reached add to them
 CLEAN_SHARE = 0.05  # of the rounds: before the kill, a process ends as it should
 ORDER_SHARE = 0.15  # of the processes get an order of the operator's before their end
@@ -141,7 +140,7 @@ class OneProcess(Chapter):
         with self._process() as process:
             self.pass_time(process, self.rng.uniform(0.3, 2.0))
             process.signal(signal.SIGTERM)
-            done = process.wait(CLEAN_LIMIT_S)
+            done = process.wait(STOPPED_LIMIT_S)
         self.keep_log(done)
         if done.exit_code not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
             raise Broken(f"a process ended by itself: {done.failed_because()}")

@@ -114,5 +114,5 @@ def test_positions_that_another_host_has_stored_are_read_again(kept):
         process.signal(signal.SIGCONT)
         done = process.wait(60)
     assert done.exit_code == 0, done.failed_because()
-    assert done.log.count("another host has stored positions") == 1, done.log
+    assert done.log.count("another host has stored a position of this node") == 1, done.log
     assert len(set(_ids(rows))) == 10_000  # all comes again: the other had none

@@ -188,13 +188,11 @@ static sl_error *withdraw(struct sl_node *node, const rd_kafka_topic_partition_l
     }
     node->rebalancing++;
     sl_error *error = lost ? give_back(revocation) : NULL;
+    void (*finish)(void *) = lost ? free : finish_revocation;
     if (revocation->n > 0) {
-        node->services->revoke(node->self, names, revocation->n, lost,
-                               lost ? free : finish_revocation, revocation);
-    } else if (lost) {
-        free(revocation);
+        node->services->revoke(node->self, names, revocation->n, lost, finish, revocation);
     } else {
-        finish_revocation(revocation);
+        finish(revocation);
     }
     source_tell_missing(node);
     free(names);

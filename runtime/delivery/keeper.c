@@ -42,8 +42,7 @@ struct keeper_call {
     size_t n;
     sl_request *request;
     sl_error *error;
-    cJSON
-        *positions; /* what holds once it has succeeded: what was read or stored; NULL: the same */
+    cJSON *positions; /* what holds once it has succeeded; NULL: what held before */
 };
 
 sl_error *keeper_new(struct host_node *node, sl_store *store, struct keeper **out) {

@@ -82,6 +82,7 @@ static void free_reading(struct reading *reading) {
         reading->task->services->unwatch(reading->watch);
     }
     source_handle_free(reading->handle);
+    sl_error_free(reading->error);
     free(reading);
 }
 
@@ -293,6 +294,22 @@ static sl_error *make_room(struct reading *reading, size_t max_bytes) {
     return sl_raw_reserve(&reading->task->builder, (int64_t)(rows < most ? rows : most));
 }
 
+/* What was read before an error goes first: it may not be on the broker any more. */
+static bool has_whole_rows(const struct reading *reading) {
+    return sl_raw_rows(&reading->task->builder) > 0 &&
+           !sl_error_is(reading->error, SL_ERROR_NO_MEMORY);
+}
+
+static sl_error *take_error(struct reading *reading) {
+    sl_error *error = reading->error;
+    reading->error = NULL;
+    sl_builder_clear(&reading->task->builder.root);
+    if (!reading->handle->aside) {
+        source_stop_reading(reading->task->node);
+    }
+    return error;
+}
+
 static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
                            sl_poll_state *state) {
     struct reading *reading = sl_slots_get(&task->readings, stream->index);
@@ -303,17 +320,11 @@ static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_by
     if (error != NULL) {
         return error;
     }
-    if (!has_ended(reading)) {
+    if (reading->error == NULL && !has_ended(reading)) {
         rd_kafka_consume_callback_queue(reading->handle->queue, 0, on_message, reading);
     }
-    error = reading->error;
-    if (error != NULL) {
-        reading->error = NULL;
-        sl_builder_clear(&task->builder.root);
-        if (!reading->handle->aside) {
-            source_stop_reading(task->node);
-        }
-        return error;
+    if (reading->error != NULL && !has_whole_rows(reading)) {
+        return take_error(reading);
     }
     keep_fetching(reading, sl_raw_rows(&task->builder), sl_raw_bytes(&task->builder));
     if (reading->expected > first && !reading->handle->aside) {
@@ -324,7 +335,8 @@ static sl_error *task_poll(sl_task *task, const sl_stream *stream, size_t max_by
     if (reading->expected > first || flags != 0) {
         error = emit(reading, first, flags);
     }
-    *state = ended ? SL_POLL_ENDED : reading->full ? SL_POLL_MORE : SL_POLL_EMPTY;
+    bool more = reading->error != NULL || (reading->full && !ended);
+    *state = more ? SL_POLL_MORE : ended ? SL_POLL_ENDED : SL_POLL_EMPTY;
     return error;
 }
 

@@ -19,6 +19,9 @@
 #define PLUGIN SL_BUILD_DIR "/plugins/kafka.so"
 #define LIMIT_MS 60000
 
+/* What the plugin calls of librdkafka comes here first. */
+#define CALLED_FIRST __attribute__((visibility("default")))
+
 static void check_no_error(sl_error *error) {
     ck_assert_msg(error == NULL, "%s", error == NULL ? "" : sl_error_message(error));
 }
@@ -245,6 +248,10 @@ START_TEST(a_partition_can_be_read_again) {
 }
 END_TEST
 
+static int has_failed(void *arg) {
+    return sl_harness_failure(arg) != NULL;
+}
+
 START_TEST(a_position_beyond_the_topic_is_an_error) {
     struct pair pair;
     check_no_error(sl_raw_schema(&pair.schema));
@@ -260,6 +267,60 @@ START_TEST(a_position_beyond_the_topic_is_an_error) {
     ck_assert_msg(strstr(sl_error_message(failure), "events partition 0: the position 123456 is "
                                                     "not on the broker") != NULL,
                   "%s", sl_error_message(failure));
+    close_pair(&pair);
+}
+END_TEST
+
+/* Whether the records that are read next have behind them, in the same poll, the answer that the
+ * position is gone. */
+static bool retention_overtakes;
+
+struct taker {
+    void (*take)(rd_kafka_message_t *, void *);
+    void *arg;
+    int records;
+};
+
+static void count_and_take(rd_kafka_message_t *message, void *arg) {
+    struct taker *taker = arg;
+    taker->records += message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? 1 : 0;
+    taker->take(message, taker->arg);
+}
+
+typedef int consume(rd_kafka_queue_t *, int, void (*)(rd_kafka_message_t *, void *), void *);
+
+CALLED_FIRST int rd_kafka_consume_callback_queue(rd_kafka_queue_t *queue, int limit_ms,
+                                                 void (*take)(rd_kafka_message_t *, void *),
+                                                 void *arg) {
+    consume *real = (consume *)dlsym(RTLD_NEXT, "rd_kafka_consume_callback_queue");
+    struct taker taker = {.take = take, .arg = arg};
+    int n = real(queue, limit_ms, count_and_take, &taker);
+    if (taker.records > 0 && retention_overtakes) {
+        rd_kafka_message_t gone = {.err = RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET};
+        take(&gone, arg);
+    }
+    return n;
+}
+
+START_TEST(what_was_read_before_an_error_comes_first) {
+    static const char *const ONE[] = {"embedded=true", "embedded.partitions=1", NULL};
+    struct pair pair;
+    open_pair(&pair, ONE, TOPIC, TOPICS);
+    struct ArrowArray rows;
+    make_rows(&rows, 0, 300, 40);
+    check_no_error(sl_harness_process(pair.sink, 0, "generated", 0, &rows, 0, 300, LIMIT_MS));
+    check_no_error(sl_harness_flush(pair.sink, LIMIT_MS));
+    ck_assert_int_eq(sl_harness_close(pair.sink, 1), 0);
+    retention_overtakes = true;
+    sl_harness_run(pair.source, has_failed, pair.source, LIMIT_MS);
+    const sl_error *failure = sl_harness_failure(pair.source);
+    ck_assert_ptr_nonnull(failure);
+    int64_t read = count_rows(pair.source);
+    char position[60];
+    snprintf(position, sizeof(position), "the position %d is not on the broker", (int)read);
+    ck_assert_int_gt(read, 0);
+    ck_assert_msg(strstr(sl_error_message(failure), position) != NULL, "read %d: %s", (int)read,
+                  sl_error_message(failure));
     close_pair(&pair);
 }
 END_TEST
@@ -495,20 +556,18 @@ START_TEST(two_members_share_and_hand_over) {
 }
 END_TEST
 
-/* What the plugin calls of these two comes here first. */
 static rd_kafka_queue_t *members_queue;
 static atomic_bool holds_end;
 static atomic_int ends, ended;
 
-__attribute__((visibility("default"))) rd_kafka_queue_t *
-rd_kafka_queue_get_consumer(rd_kafka_t *client) {
+CALLED_FIRST rd_kafka_queue_t *rd_kafka_queue_get_consumer(rd_kafka_t *client) {
     rd_kafka_queue_t *(*real)(rd_kafka_t *) =
         (rd_kafka_queue_t * (*)(rd_kafka_t *)) dlsym(RTLD_NEXT, "rd_kafka_queue_get_consumer");
     members_queue = real(client);
     return members_queue;
 }
 
-__attribute__((visibility("default"))) void rd_kafka_destroy_flags(rd_kafka_t *client, int flags) {
+CALLED_FIRST void rd_kafka_destroy_flags(rd_kafka_t *client, int flags) {
     void (*real)(rd_kafka_t *, int) =
         (void (*)(rd_kafka_t *, int))dlsym(RTLD_NEXT, "rd_kafka_destroy_flags");
     atomic_fetch_add(&ends, 1);
@@ -615,6 +674,7 @@ int main(void) {
     tcase_add_test(tests, the_embedded_broker_never_forgets_what_is_unread);
     tcase_add_test(tests, a_partition_can_be_read_again);
     tcase_add_test(tests, a_position_beyond_the_topic_is_an_error);
+    tcase_add_test(tests, what_was_read_before_an_error_comes_first);
     tcase_add_test(tests, rows_become_json_with_key_and_topic_by_column);
     tcase_add_test(tests, no_more_topics_than_allowed);
     tcase_add_test(tests, a_record_of_1970_is_not_one_of_today);

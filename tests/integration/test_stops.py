@@ -60,7 +60,8 @@ def feed(broker, new_topic, tmp_path):
     medallion = Medallion(tmp_path, broker.bootstrap, topic)
     medallion.document["commit.interval"] = "100ms"
     medallion.write()
-    producer = Producer(broker, topic, events.Feed(records=RECORDS))
+    # slow, so that even a slow program has something to commit after each start; finish() hurries
+    producer = Producer(broker, topic, events.Feed(records=RECORDS), rate=1_000)
     producer.start()
     return medallion, topic, producer
 

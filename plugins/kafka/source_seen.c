@@ -3,8 +3,7 @@
  * kept in the state store. A topic that is deleted and made again has the same name and other
  * records; positions would go on in the midst of them, and what lies before would be skipped. So
  * before reading goes on, and every few seconds while it does, such a record is read once more and
- * compared. (Brokers have
- * ids for topics, which librdkafka 2.0 does not tell.)
+ * compared. (Brokers have ids for topics, which librdkafka 2.0 does not tell.)
  *
  * A record that is gone (retention, compaction) proves nothing, and reading from the beginning of
  * the partition skips nothing: neither is compared.

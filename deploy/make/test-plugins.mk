@@ -2,7 +2,7 @@
 # tests of what the runtime does with them: tests/topology (pytest), the SDK's headers.
 TEST_PLUGIN_SOURCES = $(wildcard tests/plugins/*.c)
 TEST_PLUGINS        = $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(TEST_PLUGIN_SOURCES)) \
-                      $(BUILD)/tests/plugins/not-shared.so
+                      $(BUILD)/tests/plugins/not-shared.so $(BUILD)/tests/plugins/upgraded/sieve.so
 TEST_PLUGIN_LIBS    = $(foreach l,columns base,$(BUILD)/lib/libsl_$(l).a)
 
 .PHONY: test-plugins
@@ -14,6 +14,12 @@ $(BUILD)/tests/plugins/%.so: $(BUILD)/obj/tests/plugins/%.c.o $(TEST_PLUGIN_LIBS
 $(BUILD)/tests/plugins/not-shared.so:
 	@mkdir -p $(@D)
 	echo "this is no shared object" >$@
+
+# The next version of a plugin, from the same source.
+$(BUILD)/obj/tests/plugins/upgraded/%.c.o: CPPFLAGS += -DUPGRADED
+$(BUILD)/obj/tests/plugins/upgraded/%.c.o: tests/plugins/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # Each public header of the SDK alone, pedantic, in C99, C11 and C++17.
 SDK_HEADERS      = $(notdir $(wildcard sdk/include/sluice/*.h))

@@ -94,22 +94,18 @@ static void join_branches(struct topology *then) {
     }
 }
 
+/* `remedy`: what to do if there is something to finish; NULL: it can be. */
 static sl_error *run_then(const struct topology *then, const struct edition_change *change,
-                          const struct change_options *options, bool *stopped) {
+                          const struct change_options *options, const char *remedy, bool *stopped) {
     bool *affected = find_affected(then, change);
     if (affected == NULL) {
         return sl_error_no_memory();
     }
-    char refused[512];
-    (void)snprintf(refused, sizeof(refused),
-                   "install %s again, run the old configuration until it has stopped cleanly, then "
-                   "upgrade",
-                   change->plugins == NULL ? "" : change->plugins);
     struct host_outcome outcome = {0};
     struct host_options host = {.until_end = true,
                                 .registry = options->registry,
                                 .catch_up = affected,
-                                .catch_up_refused = change->plugins == NULL ? NULL : refused,
+                                .catch_up_refused = remedy,
                                 .outcome = &outcome,
                                 .network = options->host->network,
                                 .log = options->host->log,
@@ -131,17 +127,34 @@ static sl_error *describe_fault(const struct topology_faults *faults, sl_error *
     return error;
 }
 
+/* What another version of a plugin had begun it alone can finish. Into `text`; NULL: all plugins
+ * are of the same version. */
+static const char *find_remedy(const struct edition_change *change, char *text, size_t bytes) {
+    if (change->plugins == NULL) {
+        return NULL;
+    }
+    (void)snprintf(text, bytes,
+                   "install %s again, run the old configuration until it has stopped cleanly, then "
+                   "upgrade",
+                   change->plugins);
+    return text;
+}
+
 static sl_error *catch_up(struct edition *last, const struct topology *topology,
                           const struct edition_change *change, int64_t number,
                           const struct change_options *options, bool *stopped) {
     struct topology *then = NULL;
     struct topology_faults *faults = NULL;
+    char text[512];
+    const char *remedy = find_remedy(change, text, sizeof(text));
     sl_error *error = edition_restore(last, topology, options->registry, &then, &faults);
     if (error != NULL) {
         error = describe_fault(faults, error);
+        /* an option of that version alone, which the operator may never have written */
+        error = remedy == NULL ? error : sl_error_wrap(error, "%s", remedy);
     } else {
         join_branches(then);
-        error = run_then(then, change, options, stopped);
+        error = run_then(then, change, options, remedy, stopped);
     }
     topology_faults_free(faults);
     topology_free(then);

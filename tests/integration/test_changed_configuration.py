@@ -215,37 +215,6 @@ def test_reading_goes_no_further_than_the_tables_that_the_change_concerns(pipeli
     assert p.ids()[0] == list(ALL)
 
 
-def forge_version(p, version):
-    """As if the first run had been with another version of the plugin."""
-    file = p.folder / "state" / "config" / f"{1:020}.json"
-    edition = json.loads(file.read_text())
-    edition["transforms"]["silver"]["version"] = version
-    file.write_text(json.dumps(edition))
-
-
-def test_a_plugin_is_upgraded_after_a_crash(pipeline):
-    p = pipeline()
-    leave_uneven(p, LOOSE, "rejects")
-    forge_version(p, "0.0.9")
-    done = p.run(LOOSE)
-    assert done.exit_code == 2
-    assert "silver-validate 0.0.9" in done.log and f"offsets 0 to {FIRST * LINE_BYTES - 1}" in done.log
-    assert p.count("rejects") == 0 and p.count("rows") == FIRST
-    forge_version(p, p.editions()[0]["sluice"])  # installed again
-    assert p.run(LOOSE).exit_code == 0
-    expect(p, LOOSE, LOOSE)
-
-
-def test_a_plugin_is_upgraded_after_a_clean_stop(pipeline):
-    p = pipeline()
-    p.stop_cleanly(LOOSE, "rows", FIRST)
-    forge_version(p, "0.0.9")
-    p.add_records(ALL[FIRST:])
-    done = p.run(LOOSE)
-    assert done.exit_code == 0 and "silver-validate 0.0.9 is now" in done.log
-    expect(p, LOOSE, LOOSE)
-
-
 def test_a_plugin_that_is_gone_is_named(pipeline):
     p = pipeline()
     leave_uneven(p, LOOSE, "rejects")

@@ -104,6 +104,8 @@ struct sl_node {
     int64_t answered;
     struct sink_place *places;
     size_t n_places;
+    sl_timer *refresh_timer;
+    int64_t refresh_from_us; /* not before, since it has failed */
 
     pthread_mutex_t
         mutex; /* guards what follows; taken once a batch of deliveries, never a record */

@@ -1,6 +1,6 @@
 /*
  * Which positions are known to exist. Brokers forget the offsets of a group to which nobody commits
- * for offsets.retention.minutes (a week): a pipeline that stood still for longer would begin anew
+ * for offsets.retention.minutes (a week): a pipeline that was stopped for longer would begin anew
  * and write everything twice. So the state store keeps a mark for each position, and a position
  * that has a mark but no offset is an error instead of a beginning.
  */

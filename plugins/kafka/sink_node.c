@@ -261,7 +261,15 @@ static uint32_t node_flags(const void *config) {
     return node_guarantee(config) == SL_EXACTLY_ONCE ? all | SL_ROLE_DURABLE : all;
 }
 
+static void node_drained(sl_node *node) {
+    sink_stop_feeding(node); /* every record is acknowledged */
+    if (node->transactional) {
+        sink_refresh_last(node);
+    }
+}
+
 static void node_close(sl_node *node) {
+    sink_refresh_stop(node);
     sink_stop_feeding(node);
     sink_disconnect(node);
     free_node(node);
@@ -274,7 +282,7 @@ const sl_node_ops kafka_sink_node_ops = {
     .recover = node_recover,
     .commit = node_commit,
     .drop_piece = node_drop_piece,
-    .drained = sink_stop_feeding, /* every record is acknowledged */
+    .drained = node_drained,
     .close = node_close,
     .guarantee = node_guarantee,
     .flags = node_flags,

@@ -168,8 +168,8 @@ static bool set_metadata(const struct sl_node *node, rd_kafka_t *client, int64_t
     return to->metadata != NULL;
 }
 
-static sl_error *send_one(struct sl_node *node, rd_kafka_t *client, const char *key,
-                          int64_t offset) {
+static sl_error *send_one(struct sl_node *node, rd_kafka_t *client, const char *key, int64_t offset,
+                          int limit_ms) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *to =
         rd_kafka_topic_partition_list_add(list, sink_positions_topic(node), 0);
@@ -178,7 +178,7 @@ static sl_error *send_one(struct sl_node *node, rd_kafka_t *client, const char *
     rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(key);
     if (error == NULL) {
         rd_kafka_error_t *refused =
-            rd_kafka_send_offsets_to_transaction(client, list, group, SINK_TRANSACTION_LIMIT_MS);
+            rd_kafka_send_offsets_to_transaction(client, list, group, limit_ms);
         error = refused == NULL
                     ? NULL
                     : sink_transaction_error(node, refused, "adding a position to a transaction");
@@ -189,10 +189,11 @@ static sl_error *send_one(struct sl_node *node, rd_kafka_t *client, const char *
 }
 
 sl_error *sink_positions_send(struct sl_node *node, rd_kafka_t *client,
-                              const sl_position *positions, const int64_t *offsets, size_t n) {
+                              const sl_position *positions, const int64_t *offsets, size_t n,
+                              int limit_ms) {
     sl_error *error = NULL;
     for (size_t i = 0; i < n && error == NULL; i++) {
-        error = send_one(node, client, positions[i].key, offsets[i]);
+        error = send_one(node, client, positions[i].key, offsets[i], limit_ms);
     }
     return error;
 }

@@ -56,7 +56,8 @@ static sl_error *move_positions(struct sl_node *node, rd_kafka_t *client, const 
     }
     error = checked(node, rd_kafka_begin_transaction(client), "beginning a transaction");
     if (error == NULL) {
-        error = sink_positions_send(node, client, still, offsets, n_still);
+        error =
+            sink_positions_send(node, client, still, offsets, n_still, SINK_TRANSACTION_LIMIT_MS);
     }
     return error != NULL
                ? error
@@ -162,7 +163,7 @@ sl_error *sink_recover(struct sl_node *node, sl_position *positions, size_t n) {
         sink_known_keep(node, place);
     }
     free(stored);
-    return error;
+    return error != NULL ? error : sink_refresh_start(node);
 }
 
 /* ---- before a commit ---- */
@@ -313,8 +314,8 @@ static sl_error *send_positions(struct sl_node *node, const sl_commit *commit) {
     for (size_t i = 0; i < commit->n_positions; i++) {
         offsets[i] = commit->positions[i].to;
     }
-    sl_error *error =
-        sink_positions_send(node, node->producer, commit->positions, offsets, commit->n_positions);
+    sl_error *error = sink_positions_send(node, node->producer, commit->positions, offsets,
+                                          commit->n_positions, SINK_TRANSACTION_LIMIT_MS);
     free(offsets);
     return error;
 }
@@ -359,6 +360,7 @@ sl_error *sink_commit(struct sl_node *node, const sl_commit *commit) {
     for (size_t i = 0; i < commit->n_positions; i++) {
         struct sink_place *place = sink_place_get(node, commit->positions[i].key);
         place->stored = commit->positions[i].to;
+        place->sent_us = sl_monotonic_us();
         sink_known_keep(node, place);
     }
     return NULL;

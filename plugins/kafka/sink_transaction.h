@@ -64,6 +64,7 @@ struct sink_place {
     char *key;
     int64_t stored;       /* SL_OFFSET_NONE: nothing yet */
     unsigned incarnation; /* of the producer that has read it */
+    int64_t sent_us;      /* when we sent it, or saw it with another owner; 0: not in this run */
     bool known;           /* the state store has a mark of it */
 };
 /* What is stored for a position. */
@@ -82,9 +83,11 @@ sl_error *sink_positions_read(struct sl_node *node, rd_kafka_t *client,
                               const sl_position *positions, size_t n, bool stable,
                               struct sink_stored *out);
 
-/* Adds positions to the client's open transaction, each with `offsets[i]`, owned by this node. */
+/* Adds positions to the client's open transaction, each with `offsets[i]`, owned by this node. Each
+ * may take limit_ms. */
 sl_error *sink_positions_send(struct sl_node *node, rd_kafka_t *client,
-                              const sl_position *positions, const int64_t *offsets, size_t n);
+                              const sl_position *positions, const int64_t *offsets, size_t n,
+                              int limit_ms);
 
 /* The topic under which positions are committed. */
 const char *sink_positions_topic(const struct sl_node *node);
@@ -95,6 +98,14 @@ const char *sink_positions_topic(const struct sl_node *node);
 void sink_known_keep(struct sl_node *node, struct sink_place *place);
 /* FATAL when a position of which nothing is stored has a mark. */
 sl_error *sink_known_check(struct sl_node *node, const char *key);
+
+/* ---- positions that do not move (sink_refresh.c) ---- */
+
+/* Begins to look after them, unless it has begun. Errors: NO_MEMORY. */
+sl_error *sink_refresh_start(struct sl_node *node);
+/* Those that were not sent in this run, at its end: the next may be as short, and the one after. */
+void sink_refresh_last(struct sl_node *node);
+void sink_refresh_stop(struct sl_node *node);
 
 /* ---- owners ---- */
 

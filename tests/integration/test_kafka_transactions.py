@@ -33,9 +33,9 @@ class Feed(threading.Thread):
         self._end = threading.Event()
         self.written = 0
 
-    def burst(self):
+    def burst(self, **where):
         numbers = range(self.written, self.written + self._per_burst)
-        rows = [{"value": b"%d" % i + self._padding} for i in numbers]
+        rows = [{"value": b"%d" % i + self._padding, **where} for i in numbers]
         self._broker.produce(self._topic, rows)
         self.written += self._per_burst
 
@@ -55,6 +55,10 @@ def copy(broker, new_topic, tmp_path):
     class Copy:
         source, target = new_topic(PARTITIONS), new_topic(2)
         group = f"sluice-copy-{source}-rows"
+
+        def position(self, partition):
+            """The group whose committed offset is the sink's position."""
+            return f"sluice/copy-{self.source}/copy/rows/rows/{self.source}/{partition}"
 
         def document(self, **sink):
             return {
@@ -210,14 +214,53 @@ def test_a_position_that_the_broker_forgot_is_no_new_beginning(broker, copy):
     path = copy.write(copy.document())
     broker.produce(copy.source, [{"value": b"%d" % i} for i in range(100)])
     sluice.run_until_end(path, limit_s=LIMIT_S)
-    pipeline = f"copy-{copy.source}"
-    group = f"sluice/{pipeline}/copy/rows/rows/{copy.source}/0"
+    group = copy.position(0)
     broker.delete_group(group)
     run = sluice.run_command("run", "--until-end", "--json", path, limit_s=LIMIT_S)
     assert run.exit_code == 1
     failure = run.node("copy")["failure"]
     assert group in failure and "offsets.retention.minutes" in failure
     copy.assert_each_once(100)
+
+
+def test_the_position_of_an_idle_partition_is_committed_again(broker, copy):
+    """Offsets are forgotten one by one, each so long after its own last commit. Here one is deleted
+    while the sink runs, which commits others."""
+    path = copy.write(copy.document())
+    feed = Feed(broker, copy.source, 100)
+    feed.burst()
+    sluice.run_until_end(path, limit_s=LIMIT_S)
+    idle = copy.position(0)
+    position = broker.committed_offset(idle, copy.target)
+    with sluice.Process("run", path) as process:
+        for deletes in (True, False):
+            before = copy.written()
+            feed.burst(partition=1)
+            process.wait_for(lambda: copy.written() > before, LIMIT_S, "the other partition's rows")
+            if deletes:
+                broker.delete_group(idle)
+        process.wait_for(
+            lambda: broker.committed_offset(idle, copy.target) == position, LIMIT_S, "the position"
+        )
+        process.signal(signal.SIGKILL)
+        process.wait(LIMIT_S)
+    sluice.run_until_end(path, limit_s=LIMIT_S)
+    copy.assert_each_once(feed.written)
+
+
+def test_short_runs_without_rows_commit_positions_again(broker, copy):
+    path = copy.write(copy.document())
+    Feed(broker, copy.source, 100).burst()
+
+    def commits():
+        name = copy.position(0).encode()
+        records = broker.messages("__consumer_offsets", "read_uncommitted")
+        return sum(name in record.key() for record in records)
+
+    for _ in range(2):
+        before = commits()
+        sluice.run_until_end(path, limit_s=LIMIT_S)
+        assert commits() > before
 
 
 def test_the_embedded_broker_has_no_transactions(copy):

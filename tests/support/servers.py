@@ -120,6 +120,15 @@ class Kafka:
         admin = self._admin()  # a client that is dropped never completes its futures
         admin.delete_consumer_groups([group])[group].result(30)
 
+    def committed_offset(self, group, topic, partition=0):
+        """None: the group has none there."""
+        from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+        admin = self._admin()  # a client that is dropped never completes its futures
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition)])
+        (found,) = admin.list_consumer_group_offsets([asked])[group].result(30).topic_partitions
+        return None if found.offset < 0 else found.offset
+
     def group_members(self, group):
         """How many there are; dead ones count until their session is over."""
         admin = self._admin()  # a client that is dropped never completes its futures

@@ -2,8 +2,9 @@
  * The chain in the state store: entries and snapshots as objects. Integers are little-endian, "i64"
  * has 8 bytes; a block is its length (i64) and its bytes.
  *
- * log/<20 digits>: "SLGA", version (1 byte: 2), number, token, plan fingerprint, watermark, base
- *   number, base token, for each output first and next sequence number, number of final rows, their
+ * log/<20 digits>: "SLGA", version (1 byte: 3), number, token, plan fingerprint, watermark, base
+ *   number, base token, for each output first and next sequence number and the one below which
+ *   results may have been sent (versions before 3 did not say it), number of final rows, their
  *   largest event time, number of streams (i64 each); each stream: block of its key, position,
  *   largest event time, floor, flags (i64 each; flag 1: idle; version 1 had none); blocks of the
  * delta (lib/window), the final rows and the late rows (lib/columns); XXH3 of all before (8 bytes).
@@ -23,7 +24,7 @@
 
 #define ENTRY_MAGIC "SLGA"
 #define BASE_MAGIC "SLGB"
-#define ENTRY_VERSION 2
+#define ENTRY_VERSION 3
 #define BASE_VERSION 1
 #define STREAM_IDLE 1
 #define PATH_BYTES 64
@@ -86,6 +87,7 @@ sl_error *entry_encode(const struct entry *entry, sl_buffer *out) {
     for (int i = 0; i < OUTPUTS; i++) {
         put_i64(out, entry->first[i]);
         put_i64(out, entry->next[i]);
+        put_i64(out, entry->sent[i]);
     }
     put_i64(out, entry->finals);
     put_i64(out, entry->max_event_us);
@@ -213,6 +215,7 @@ static sl_error *read_entry(sl_store *store, const char *path, int64_t number, s
     for (int i = 0; i < OUTPUTS; i++) {
         out->first[i] = get_i64(&cursor);
         out->next[i] = get_i64(&cursor);
+        out->sent[i] = cursor.version > 2 ? get_i64(&cursor) : out->next[i];
     }
     out->finals = get_i64(&cursor);
     out->max_event_us = get_i64(&cursor);
@@ -312,16 +315,22 @@ static int64_t number_of(const char *path, const char *folder) {
     return (int64_t)strtoull(digits, NULL, 10);
 }
 
+struct last_of {
+    const char *folder;
+    int64_t *number;
+};
+
 static int keep_last(const sl_store_entry *entry, void *arg) {
-    int64_t *last = arg;
-    int64_t number = number_of(entry->path, CHAIN_FOLDER);
-    *last = number > *last ? number : *last;
+    const struct last_of *last = arg;
+    int64_t number = number_of(entry->path, last->folder);
+    *last->number = number > *last->number ? number : *last->number;
     return 0;
 }
 
-sl_error *chain_last(sl_store *store, int64_t *number) {
+sl_error *chain_last(sl_store *store, const char *folder, int64_t *number) {
+    struct last_of last = {folder, number};
     *number = 0;
-    return store->ops->list(store, CHAIN_FOLDER, NULL, 0, keep_last, number);
+    return store->ops->list(store, folder, NULL, 0, keep_last, &last);
 }
 
 sl_error *base_put(sl_store *store, int64_t number, uint64_t token, const sl_buffer *table) {

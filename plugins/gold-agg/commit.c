@@ -263,6 +263,7 @@ static sl_error *encode(sl_node *node, struct prepared *prepared) {
     for (int i = 0; i < OUTPUTS && error == NULL; i++) {
         entry->first[i] = node->next[i];
         entry->next[i] = node->next[i] + rows[i];
+        entry->sent[i] = node->outputs[i].stream != NULL ? entry->next[i] : node->sent[i];
         if (arrays[i]->release != NULL) {
             error = sl_array_write(schemas[i], arrays[i], &prepared->rows_bytes[i]);
         }
@@ -303,7 +304,7 @@ static sl_error *prepare(sl_node *node, const sl_commit *commit) {
         }
     } else if (node_in_group(node)) {
         error = group_take(node, prepared);
-        if (error == NULL && prepared->taken == 0 && !prepared->refreshes &&
+        if (error == NULL && prepared->taken == 0 && !prepared->refreshes && !outbox_unsaid(node) &&
             commit_watermark(node) <= node->watermark_us) {
             prepared_free(prepared); /* there is no news */
             return NULL;
@@ -357,6 +358,7 @@ static sl_error *finish(sl_node *node) {
     node->refresh = node->refresh && !prepared->refreshes;
     for (int i = 0; i < OUTPUTS; i++) {
         node->next[i] = prepared->entry.next[i];
+        node->sent[i] = prepared->entry.sent[i];
     }
     node->base_number = prepared->entry.base_number;
     node->base_token = prepared->entry.base_token;
@@ -460,7 +462,7 @@ sl_error *commit_alone(sl_node *node) {
         node_unload(node);
         return error;
     }
-    if (prepared->used && prepared->taken == 0 &&
+    if (prepared->used && prepared->taken == 0 && !outbox_unsaid(node) &&
         prepared->entry.next[OUTPUT_RESULTS] == prepared->entry.first[OUTPUT_RESULTS]) {
         prepared_free(&node->prepared); /* nothing was closed, and nothing is open */
         node->refresh = false;

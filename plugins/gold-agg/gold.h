@@ -130,8 +130,9 @@ struct entry {
     uint64_t base_token;
     int64_t first[OUTPUTS]; /* sequence numbers [first, next) */
     int64_t next[OUTPUTS];
-    int64_t finals;       /* the first of the results; the others were updates */
-    int64_t max_event_us; /* of the finals */
+    int64_t sent[OUTPUTS]; /* no reader has results from here on */
+    int64_t finals;        /* the first of the results; the others were updates */
+    int64_t max_event_us;  /* of the finals */
     struct entry_stream *streams;
     size_t n_streams;
     const uint8_t *delta;
@@ -154,8 +155,8 @@ sl_error *entries_get(sl_store *store, const char *folder, int64_t first, size_t
 void entry_free(struct entry *entry);
 /* Puts encoded bytes as <folder><number>. CONFLICT when another writer was first. */
 sl_error *entry_put(sl_store *store, const char *folder, int64_t number, const sl_buffer *bytes);
-/* The largest number in the chain, 0 when it is empty. */
-sl_error *chain_last(sl_store *store, int64_t *number);
+/* The largest number in the folder, 0 when it is empty. */
+sl_error *chain_last(sl_store *store, const char *folder, int64_t *number);
 sl_error *base_put(sl_store *store, int64_t number, uint64_t token, const sl_buffer *table);
 /* Merges base/<number>-<token> into `table`. */
 sl_error *base_load(sl_store *store, int64_t number, uint64_t token, sl_window_table *table,
@@ -233,6 +234,7 @@ struct sl_node {
     size_t delta_bytes; /* since the base */
     int64_t watermark_us;
     int64_t next[OUTPUTS]; /* sequence numbers */
+    int64_t sent[OUTPUTS]; /* as in the last entry */
     struct prepared prepared;
     struct own_stream outputs[OUTPUTS];
     sl_timer *timer;
@@ -295,6 +297,8 @@ int64_t commit_watermark(sl_node *node);
 sl_error *outbox_emit(sl_node *node, struct prepared *prepared);
 /* Results are durable that were not sent to the output's readers. */
 bool outbox_lacks(const sl_node *node, uint32_t output);
+/* An entry has to say of some of them that they may be sent. */
+bool outbox_unsaid(const sl_node *node);
 /* Sends them; no windows may be open whose rows were sent as updates. */
 sl_error *outbox_catch_up(sl_node *node);
 /* Sends from `offset` on; keeps what lies from `needed` on (SL_OFFSET_NONE: the same) for readers

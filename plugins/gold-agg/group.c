@@ -73,7 +73,7 @@ sl_error *group_apply(sl_node *node, const struct entry *last) {
 static sl_error *read_last(sl_node *node, struct entry *out) {
     int64_t number;
     memset(out, 0, sizeof(*out));
-    sl_error *error = chain_last(node->store, &number);
+    sl_error *error = chain_last(node->store, CHAIN_FOLDER, &number);
     if (error == NULL && number > 0) {
         error = entry_get(node->store, CHAIN_FOLDER, number, out);
     }
@@ -132,6 +132,7 @@ static sl_error *append_streams(sl_node *node, const struct entry *last,
     }
     for (int i = 0; i < OUTPUTS; i++) {
         next.first[i] = next.next[i] = last->next[i];
+        next.sent[i] = last->sent[i];
     }
     if (last->n_streams > 0) {
         memcpy(next.streams, last->streams, last->n_streams * sizeof(*next.streams));
@@ -213,27 +214,63 @@ static sl_error *get_delta(sl_node *node, const struct gold_stream *stream, int6
     return NULL;
 }
 
-/* Reads a log from what the chain has merged to its end: the position, and the clock there. */
+static sl_error *of_two_moments(const sl_node *node, const struct gold_stream *stream,
+                                int64_t last) {
+    return sl_error_new(SL_ERROR_FATAL,
+                        "the state goes on with number %lld of the partial aggregates of %s, of "
+                        "which %s number %lld: log/ and delta/ of %s are not of one moment (one of "
+                        "them is of an older backup, say); delete it, then bring the newest state "
+                        "back there whole, or delete the tables of all readers of this node as "
+                        "well, and everything that its sources still have is aggregated anew",
+                        (long long)stream->applied + 1, stream->key,
+                        last < stream->applied ? "those that are there end with"
+                                               : "only later ones are there, up to",
+                        (long long)last, node->store->ops->url(node->store));
+}
+
+static void take_place(struct gold_stream *stream, int64_t number, const struct entry *object) {
+    stream->logged = number;
+    stream->position = object->streams[0].position;
+    stream->clock = object->streams[0].clock;
+    stream->idle = object->streams[0].idle;
+}
+
+/*
+ * Reads a log from what the chain has merged to its end: the position, and the clock there. The
+ * last that was merged stays, and of a log of which nothing was merged nothing is removed: where
+ * these lack, log and chain are not of one moment.
+ */
 static sl_error *locate(sl_node *node, struct gold_stream *stream) {
+    char folder[FOLDER_BYTES];
+    int64_t last = 0;
+    delta_folder(stream->key, folder);
     stream->logged = stream->applied;
     stream->position = SL_OFFSET_NONE;
     stream->clock = stream->applied_clock;
     stream->idle = false;
-    for (int64_t n = stream->applied > 0 ? stream->applied : 1;; n++) {
+    for (int64_t n = stream->applied > 0 ? stream->applied : 1;;) {
         struct entry object;
         sl_error *error = get_delta(node, stream, n, &object);
-        if (sl_error_is(error, SL_ERROR_NOT_FOUND) && n > stream->applied) {
-            sl_error_free(error);
-            return NULL;
+        if (error == NULL) {
+            take_place(stream, n++, &object);
+            entry_free(&object);
+            continue;
         }
-        if (error != NULL) {
+        if (!sl_error_is(error, SL_ERROR_NOT_FOUND)) {
             return error;
         }
-        stream->logged = n;
-        stream->position = object.streams[0].position;
-        stream->clock = object.streams[0].clock;
-        stream->idle = object.streams[0].idle;
-        entry_free(&object);
+        sl_error_free(error);
+        if (n > stream->applied && n > 1) {
+            return NULL;
+        }
+        bool again = last >= n; /* it was there in the list, and may have come since it was read */
+        error = again ? NULL : chain_last(node->store, folder, &last);
+        if (error != NULL || (last == 0 && stream->applied == 0)) {
+            return error;
+        }
+        if (again || last < n) {
+            return of_two_moments(node, stream, last);
+        }
     }
 }
 

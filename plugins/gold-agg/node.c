@@ -224,6 +224,7 @@ static sl_error *apply_last(sl_node *node, const struct entry *last) {
     node->watermark_us = last->watermark_us;
     for (int i = 0; i < OUTPUTS; i++) {
         node->next[i] = last->next[i];
+        node->sent[i] = last->sent[i];
     }
     if (node_in_group(node)) {
         return group_apply(node, last);
@@ -285,6 +286,7 @@ static void forget_positions(sl_node *node) {
     node->delta_bytes = 0;
     node->watermark_us = SL_TIME_NONE;
     memset(node->next, 0, sizeof(node->next));
+    memset(node->sent, 0, sizeof(node->sent));
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
         if (!node_in_group(node)) {
             stream->position = SL_OFFSET_NONE;
@@ -319,7 +321,7 @@ static sl_error *unload_unused(sl_node *node) {
     int64_t last = -1;
     sl_error *error = NULL;
     if (node->loaded && !in_use(node)) {
-        error = node->fresh ? chain_last(node->store, &last) : NULL;
+        error = node->fresh ? chain_last(node->store, CHAIN_FOLDER, &last) : NULL;
         if (error != NULL || last != node->number) {
             node_unload(node);
         }
@@ -341,7 +343,7 @@ sl_error *node_load(sl_node *node) {
     int64_t number;
     struct entry last;
     sl_error *error = sl_window_table_new(node->plan, &node->state);
-    error = error != NULL ? error : chain_last(node->store, &number);
+    error = error != NULL ? error : chain_last(node->store, CHAIN_FOLDER, &number);
     if (error == NULL && number > 0) {
         error = entry_get(node->store, CHAIN_FOLDER, number, &last);
         if (error == NULL) {

@@ -169,6 +169,14 @@ bool outbox_lacks(const sl_node *node, uint32_t output) {
     return own->stream != NULL && own->emitted < node->next[output];
 }
 
+bool outbox_unsaid(const sl_node *node) {
+    bool unsaid = false;
+    for (int i = 0; i < OUTPUTS; i++) {
+        unsaid = unsaid || (node->outputs[i].stream != NULL && node->sent[i] < node->next[i]);
+    }
+    return unsaid;
+}
+
 /* What sending an entry costs, whatever it holds. */
 enum { ENTRY_BYTES = 1024 };
 
@@ -260,8 +268,9 @@ sl_error *outbox_emit(sl_node *node, struct prepared *prepared) {
     for (uint32_t i = 0; i < OUTPUTS && error == NULL; i++) {
         struct own_stream *own = &node->outputs[i];
         bool lacks = own->emitted < entry->first[i];
-        if (own->stream == NULL || (lacks && i == OUTPUT_RESULTS && !prepared->refreshes)) {
-            continue; /* an entry with all open windows has to come first */
+        if (own->stream == NULL || entry->sent[i] < entry->next[i] ||
+            (lacks && i == OUTPUT_RESULTS && !prepared->refreshes)) {
+            continue; /* an entry that says so, and has all open windows, has to come first */
         }
         if (lacks) {
             error = emit_again(node, i, entry->number - 1);
@@ -304,30 +313,36 @@ static sl_error *remember_from(sl_node *node, uint32_t output, int64_t needed, i
     return error;
 }
 
+/* Refuses a reader that has results which this state never sent. What is compared is what may have
+ * been sent, and not what there is: a state that was restored soon has as many results again, which
+ * are not those that the reader has. */
+static sl_error *check_reached(sl_node *node, uint32_t output, int64_t reached) {
+    sl_error *error = node_load(node);
+    if (error == NULL && reached > node->sent[output]) { /* another host may have gone on */
+        node_unload(node);
+        error = node_load(node);
+    }
+    if (error != NULL || reached <= node->sent[output]) {
+        return error;
+    }
+    return sl_error_new(SL_ERROR_FATAL,
+                        "a reader of %s%s has results below %lld, the state only below %lld: the "
+                        "state is older than the reader's table, or of something else; delete %s, "
+                        "then bring the newer state back there, or delete the tables of all "
+                        "readers of this node as well, and everything that its sources still have "
+                        "is aggregated anew",
+                        node->name, output == OUTPUT_LATE ? ".late" : "", (long long)reached,
+                        (long long)node->sent[output], node->store->ops->url(node->store));
+}
+
 sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream, int64_t offset,
                         int64_t needed) {
     struct own_stream *own = &node->outputs[output];
     needed = needed == SL_OFFSET_NONE || needed > offset ? offset : needed;
-    sl_error *error = node_load(node);
+    int64_t reached = stream->reached > offset ? stream->reached : offset;
+    sl_error *error = check_reached(node, output, reached);
     if (error != NULL) {
         return error;
-    }
-    if (offset > node->next[output]) { /* another host may have gone on */
-        node_unload(node);
-        error = node_load(node);
-    }
-    if (error != NULL) {
-        return error;
-    }
-    if (offset > node->next[output]) {
-        return sl_error_new(SL_ERROR_FATAL,
-                            "a reader of %s%s has results below %lld, the state only below %lld: "
-                            "the state is older than the reader's table, or of something else; "
-                            "bring the newer state back, or delete %s and the tables of all "
-                            "readers of this node, and everything that its sources still have is "
-                            "aggregated anew",
-                            node->name, output == OUTPUT_LATE ? ".late" : "", (long long)offset,
-                            (long long)node->next[output], node->store->ops->url(node->store));
     }
     if (own->stream != stream) { /* else a try has failed, maybe behind some of what it sent */
         own->stream = stream;

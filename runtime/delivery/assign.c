@@ -448,6 +448,18 @@ static int64_t smallest_needed(const struct stream *stream) {
     return smallest;
 }
 
+/* What some reader of the results has already. */
+static int64_t largest_stored(const struct stream *stream) {
+    int64_t largest = 0;
+    for (size_t r = 0; r < stream->n_readers; r++) {
+        const struct reader *reader = &stream->readers[r];
+        if (!atomic_load(&reader->node->failed) && reader->stored > largest) {
+            largest = reader->stored;
+        }
+    }
+    return largest;
+}
+
 static void resume_owner(struct assignment *a) {
     bool own = (a->owner->flags & SL_ROLE_OWNS_STREAMS) != 0;
     for (size_t s = 0; s < a->n_streams && a->owner->ops->resume != NULL; s++) {
@@ -456,6 +468,7 @@ static void resume_owner(struct assignment *a) {
         }
         struct call *call = call_new(a, CALL_RESUME, a->owner);
         if (call != NULL) {
+            a->streams[s]->pub.reached = own ? largest_stored(a->streams[s]) : 0;
             call->stream = a->streams[s];
             call->offset = own ? smallest_needed(a->streams[s]) : SL_OFFSET_NONE;
             call_start(call);

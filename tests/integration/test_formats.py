@@ -19,7 +19,7 @@ FORMATS = {
     "positions": ("out/positions/*.json", b'"version":1', b'"version":%d', 1),
     "closed files": ("plain/closes/*", b"sluice-closes\t1", b"sluice-closes\t%d", 1),
     "deduplication": ("silver/*/*.seg", b"SLDEDUP1", b"SLDEDUP%d", 1),
-    "aggregates": ("agg/log/*", b"SLGA\x02", b"SLGA%c", 2),
+    "aggregates": ("agg/log/*", b"SLGA\x03", b"SLGA%c", 3),
 }
 REFUSED = [(name, version) for name, f in FORMATS.items() for version in (0, f[3] + 1)]
 
@@ -131,26 +131,34 @@ def test_damage_is_named(kept, name, damage):
     assert file.name.removesuffix(".seg").removesuffix(".json") in told(kept.run())
 
 
-def without_idle_flags(entry):
-    """An entry of the aggregates' chain as version 1 had it: streams without flags."""
-    head = 4 + 1 + 6 * 8 + 4 * 8 + 2 * 8
-    (streams,) = struct.unpack_from("<q", entry, head)
-    older = bytearray(entry[: head + 8])
-    older[4] = 1
-    at = head + 8
+def older(entry, version):
+    """An entry of the aggregates' chain as older versions had it: before 3 it did not say what was
+    sent, before 2 its streams had no flags."""
+    at = 4 + 1 + 6 * 8
+    head = bytearray(entry[:at])
+    head[4] = version
+    parts = [bytes(head)]
+    for _ in range(2):
+        parts.append(entry[at : at + 16])
+        at += 3 * 8
+    parts.append(entry[at : at + 3 * 8])
+    (streams,) = struct.unpack_from("<q", entry, at + 16)
+    at += 3 * 8
     for _ in range(streams):
         (key,) = struct.unpack_from("<q", entry, at)
-        older += entry[at : at + 8 + key + 3 * 8]
-        at += 8 + key + 4 * 8
-    older += entry[at:-8]
+        end = at + 8 + key + 4 * 8
+        parts.append(entry[at : end - (8 if version < 2 else 0)])
+        at = end
+    text = b"".join(parts) + entry[at:-8]
     hash_of = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
     hash_of.restype, hash_of.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
-    return bytes(older) + struct.pack("<Q", hash_of(bytes(older), len(older)))
+    return text + struct.pack("<Q", hash_of(text, len(text)))
 
 
-def test_an_older_chain_of_aggregates_is_read(kept):
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_chain_of_aggregates_is_read(kept, version):
     file = kept.file("aggregates")
-    file.write_bytes(without_idle_flags(file.read_bytes()))
+    file.write_bytes(older(file.read_bytes(), version))
     kept.write(2 * COUNT)
     done = kept.run()
     assert done.exit_code == 0, done.failed_because()

@@ -4,7 +4,6 @@ ordered. One host and a generator; several on a broker: test_hosts.py.
 """
 
 import json
-import shutil
 import signal
 
 import pytest
@@ -13,7 +12,8 @@ from tests.integration.test_admin import Running
 from tests.lake import readers
 from tests.oracle import check, expect_for_topology
 from tests.support import sluice
-from tests.support.servers import ROOT, wait_for
+from tests.support.generated import Generated, gold_agg
+from tests.support.servers import wait_for
 
 RECORDS = 100_000
 LIMIT_S = 60
@@ -24,61 +24,13 @@ ALL_HOSTS = (
 
 
 def gold(scope):
-    return {
-        "plugin": "gold-agg",
-        "inputs": ["silver"],
-        "config": {
-            "time": "ts",
-            "window": {"tumbling": "10s"},
-            "lateness": "20s",
-            "group_by": ["country"],
-            "aggregates": {"events": "count()", "revenue": "sum(amount)"},
-            "scope": scope,
-        },
-    }
-
-
-def topology(rate):
-    def sink(given, name, **config):
-        return {"plugin": "delta-sink", "inputs": [given], "config": {"table": name, **config}}
-
-    return {
-        "pipeline": "orders",
-        "state": "state",
-        "lanes": 2,
-        "commit.interval": "100ms",
-        "admin": {"listen": "127.0.0.1:0"},
-        "sources": {
-            "events": {
-                "plugin": "generator",
-                "config": {
-                    "count": RECORDS,
-                    "partitions": 3,
-                    "event_rate": 500,
-                    "too_late": 0.003,
-                    "rate": rate,
-                },
-            }
-        },
-        "transforms": {
-            "silver": {
-                "plugin": "silver-validate",
-                "inputs": ["events"],
-                "config": {"schema": "event.schema.json"},
-            },
-            "per_country": gold("group"),
-        },
-        "sinks": {
-            "bronze": {"plugin": "bronze-sink", "inputs": ["events"], "config": {"table": "bronze"}},
-            "gold": sink("per_country", "gold", mode="upsert"),
-            "late": sink("per_country.late", "late"),
-        },
-    }
+    aggregates = {"events": "count()", "revenue": "sum(amount)"}
+    return gold_agg({"tumbling": "10s"}, ["country"], aggregates, scope=scope)
 
 
 class Host:
-    def __init__(self, folder, process):
-        self.folder, self.process = folder, process
+    def __init__(self, made, process):
+        self.made, self.process = made, process
         self.admin = Running(process)
         wait_for(lambda: self.admin.ask("/ready")[0] == 200, LIMIT_S, "readiness")
 
@@ -116,59 +68,58 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path):
-    shutil.copy(ROOT / "deploy" / "demo" / "event.schema.json", tmp_path)
-    path = tmp_path / "topology.json"
-    path.write_text(json.dumps(topology(rate=2000)))
-    with sluice.Process("run", "--json", path) as process:
-        yield Host(tmp_path, process)
+    admin = {"listen": "127.0.0.1:0"}
+    made = Generated(tmp_path, RECORDS, rate=2000, admin=admin, **{"commit.interval": "100ms"})
+    made.add_gold("per_country", gold("group"))
+    with sluice.Process("run", "--json", made.write()) as process:
+        yield Host(made, process)
 
 
 def assert_exact_in_the_end(host):
-    """The rest comes at once."""
+    """The rest comes at once; of the settings that were changed those of the file count."""
     host.process.signal(signal.SIGTERM)
     done = host.process.wait(LIMIT_S)
     assert done.exit_code == 0, done.failed_because()
-    path = host.folder / "topology.json"
-    document = json.loads(path.read_text())
-    document["sources"]["events"]["config"]["rate"] = 0
-    path.write_text(json.dumps(document))
-    sluice.run_until_end(path)
-    table = {n: readers.read(host.folder / n, "delta-rs") for n in document["sinks"]}
-    assert table["bronze"].num_rows == RECORDS
-    answer = expect_for_topology(table["bronze"], document, host.folder)
-    assert check.gold(answer, "per_country", table["gold"]) is None
-    assert table["late"].num_rows > 100
-    assert check.late(answer, "per_country", table["late"]) is None
+    made = host.made
+    made.document = json.loads(made.path.read_text())
+    sluice.run_until_end(made.write(rate=0))
+    names = ("bronze", "per_country", "per_country_late")
+    bronze, results, late = [readers.read(made.folder / name, "delta-rs") for name in names]
+    assert bronze.num_rows == RECORDS
+    answer = expect_for_topology(bronze, made.document, made.folder)
+    assert check.gold(answer, "per_country", results) is None
+    assert late.num_rows > 100
+    assert check.late(answer, "per_country", late) is None
 
 
 def test_it_is_paused_stopped_resumed_and_restarted(host):
-    host.wait_for_more("gold")
+    host.wait_for_more("per_country_t")
     for what, then in (("pause", "PAUSED"), ("stop", "STOPPED")):
         host.order(what, then)
-        here = host.rows("gold")
+        here = host.rows("per_country_t")
         host.wait_for_more("bronze")
-        assert host.rows("gold") == here
+        assert host.rows("per_country_t") == here
         host.order("resume", "RUNNING")
-        host.wait_for_more("gold")
+        host.wait_for_more("per_country_t")
     for _ in range(3):
         host.order("pause", "PAUSED")
         host.order("resume", "RUNNING")
     host.restart()
-    host.wait_for_more("gold")
+    host.wait_for_more("per_country_t")
     assert_exact_in_the_end(host)
 
 
 def test_it_is_told_other_settings_while_it_runs(host):
-    host.wait_for_more("gold")
+    host.wait_for_more("per_country_t")
     for settings in ({"keep": "2h", "updates": False}, {"keep": "3h", "updates": True}):
         patch = {"transforms": {"per_country": {"config": settings}}}
         assert host.change(patch)["applied"]
-        host.wait_for_more("gold")
+        host.wait_for_more("per_country_t")
     assert_exact_in_the_end(host)
 
 
 def test_what_has_to_be_so_on_all_hosts_at_once_is_refused(host):
-    host.wait_for_more("gold")
+    host.wait_for_more("per_country_t")
 
     def refused(patch):
         for dry in (True, False):
@@ -187,5 +138,5 @@ def test_what_has_to_be_so_on_all_hosts_at_once_is_refused(host):
     others = {"config": {"aggregates": {"largest": "max(amount)"}}}
     said = host.change({"transforms": {"per_country": others}}, 400)["message"]
     assert "the state was written with other windows, group columns or aggregates" in said
-    host.wait_for_more("gold")
+    host.wait_for_more("per_country_t")
     assert_exact_in_the_end(host)

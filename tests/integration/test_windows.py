@@ -2,17 +2,16 @@
 the oracle; and the example of its README. The generator is the source, so no broker is needed.
 """
 
-import json
 import re
 import shutil
-import signal
 
 import polars as pl
-import pytest
 
 from tests.lake import readers
 from tests.oracle import check, expect_for_topology
 from tests.support import sluice
+from tests.support.generated import Generated, delta_sink, gold_agg
+from tests.support.medallion import SCHEMA
 from tests.support.servers import ROOT
 
 RECORDS = 60_000
@@ -34,78 +33,6 @@ AGGREGATES = {
 }
 
 
-def topology(rate):
-    def gold(window, group_by):
-        return {
-            "plugin": "gold-agg",
-            "inputs": ["silver"],
-            "config": {
-                "time": "ts",
-                "window": window,
-                "lateness": "20s",
-                "group_by": group_by,
-                "aggregates": AGGREGATES,
-            },
-        }
-
-    def sink(given, name, **config):
-        return {"plugin": "delta-sink", "inputs": [given], "config": {"table": name, **config}}
-
-    return {
-        "pipeline": "windows",
-        "state": "state",
-        "lanes": 2,
-        "sources": {
-            "events": {
-                "plugin": "generator",
-                "config": {
-                    "count": RECORDS,
-                    "partitions": 3,
-                    "event_rate": 500,
-                    "too_late": 0.003,
-                    "rate": rate,
-                },
-            }
-        },
-        "transforms": {
-            "silver": {
-                "plugin": "silver-validate",
-                "inputs": ["events"],
-                "config": {"schema": "event.schema.json"},
-            },
-            "hops": gold({"hopping": {"size": "25s", "every": "10s"}}, ["event_type", "country"]),
-            "visits": gold({"session": "15s"}, ["device_id"]),
-        },
-        "sinks": {
-            "bronze": {"plugin": "bronze-sink", "inputs": ["events"], "config": {"table": "bronze"}},
-            "hops_t": sink("hops", "hops", mode="upsert"),
-            "hops_late": sink("hops.late", "hops_late"),
-            "visits_t": sink("visits", "visits", mode="upsert"),
-            "visits_late": sink("visits.late", "visits_late"),
-        },
-    }
-
-
-@pytest.fixture
-def folder(tmp_path):
-    shutil.copy(ROOT / "deploy" / "demo" / "event.schema.json", tmp_path)
-    return tmp_path
-
-
-def kill_after(path, entries, folder):
-    """Runs until the state has so many entries more, then kills."""
-    log = folder / "state" / "nodes" / "hops" / "log"
-
-    def count():
-        return len(list(log.glob("*"))) if log.exists() else 0
-
-    wanted = count() + entries
-    with sluice.Process("run", "--until-end", path) as process:
-        process.wait_for(lambda: count() >= wanted, 60, f"{wanted} entries of the state")
-        process.signal(signal.SIGKILL)
-        process.wait(30)
-
-
 def closed_only(gold, spec, silver):
     """Sessions that are still open are not sent: those that the run's end cannot have closed go."""
     newest = silver.group_by(["_topic", "_partition"]).agg(pl.col("ts").max())["ts"].min()
@@ -113,17 +40,19 @@ def closed_only(gold, spec, silver):
     return gold.windows.filter(pl.col("window_end").dt.epoch("us") <= round(limit))
 
 
-def test_windows_are_what_the_oracle_says_after_kills(folder):
-    path = folder / "topology.json"
-    path.write_text(json.dumps(topology(rate=15_000)))
-    kill_after(path, 1, folder)
-    kill_after(path, 1, folder)
-    path.write_text(json.dumps(topology(rate=0)))
-    sluice.run_until_end(path)
+def test_windows_are_what_the_oracle_says_after_kills(tmp_path):
+    made = Generated(tmp_path, RECORDS)
+    hops = {"hopping": {"size": "25s", "every": "10s"}}
+    made.add_gold("hops", gold_agg(hops, ["event_type", "country"], AGGREGATES))
+    made.add_gold("visits", gold_agg({"session": "15s"}, ["device_id"], AGGREGATES))
+    made.write(rate=15_000)
+    made.kill_after("hops", 1)
+    made.kill_after("hops", 1)
+    sluice.run_until_end(made.write(rate=0))
 
-    table = {n: readers.read(folder / n, "delta-rs") for n in ("bronze", "hops", "visits")}
-    late = {n: readers.read(folder / f"{n}_late", "delta-rs") for n in ("hops", "visits")}
-    answer = expect_for_topology(table["bronze"], json.loads(path.read_text()), folder)
+    table = {n: readers.read(tmp_path / n, "delta-rs") for n in ("bronze", "hops", "visits")}
+    late = {n: readers.read(tmp_path / f"{n}_late", "delta-rs") for n in ("hops", "visits")}
+    answer = expect_for_topology(table["bronze"], made.document, tmp_path)
     assert check.gold(answer, "hops", table["hops"]) is None
     answer.gold["visits"].windows = closed_only(
         answer.gold["visits"], answer.specs["visits"], answer.silver
@@ -145,33 +74,27 @@ def final_sums(table, size_s):
     return sums
 
 
-def test_only_final_rows_go_on_to_another_aggregation(folder):
+def test_only_final_rows_go_on_to_another_aggregation(tmp_path):
     """Rows of open windows are sent at each commit: behind the node that sums them each would count.
     And what a plugin makes of them that knows nothing of such rows is no final row either."""
 
-    def gold(given, time, size, aggregates, group_by=("country",)):
+    def gold(given, time, size, aggregates):
         config = {"time": time, "window": {"tumbling": size}, "aggregates": aggregates}
-        config["group_by"] = list(group_by)
+        config["group_by"] = ["country"]
         return {"plugin": "gold-agg", "inputs": [given], "config": config}
 
-    document = topology(rate=15_000)
-    document["commit.interval"] = "20ms"
-    document["sources"]["events"]["config"] |= {"partitions": 1, "count": 20_000}
-    document["transforms"] = {
-        "silver": document["transforms"]["silver"],
+    made = Generated(tmp_path, 20_000, **{"commit.interval": "20ms"})
+    made.document["transforms"] |= {
         "short": gold("silver", "ts", "2s", {"n": "count()", "offset": "count(event_id)"}),
         "long": gold("short", "window_start", "10s", {"total": "sum(n)", "rows": "count()"}),
         "kept": {"plugin": "picky", "inputs": ["short"], "config": {"every": 1_000_000}},
     }
     sinks = {"short_t": "short", "long_t": "long", "long_late": "long.late", "kept_t": "kept"}
-    document["sinks"] = {
-        name: {"plugin": "delta-sink", "inputs": [given], "config": {"table": name}}
-        for name, given in sinks.items()
-    }
-    path = folder / "topology.json"
-    path.write_text(json.dumps(document))
+    made.document["sinks"] = {name: delta_sink(given, name) for name, given in sinks.items()}
+    path = made.write(rate=15_000, partitions=1)
     done = sluice.run_until_end(path, "--plugin-path", PLUGINS)
-    table = {name: readers.read(folder / name, "delta-rs") for name in sinks if name != "long_late"}
+    names = [name for name in sinks if name != "long_late"]
+    table = {name: readers.read(tmp_path / name, "delta-rs") for name in names}
     assert done.rows_out("short") > 2 * table["short_t"].num_rows  # updates, too
     wanted = final_sums(table["short_t"], 10)
     assert len(wanted) > 20
@@ -187,44 +110,14 @@ def test_only_final_rows_go_on_to_another_aggregation(folder):
     )
 
 
-def test_an_old_backup_of_the_state_is_refused_with_both_numbers(folder):
-    """And after what the message says to do, all is as if nothing had been."""
-    path, state = folder / "topology.json", folder / "state"
-    document = topology(rate=15_000)
-    for nodes in (document["transforms"], document["sinks"]):
-        for name in [n for n in nodes if n.startswith("visits")]:
-            del nodes[name]
-    path.write_text(json.dumps(document))
-    kill_after(path, 1, folder)
-    shutil.copytree(state, folder / "backup")
-    document["sources"]["events"]["config"]["rate"] = 0
-    path.write_text(json.dumps(document))
-    sluice.run_until_end(path)
-
-    shutil.rmtree(state)
-    shutil.copytree(folder / "backup", state)
-    before = readers.read(folder / "hops", "delta-rs")
-    run = sluice.run_command("run", "--until-end", path)
-    assert run.exit_code == 1
-    assert re.search(r"a reader of hops has results below (\d+), the state only below (\d+)", run.log)
-    assert readers.read(folder / "hops", "delta-rs").equals(before)
-
-    for name in ("state/nodes/hops", "hops", "hops_late"):
-        shutil.rmtree(folder / name)
-    sluice.run_until_end(path)
-    bronze = readers.read(folder / "bronze", "delta-rs")
-    answer = expect_for_topology(bronze, document, folder)
-    assert check.gold(answer, "hops", readers.read(folder / "hops", "delta-rs")) is None
-    assert check.late(answer, "hops", readers.read(folder / "hops_late", "delta-rs")) is None
-
-
-def test_the_readme_example_runs(folder):
+def test_the_readme_example_runs(tmp_path):
     readme = (ROOT / "plugins" / "gold-agg" / "README.md").read_text()
     (example,) = re.findall(r"```json\n(.*?)```", readme, re.S)
-    path = folder / "topology.json"
+    shutil.copy(SCHEMA, tmp_path)
+    path = tmp_path / "topology.json"
     path.write_text(example)
     run = sluice.run_until_end(path)
-    gold = readers.read(folder / "lake" / "gold", "delta-rs")
+    gold = readers.read(tmp_path / "lake" / "gold", "delta-rs")
     assert gold.num_rows > 100
     assert run.rows_in("per_country") == sum(gold["events"].to_pylist()) + run.rows_out(
         "per_country", "late"

@@ -437,6 +437,7 @@ static sl_error *resume_all(struct host *host) {
         sl_request resumed = {0};
         void *handle = NULL;
         int64_t at = host->reader->position[o];
+        host->own[o].reached = at;
         int64_t needed = host->behind == NULL || o > 0 ? SL_OFFSET_NONE : host->behind->position[o];
         node_ops(host)->resume(host->node, &host->own[o], at, needed, &handle, &resumed);
         sl_error *error = ended(&resumed);

@@ -533,6 +533,165 @@ START_TEST(who_is_paused_merges_on_when_it_goes_on) {
 }
 END_TEST
 
+/* ---- old backups ---- */
+
+enum { MAX_PATHS = 2000, PATH_BYTES = 80 };
+static char paths[MAX_PATHS][PATH_BYTES];
+static size_t n_paths;
+
+static int keep_path(const sl_store_entry *entry, void *arg) {
+    (void)arg;
+    ck_assert_uint_lt(n_paths, MAX_PATHS);
+    ck_assert_uint_lt(strlen(entry->path), PATH_BYTES);
+    strcpy(paths[n_paths++], entry->path);
+    return 0;
+}
+
+static void list_paths(sl_store *store, const char *folder) {
+    n_paths = 0;
+    ok(store->ops->list(store, folder, NULL, 1, keep_path, NULL));
+}
+
+static void remove_folder(sl_store *store, const char *folder) {
+    list_paths(store, folder);
+    for (size_t i = 0; i < n_paths; i++) {
+        ok(store->ops->remove(store, paths[i]));
+    }
+}
+
+static void copy_folder(sl_store *from, sl_store *to, const char *folder) {
+    remove_folder(to, folder);
+    list_paths(from, folder);
+    for (size_t i = 0; i < n_paths; i++) {
+        sl_store_bytes bytes;
+        ok(from->ops->get(from, paths[i], 0, -1, &bytes));
+        ok(to->ops->put(to, paths[i], bytes.data, bytes.bytes, 0));
+        bytes.release(&bytes);
+    }
+}
+
+static void work_on(struct host *host, size_t events_each, int commits) {
+    for (int i = 0; i < commits; i++) {
+        for (int s = 0; s < STREAMS; s++) {
+            feed(host, s, events_each, false);
+        }
+        flush_all(host);
+        commit_one(host, 0);
+        read_results(host, SIZE_MAX);
+    }
+}
+
+/* As a restart, but the readers of the results come later than the inputs do, as they may. */
+static void restart_without_readers(struct host *host) {
+    host->revoked = NULL;
+    crash(host);
+    memset(host->has, 0, sizeof(host->has));
+    host->owns = false;
+    ok(start(host));
+    memset(host->attached, true, sizeof(host->attached));
+}
+
+/* Made behind which so many commits were read; the store as it was before those. */
+static struct host *with_backup(sl_store **backup, int commits) {
+    new_group(&tumbling);
+    for (int s = 0; s < STREAMS; s++) {
+        owner[s] = 0;
+        take(hosts[0], s);
+    }
+    work_on(hosts[0], 20, 3);
+    ok(sl_store_open_memory(backup));
+    copy_folder(hosts[0]->store, *backup, "");
+    work_on(hosts[0], 10, commits);
+    return hosts[0];
+}
+
+/* Whatever is written meanwhile, in this run or one before: the numbers of results go on, but are
+ * not those that the reader has. */
+START_TEST(an_old_state_is_refused_with_both_numbers) {
+    random_state = 9;
+    make_events();
+    sl_store *backup;
+    struct host *host = with_backup(&backup, 3);
+    int64_t has = host->reader->position[0];
+    int64_t sent = -1;
+    copy_folder(backup, host->store, _i == 0 ? "" : "log/"); /* the logs of deltas may be newer */
+    for (int run = 0; run < 2; run++) {
+        restart_without_readers(host);
+        for (int s = 0; s < STREAMS; s++) {
+            take(host, s);
+        }
+        work_on(host, 300, 4);
+        ck_assert_uint_eq(host->n_queue, 0);
+        sl_request resumed = {0};
+        void *handle = NULL;
+        /* another reader is behind */
+        host->own[0].reached = has;
+        node_ops(host)->resume(host->node, &host->own[0], 1, 1, &handle, &resumed);
+        sl_error *error = ended(&resumed);
+        ck_assert_msg(sl_error_is(error, SL_ERROR_FATAL), "%s",
+                      error == NULL ? "accepted" : sl_error_message(error));
+        long long reader = 0;
+        long long state = 0;
+        ck_assert_int_eq(sscanf(sl_error_message(error),
+                                "a reader of gold has results below %lld, the state only below "
+                                "%lld: ",
+                                &reader, &state),
+                         2);
+        ck_assert_int_eq(reader, has);
+        ck_assert_int_lt(state, reader);
+        ck_assert(sent < 0 || sent == state);
+        sent = state;
+        sl_error_free(error);
+    }
+    memset(host->attached, 0, sizeof(host->attached));
+    backup->ops->close(backup);
+    free_group();
+}
+END_TEST
+
+START_TEST(log_and_deltas_of_two_moments_are_refused) {
+    static const char *const said[] = {
+        "goes on with number 7 of the partial aggregates of key/0, of which those that are there "
+        "end with number 3",
+        "goes on with number 4 of the partial aggregates of key/0, of which only later ones are "
+        "there, up to number 6",
+        "goes on with number 1 of the partial aggregates of key/0, of which only later ones are "
+        "there, up to number 6"};
+    random_state = 10;
+    make_events();
+    sl_store *backup;
+    struct host *host = with_backup(&backup, 3);
+    copy_folder(backup, host->store, _i == 0 ? "delta/" : "log/");
+    if (_i > 0) { /* these went after `keep` */
+        list_paths(host->store, "delta/");
+        for (size_t i = 0; i < n_paths; i++) {
+            if (strtoll(strrchr(paths[i], '/') + 1, NULL, 10) < 4) {
+                ok(host->store->ops->remove(host->store, paths[i]));
+            }
+        }
+    }
+    if (_i == 2) { /* and of the log the first is there, which knows the partition */
+        list_paths(host->store, "log/");
+        for (size_t i = 1; i < n_paths; i++) {
+            ok(host->store->ops->remove(host->store, paths[i]));
+        }
+    }
+    restart_without_readers(host);
+    sl_position position = {
+        .stream = &host->streams[0], .key = host->keys[0], .from = -7, .to = -7};
+    sl_request recovered = {0};
+    node_ops(host)->recover(host->node, &position, 1, &recovered);
+    sl_error *error = ended(&recovered);
+    ck_assert_msg(sl_error_is(error, SL_ERROR_FATAL), "%s",
+                  error == NULL ? "accepted" : sl_error_message(error));
+    ck_assert_msg(strstr(sl_error_message(error), said[_i]) != NULL, "%s", sl_error_message(error));
+    sl_error_free(error);
+    memset(host->attached, 0, sizeof(host->attached));
+    backup->ops->close(backup);
+    free_group();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("gold-agg in a group");
     TCase *cases = tcase_create("group");
@@ -544,6 +703,8 @@ int main(void) {
     tcase_add_test(cases, a_host_that_stood_still_recovers_first);
     tcase_add_test(cases, another_scope_is_refused);
     tcase_add_test(cases, another_plan_is_refused_at_the_start);
+    tcase_add_loop_test(cases, an_old_state_is_refused_with_both_numbers, 0, 2);
+    tcase_add_loop_test(cases, log_and_deltas_of_two_moments_are_refused, 0, 3);
     tcase_add_test(cases, who_is_paused_merges_on_when_it_goes_on);
     tcase_add_test(cases, lateness_may_be_changed_host_by_host);
     suite_add_tcase(suite, cases);

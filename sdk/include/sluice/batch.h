@@ -34,6 +34,9 @@ typedef struct sl_stream {
     /* 0, or a further reading of a stream that is read already, for a branch of the topology that
        fell behind; equal for the streams of one branch. Since ABI 1.1. */
     uint32_t reader;
+    /* To sl_node_ops.resume of the node that owns it (SL_ROLE_OWNS_STREAMS): the largest position
+       that a reader has stored, 0 when none has one. Since ABI 1.1. */
+    int64_t reached;
 } sl_stream;
 
 enum {

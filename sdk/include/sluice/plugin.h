@@ -190,7 +190,8 @@ typedef struct sl_node_ops {
      * there. *handle (may stay NULL) is passed to attach of the stream's lane, which then owns it,
      * or to drop_handle. A node with SL_ROLE_OWNS_STREAMS gets this call for its own streams that
      * have readers as well: it must then emit from `offset` on. `position` is then the smallest
-     * that one of them needs: what lies between it and `offset` will be asked for by `again`.
+     * that one of them needs: what lies between it and `offset` will be asked for by `again`;
+     * stream->reached is the largest that one of them has, beyond `offset` when others are behind.
      * Errors: RETRIABLE (tried again), CONFLICT (a reader's: somebody else has gone on from
      * `offset` meanwhile; all are asked for their positions once more), others (the node fails).
      */

@@ -334,6 +334,9 @@ sl_error *group_commit(sl_node *node, const sl_commit *commit);
 void group_tick(sl_node *node);
 /* A commit of the host that merges. RETRIABLE: it does not merge any more. */
 sl_error *group_merge(sl_node *node);
+/* If this host merges: all that lies there, since the run may end with this. What fails is tried
+ * again at the next commit or tick, or fails the node. */
+void group_merge_all(sl_node *node);
 /* What the chain's last entry says of the streams. */
 sl_error *group_apply(sl_node *node, const struct entry *last);
 /* Merges the next objects of all delta logs into the state, as part of a commit. */

@@ -416,8 +416,6 @@ static sl_error *check_awake(sl_node *node) {
                      (long long)((now - since) / 1000000));
 }
 
-static void merge(sl_node *node);
-
 sl_error *group_commit(sl_node *node, const sl_commit *commit) {
     sl_error *error = check_awake(node);
     for (size_t i = 0; i < commit->n_positions && error == NULL; i++) {
@@ -427,7 +425,7 @@ sl_error *group_commit(sl_node *node, const sl_commit *commit) {
         gold_piece_free(commit->pieces[i]);
     }
     if (error == NULL) {
-        merge(node);
+        group_merge_all(node);
     }
     return error;
 }
@@ -459,6 +457,7 @@ static sl_error *take_object(sl_node *node, struct taking *taking, const struct 
 
 static sl_error *take_stream(sl_node *node, struct taking *taking, struct gold_stream *stream,
                              size_t *taken) {
+    char folder[FOLDER_BYTES];
     for (int i = 0; i < TAKE_AT_ONCE; i++) {
         struct entry object;
         sl_error *error = get_delta(node, stream, stream->applied + 1, &object);
@@ -467,7 +466,9 @@ static sl_error *take_stream(sl_node *node, struct taking *taking, struct gold_s
             return NULL;
         }
         if (error == NULL) {
-            error = take_object(node, taking, &object);
+            delta_folder(stream->key, folder);
+            error =
+                entry_fault(node->store, folder, object.number, take_object(node, taking, &object));
             stream->applied++;
             stream->applied_clock = object.streams[0].clock;
             stream->applied_idle = object.streams[0].idle;
@@ -527,8 +528,7 @@ sl_error *group_merge(sl_node *node) {
     return error != NULL ? error : commit_alone(node);
 }
 
-/* All that lies there: the run may end with this commit. */
-static void merge(sl_node *node) {
+void group_merge_all(sl_node *node) {
     if (node->merging != MERGES) {
         return;
     }
@@ -647,5 +647,5 @@ void group_tick(sl_node *node) {
         sl_error_free(error);
     }
     consider_merging(node);
-    merge(node);
+    group_merge_all(node);
 }

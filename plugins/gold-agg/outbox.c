@@ -353,8 +353,12 @@ sl_error *outbox_resume(sl_node *node, uint32_t output, const sl_stream *stream,
         own->follower = NULL;
     }
     error = remember_from(node, output, needed, offset);
-    return error == NULL && outbox_lacks(node, output) && !node_in_group(node) ? commit_alone(node)
-                                                                               : error;
+    if (error == NULL && node_in_group(node)) {
+        group_merge_all(node); /* a run before may have ended between deltas and merging */
+    } else if (error == NULL && outbox_lacks(node, output)) {
+        error = commit_alone(node);
+    }
+    return error;
 }
 
 /* ---- for a reader that fell behind ---- */

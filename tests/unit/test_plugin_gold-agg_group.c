@@ -449,6 +449,27 @@ START_TEST(what_has_come_together_is_merged_at_once) {
 }
 END_TEST
 
+/* It ended between the deltas and their merging; the next may read nothing new, and end. */
+START_TEST(what_a_run_before_has_left_is_merged_at_once) {
+    random_state = 11;
+    make_events();
+    new_group(&tumbling);
+    for (int s = 0; s < STREAMS; s++) {
+        owner[s] = 0;
+        take(hosts[0], s);
+        feed(hosts[0], s, 50, false);
+    }
+    flush_all(hosts[0]);
+    sl_store_memory_fail(hosts[0]->store, SL_STORE_OP_PUT, "log/", 1, SL_STORE_FAULT_BEFORE,
+                         SL_ERROR_RETRIABLE);
+    ok(commit(hosts[0]));
+    ck_assert_uint_eq(hosts[0]->n_queue, 0);
+    restart(hosts[0], 0);
+    ck_assert_uint_gt(hosts[0]->n_queue, 0);
+    free_group();
+}
+END_TEST
+
 /* A host that stood still for long writes nothing under numbers that may have been used. */
 START_TEST(a_host_that_stood_still_recovers_first) {
     random_state = 5;
@@ -700,6 +721,7 @@ int main(void) {
     tcase_add_test(cases, tumbling_survives_everything);
     tcase_add_test(cases, sessions_survive_everything);
     tcase_add_test(cases, idle_streams_follow_the_others);
+    tcase_add_test(cases, what_a_run_before_has_left_is_merged_at_once);
     tcase_add_test(cases, a_host_that_stood_still_recovers_first);
     tcase_add_test(cases, another_scope_is_refused);
     tcase_add_test(cases, another_plan_is_refused_at_the_start);

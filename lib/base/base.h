@@ -33,6 +33,10 @@ sl_error *sl_error_no_memory(void);
 /* Takes `error` and returns one of the same class whose message is "<prefix>: <message>". */
 sl_error *sl_error_wrap(sl_error *error, const char *format, ...) SL_PRINTF(2, 3);
 
+/* UNSUPPORTED: what is kept at `where` has format version `found`, while the versions from `oldest`
+ * to `newest` are read. The one wording for all that is stored. */
+sl_error *sl_error_format(const char *where, int64_t found, int64_t oldest, int64_t newest);
+
 /* "retriable", "record", ...: SL_ERROR_CLASS_MAP's names. */
 const char *sl_error_class_name(sl_error_class error_class);
 

@@ -2,6 +2,7 @@
  * Errors with formatted messages. An error and its text are one allocation; when even that fails,
  * the static out-of-memory error stands in, so that making an error never fails.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,6 +71,20 @@ sl_error *sl_error_wrap(sl_error *error, const char *format, ...) {
     sl_buffer_free(&prefix);
     sl_error_free(error);
     return wrapped;
+}
+
+sl_error *sl_error_format(const char *where, int64_t found, int64_t oldest, int64_t newest) {
+    char versions[64];
+    if (oldest == newest) {
+        (void)snprintf(versions, sizeof(versions), "version %" PRId64, newest);
+    } else {
+        (void)snprintf(versions, sizeof(versions), "versions %" PRId64 " to %" PRId64, oldest,
+                       newest);
+    }
+    return sl_error_new(SL_ERROR_UNSUPPORTED,
+                        "%s has format version %" PRId64 ", this sluice reads %s; run the sluice "
+                        "that wrote it, or a newer one",
+                        where, found, versions);
 }
 
 const char *sl_error_class_name(sl_error_class error_class) {

@@ -181,9 +181,7 @@ sl_error *sl_array_read(const struct ArrowSchema *schema, const void *data, size
         return sl_error_new(SL_ERROR_CORRUPT, "stored rows: there are no bytes");
     }
     if (*at != VERSION) {
-        return sl_error_new(SL_ERROR_UNSUPPORTED,
-                            "stored rows: format version %u; this sluice reads version %d", *at,
-                            VERSION);
+        return sl_error_format("the block of rows", *at, VERSION, VERSION);
     }
     at++;
     sl_builder builder;

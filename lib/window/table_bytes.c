@@ -177,9 +177,7 @@ sl_error *sl_window_table_read(sl_window_table *table, const void *data, size_t 
         return corrupt(&r, "no table begins");
     }
     if (at[4] != VERSION) {
-        return sl_error_new(SL_ERROR_UNSUPPORTED,
-                            "stored aggregates: format version %u; this sluice reads version %d",
-                            at[4], VERSION);
+        return sl_error_format("the table of aggregates", at[4], VERSION, VERSION);
     }
     memcpy(&fingerprint, at + 5, sizeof(fingerprint));
     if (fingerprint != table->plan->fingerprint) {

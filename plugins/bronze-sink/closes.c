@@ -121,10 +121,8 @@ void closes_remove_file(struct closes *closes, size_t i) {
 
 /* ---- reading ---- */
 
-static sl_error *corrupt(const char *name, size_t line) {
-    return sl_error_new(SL_ERROR_CORRUPT,
-                        "the record of closed files %s: line %zu does not follow its format", name,
-                        line);
+static sl_error *corrupt(const char *where, size_t line) {
+    return sl_error_new(SL_ERROR_CORRUPT, "%s: line %zu does not follow its format", where, line);
 }
 
 static size_t split(char *line, char **fields) {
@@ -161,29 +159,26 @@ static sl_error *read_line(struct closes *closes, char *line, bool *good) {
     return NULL;
 }
 
-static sl_error *parse(struct closes *closes, const char *name, char *text) {
+static sl_error *parse(struct closes *closes, const char *where, char *text) {
     sl_error *error = NULL;
     clear(closes);
     char *rest = text;
     char *line = strsep(&rest, "\n");
     int64_t version = 0;
     if (strncmp(line, MAGIC, strlen(MAGIC)) != 0 || !number(line + strlen(MAGIC), &version)) {
-        return corrupt(name, 1);
+        return corrupt(where, 1);
     }
     if (version != VERSION) {
-        return sl_error_new(SL_ERROR_UNSUPPORTED,
-                            "the record of closed files %s has format version %" PRId64
-                            ", this bronze-sink reads version %d",
-                            name, version, VERSION);
+        return sl_error_format(where, version, VERSION, VERSION);
     }
     for (size_t i = 2; error == NULL && (line = strsep(&rest, "\n")) != NULL; i++) {
         bool good = true;
         if (rest == NULL) { /* behind the last line end */
-            return *line == 0 ? NULL : corrupt(name, i);
+            return *line == 0 ? NULL : corrupt(where, i);
         }
         error = read_line(closes, line, &good);
         if (error == NULL && !good) {
-            error = corrupt(name, i);
+            error = corrupt(where, i);
         }
     }
     return error;
@@ -205,6 +200,7 @@ sl_error *closes_load(struct closes *closes, sl_store *state) {
     char name[NAME_BYTES];
     int64_t version = closes->version;
     sl_store_bytes bytes;
+    sl_buffer where = SL_BUFFER_INIT;
     sl_buffer text = SL_BUFFER_INIT;
     name_of(version, name);
     sl_error *error =
@@ -222,13 +218,15 @@ sl_error *closes_load(struct closes *closes, sl_store *state) {
     if (bytes.release != NULL) {
         bytes.release(&bytes);
     }
-    if (sl_buffer_text(&text) == NULL) {
+    sl_buffer_printf(&where, "the record of closed files %s/%s", state->ops->url(state), name);
+    if (sl_buffer_text(&text) == NULL || sl_buffer_text(&where) == NULL) {
         error = sl_error_no_memory();
     } else if (memchr(text.data, 0, text.bytes) != NULL) {
-        error = corrupt(name, 1);
+        error = corrupt(sl_buffer_text(&where), 1);
     } else {
-        error = parse(closes, name, (char *)text.data);
+        error = parse(closes, sl_buffer_text(&where), (char *)text.data);
     }
+    sl_buffer_free(&where);
     sl_buffer_free(&text);
     closes->version = error == NULL ? version : closes->version;
     return error;

@@ -151,6 +151,16 @@ static sl_error *corrupt(sl_store *store, const char *path, const char *what) {
                         store->ops->url(store), path, what);
 }
 
+static sl_error *other_version(sl_store *store, const char *path, int version, int newest) {
+    sl_buffer where = SL_BUFFER_INIT;
+    (void)sl_buffer_printf(&where, "%s/%s", store->ops->url(store), path);
+    const char *text = sl_buffer_text(&where);
+    sl_error *error =
+        text == NULL ? sl_error_no_memory() : sl_error_format(text, version, 1, newest);
+    sl_buffer_free(&where);
+    return error;
+}
+
 /* Checks an object's frame, and releases what has another; *cursor is set behind magic and version.
  */
 static sl_error *open_object(sl_store *store, const char *path, const char *magic, int newest,
@@ -161,9 +171,7 @@ static sl_error *open_object(sl_store *store, const char *path, const char *magi
     if (bytes->bytes < 13 || memcmp(data, magic, 4) != 0) {
         error = corrupt(store, path, "this is no state of gold-agg");
     } else if (data[4] < 1 || data[4] > newest) {
-        error = sl_error_new(SL_ERROR_UNSUPPORTED,
-                             "%s/%s: format version %u; this gold-agg reads versions up to %d",
-                             store->ops->url(store), path, data[4], newest);
+        error = other_version(store, path, data[4], newest);
     } else {
         memcpy(&checksum, data + bytes->bytes - 8, sizeof(checksum));
         if (XXH3_64bits(data, bytes->bytes - 8) != checksum) {
@@ -266,6 +274,12 @@ sl_error *entry_get(sl_store *store, const char *folder, int64_t number, struct 
     return entries_get(store, folder, number, 1, out, &n_got);
 }
 
+sl_error *entry_fault(sl_store *store, const char *folder, int64_t number, sl_error *error) {
+    char path[PATH_BYTES];
+    entry_path(folder, number, path);
+    return error == NULL ? NULL : sl_error_wrap(error, "%s/%s", store->ops->url(store), path);
+}
+
 void entry_free(struct entry *entry) {
     free(entry->streams);
     if (entry->bytes.release != NULL) {
@@ -355,16 +369,20 @@ sl_error *base_load(sl_store *store, int64_t number, uint64_t token, sl_window_t
     struct cursor cursor;
     base_path(number, token, path);
     sl_error *error = store->ops->get(store, path, 0, -1, &object);
+    if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {
+        sl_error_free(error);
+        return corrupt(store, path, "the last entry needs this snapshot, and it is not there");
+    }
     error = error != NULL ? error
                           : open_object(store, path, BASE_MAGIC, BASE_VERSION, &object, &cursor);
     if (error != NULL) {
         return error;
     }
     const uint8_t *block = get_block(&cursor, bytes);
-    error = cursor.failed ? corrupt(store, path, "the snapshot is malformed")
+    error = cursor.failed ? sl_error_new(SL_ERROR_CORRUPT, "the snapshot is malformed")
                           : sl_window_table_read(table, block, *bytes);
     object.release(&object);
-    return error;
+    return error == NULL ? NULL : sl_error_wrap(error, "%s/%s", store->ops->url(store), path);
 }
 
 struct collected {

@@ -153,6 +153,8 @@ enum { ENTRIES_AT_A_TIME = 8 };
 sl_error *entries_get(sl_store *store, const char *folder, int64_t first, size_t n,
                       struct entry *out, size_t *n_got);
 void entry_free(struct entry *entry);
+/* `error`, of the contents of <folder><number>, with its name; NULL stays NULL. */
+sl_error *entry_fault(sl_store *store, const char *folder, int64_t number, sl_error *error);
 /* Puts encoded bytes as <folder><number>. CONFLICT when another writer was first. */
 sl_error *entry_put(sl_store *store, const char *folder, int64_t number, const sl_buffer *bytes);
 /* The largest number in the folder, 0 when it is empty. */

@@ -247,9 +247,10 @@ static sl_error *apply_last(sl_node *node, const struct entry *last) {
 /* Takes in what an entry has changed. */
 static sl_error *take_delta(sl_node *node, const struct entry *entry) {
     node->delta_bytes += entry->delta_bytes;
-    return entry->delta_bytes == 0
-               ? NULL
-               : sl_window_table_read(node->state, entry->delta, entry->delta_bytes);
+    sl_error *error = entry->delta_bytes == 0
+                          ? NULL
+                          : sl_window_table_read(node->state, entry->delta, entry->delta_bytes);
+    return entry_fault(node->store, CHAIN_FOLDER, entry->number, error);
 }
 
 /* The entries behind the base, up to `last`, which is read already. */

@@ -91,6 +91,7 @@ static sl_error *emit_entry(sl_node *node, uint32_t output, const sl_stream *str
         const struct ArrowSchema *schema =
             output == OUTPUT_LATE ? node->rows_schema : sl_window_plan_results(node->plan);
         error = sl_array_read(schema, entry->rows[output], entry->rows_bytes[output], &rows);
+        error = entry_fault(node->store, CHAIN_FOLDER, entry->number, error);
         error = error != NULL
                     ? error
                     : emit_on(node, output, stream, 0, first, middle,

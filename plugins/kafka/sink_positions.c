@@ -6,6 +6,7 @@
  */
 #include "sink_transaction.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 
 static const char AT[] = "sluice 1 at ";
 static const char NONE[] = "sluice 1 none ";
+enum { VERSION = 1 }; /* the number in both */
 
 /* ---- places ---- */
 
@@ -49,6 +51,27 @@ const char *sink_positions_topic(const struct sl_node *node) {
 
 /* ---- reading ---- */
 
+/* What is no position, or one of another version. */
+static sl_error *refuse(const char *key, const char *text, size_t bytes) {
+    const size_t head = strlen("sluice ");
+    size_t digits = 0;
+    int64_t version = VERSION;
+    while (head + digits < bytes && text[head + digits] >= '0' && text[head + digits] <= '9') {
+        digits++;
+    }
+    if (digits > 0 && memcmp(text, AT, head) == 0 && sl_parse_i64(text + head, digits, &version) &&
+        version != VERSION) {
+        char where[256];
+        (void)snprintf(where, sizeof(where), "the committed offset of group \"%s\"", key);
+        return sl_error_format(where, version, VERSION, VERSION);
+    }
+    return sl_error_new(SL_ERROR_FATAL,
+                        "the committed offset of group \"%s\" has the metadata \"%.*s\", which "
+                        "sluice did not write: the group keeps positions of sluice, nothing else "
+                        "may commit to it",
+                        key, (int)bytes, text);
+}
+
 static sl_error *decode(const char *key, const rd_kafka_topic_partition_t *from,
                         struct sink_stored *out) {
     *out = (struct sink_stored){.offset = SL_OFFSET_NONE};
@@ -66,11 +89,7 @@ static sl_error *decode(const char *key, const rd_kafka_topic_partition_t *from,
         out->offset = at ? from->offset : SL_OFFSET_NONE;
         memcpy(out->owner, text + head, bytes - head);
     } else {
-        return sl_error_new(SL_ERROR_FATAL,
-                            "the committed offset of group \"%s\" has the metadata "
-                            "\"%.*s\", which this version did not write: the group keeps "
-                            "positions of sluice, nothing else may commit to it",
-                            key, (int)bytes, text);
+        return refuse(key, text, bytes);
     }
     return NULL;
 }

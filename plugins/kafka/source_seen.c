@@ -17,6 +17,7 @@
 
 #define COMPARE_LIMIT_US 10000000
 #define MARK_BYTES 128
+#define MARK_VERSION 1 /* a mark begins with it */
 #define LOOKS_AT_ONCE 8
 
 /* ---- marks ---- */
@@ -53,8 +54,8 @@ void source_keep_seen(struct source_partition *partition, bool last) {
         return;
     }
     char text[MARK_BYTES];
-    int bytes = snprintf(text, sizeof(text), "1 %" PRId64 " %" PRId64 " %" PRIu64 "\n", mark.offset,
-                         mark.timestamp_ms, mark.checksum);
+    int bytes = snprintf(text, sizeof(text), "%d %" PRId64 " %" PRId64 " %" PRIu64 "\n",
+                         MARK_VERSION, mark.offset, mark.timestamp_ms, mark.checksum);
     sl_error *error =
         store->ops->put(store, sl_buffer_text(&path), text, (size_t)bytes, SL_STORE_VOLATILE);
     if (error != NULL) {
@@ -66,13 +67,24 @@ void source_keep_seen(struct source_partition *partition, bool last) {
 }
 
 /* One of another version, or damaged (it is stored without a sync): reading goes on without it. */
-static void tell_unread(const struct source_partition *partition, const char *path) {
+static void tell_unread(const struct source_partition *partition, const char *path,
+                        const char *text) {
     struct sl_node *node = partition->node;
     sl_store *store = node->services->state_store(node->self);
+    int64_t version = MARK_VERSION;
+    sl_buffer where = SL_BUFFER_INIT;
+    (void)sl_buffer_printf(&where, "%s/%s", store->ops->url(store), path);
+    const char *name = sl_buffer_text(&where);
+    (void)sl_parse_i64(text, strspn(text, "0123456789"), &version);
+    sl_error *error = name == NULL ? sl_error_no_memory()
+                      : version != MARK_VERSION
+                          ? sl_error_format(name, version, MARK_VERSION, MARK_VERSION)
+                          : sl_error_new(SL_ERROR_CORRUPT, "%s is damaged", name);
     node->services->log(node->self, SL_LOG_WARN,
-                        "%s/%s is no mark that this version reads (format version 1): whether %s "
-                        "was deleted and made again is not checked",
-                        store->ops->url(store), path, partition->topic);
+                        "whether %s was deleted and made again is not checked: %s",
+                        partition->topic, sl_error_message(error));
+    sl_error_free(error);
+    sl_buffer_free(&where);
 }
 
 static sl_error *get_mark(const struct source_partition *partition, struct source_mark *mark) {
@@ -89,11 +101,13 @@ static sl_error *get_mark(const struct source_partition *partition, struct sourc
         char text[MARK_BYTES] = "";
         memcpy(text, bytes.data, bytes.bytes);
         struct source_mark got;
-        if (sscanf(text, "1 %" SCNd64 " %" SCNd64 " %" SCNu64, &got.offset, &got.timestamp_ms,
-                   &got.checksum) == 3) {
+        int version;
+        if (sscanf(text, "%d %" SCNd64 " %" SCNd64 " %" SCNu64, &version, &got.offset,
+                   &got.timestamp_ms, &got.checksum) == 4 &&
+            version == MARK_VERSION) {
             *mark = got;
         } else {
-            tell_unread(partition, sl_buffer_text(&path));
+            tell_unread(partition, sl_buffer_text(&path), text);
         }
         bytes.release(&bytes);
     } else if (sl_error_is(error, SL_ERROR_NOT_FOUND)) {

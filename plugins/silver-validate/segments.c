@@ -177,29 +177,38 @@ static int other_version(const struct segment_header *header) {
     return segment && version != MAGIC[7] ? version : 0;
 }
 
-static sl_error *unsupported(const struct chain *chain, const struct segment *segment,
-                             int version) {
+/* The segment as messages name it; NULL when memory is short. Free `out`. */
+static const char *where_is(const struct chain *chain, const struct segment *segment,
+                            sl_buffer *out) {
     sl_buffer path = SL_BUFFER_INIT;
     const char *text = "";
     sl_error *error = segment_path(chain, segment, &path, &text);
-    error = error != NULL ? error
-                          : sl_error_new(SL_ERROR_UNSUPPORTED,
-                                         "deduplication segment %s has format version %c, this "
-                                         "silver-validate reads version %c",
-                                         text, version, MAGIC[7]);
+    if (error == NULL) {
+        sl_buffer_printf(out, "deduplication segment %s/%s", chain->url, text);
+    }
+    sl_error_free(error);
     sl_buffer_free(&path);
+    return sl_buffer_text(out);
+}
+
+static sl_error *unsupported(const struct chain *chain, const struct segment *segment,
+                             int version) {
+    sl_buffer where = SL_BUFFER_INIT;
+    const char *text = where_is(chain, segment, &where);
+    sl_error *error = text == NULL
+                          ? sl_error_no_memory()
+                          : sl_error_format(text, version - '0', MAGIC[7] - '0', MAGIC[7] - '0');
+    sl_buffer_free(&where);
     return error;
 }
 
 sl_error *segment_corrupt(const struct chain *chain, const struct segment *segment,
                           const char *what) {
-    sl_buffer path = SL_BUFFER_INIT;
-    const char *text = "";
-    sl_error *error = segment_path(chain, segment, &path, &text);
-    error = error != NULL
-                ? error
-                : sl_error_new(SL_ERROR_CORRUPT, "deduplication segment %s: %s", text, what);
-    sl_buffer_free(&path);
+    sl_buffer where = SL_BUFFER_INIT;
+    const char *text = where_is(chain, segment, &where);
+    sl_error *error =
+        text == NULL ? sl_error_no_memory() : sl_error_new(SL_ERROR_CORRUPT, "%s: %s", text, what);
+    sl_buffer_free(&where);
     return error;
 }
 
@@ -311,6 +320,7 @@ static sl_error *chain_new(struct segments *segments, const char *key, struct ch
         free(chain);
         return sl_error_no_memory();
     }
+    chain->url = segments->store->ops->url(segments->store);
     *out = chain; /* the caller's, listed or not */
     return list_chain(segments, chain);
 }

@@ -42,6 +42,7 @@ struct segment_list {
 
 /* What is known of one stream's chain. */
 struct chain {
+    const char *url; /* the store's */
     char *folder;
     struct segment_list live; /* ascending, each begins where the one before ends */
     struct segment_list dead; /* merged into others: to be deleted */

@@ -69,9 +69,7 @@ static sl_error *parse(const sl_buffer *text, const char *where, cJSON **out) {
     if (!cJSON_IsNumber(version) || !cJSON_IsObject(positions)) {
         error = sl_error_new(SL_ERROR_CORRUPT, "%s does not hold positions", where);
     } else if (version->valueint != FORMAT_VERSION) {
-        error = sl_error_new(SL_ERROR_UNSUPPORTED,
-                             "%s has format version %d, this sluice reads version %d", where,
-                             version->valueint, FORMAT_VERSION);
+        error = sl_error_format(where, version->valueint, FORMAT_VERSION, FORMAT_VERSION);
     }
     if (error == NULL) {
         *out = positions;

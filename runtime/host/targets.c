@@ -85,14 +85,14 @@ static sl_error *take_version(struct targets *targets, const struct json_value *
     const struct json_value *format =
         root->kind == JSON_OBJECT ? json_member(root, "format") : NULL;
     const struct json_value *nodes = root->kind == JSON_OBJECT ? json_member(root, "nodes") : NULL;
-    if (format == NULL || format->kind != JSON_NUMBER || nodes == NULL ||
+    int64_t version;
+    if (format == NULL || format->kind != JSON_NUMBER ||
+        !sl_parse_i64(format->text, strlen(format->text), &version) || nodes == NULL ||
         nodes->kind != JSON_OBJECT) {
         return corrupt(where, "\"format\" or \"nodes\" is missing");
     }
-    if (strcmp(format->text, "1") != 0) {
-        return sl_error_new(SL_ERROR_UNSUPPORTED,
-                            "%s has format version %.20s, this sluice reads version %d", where,
-                            format->text, FORMAT);
+    if (version != FORMAT) {
+        return sl_error_format(where, version, FORMAT, FORMAT);
     }
     for (size_t i = 0; i < targets->n_entries; i++) {
         struct entry *entry = &targets->entries[i];

@@ -184,9 +184,7 @@ static sl_error *check(const struct edition *edition, const char *where, const c
                             "%s is no edition of a configuration: it has no \"format\"", where);
     }
     if (number != FORMAT) {
-        return sl_error_new(SL_ERROR_UNSUPPORTED,
-                            "%s has format version %lld, this sluice reads version %d", where,
-                            (long long)number, FORMAT);
+        return sl_error_format(where, number, FORMAT, FORMAT);
     }
     return is_whole(root)
                ? NULL

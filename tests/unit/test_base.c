@@ -24,6 +24,20 @@ START_TEST(errors_carry_class_and_text) {
 }
 END_TEST
 
+START_TEST(other_formats_are_named_with_both_versions) {
+    sl_error *error = sl_error_format("state/file", 9, 3, 3);
+    ck_assert_int_eq(sl_error_get_class(error), SL_ERROR_UNSUPPORTED);
+    ck_assert_str_eq(sl_error_message(error),
+                     "state/file has format version 9, this sluice reads version 3; run the sluice "
+                     "that wrote it, or a newer one");
+    sl_error_free(error);
+    error = sl_error_format("state/file", 0, 1, 3);
+    ck_assert_ptr_nonnull(
+        strstr(sl_error_message(error), "version 0, this sluice reads versions 1 to 3; "));
+    sl_error_free(error);
+}
+END_TEST
+
 START_TEST(buffer_grows_and_hands_over) {
     sl_buffer buffer = SL_BUFFER_INIT;
     for (int i = 0; i < 1000; i++) {
@@ -213,6 +227,7 @@ int main(void) {
     Suite *suite = suite_create("base");
     TCase *cases = tcase_create("base");
     tcase_add_test(cases, errors_carry_class_and_text);
+    tcase_add_test(cases, other_formats_are_named_with_both_versions);
     tcase_add_test(cases, buffer_grows_and_hands_over);
     tcase_add_test(cases, percent_encoding);
     tcase_add_test(cases, private_urls);

@@ -408,6 +408,14 @@ START_TEST(bytes_round_trip) {
             sl_error_free(error);
             free(shorter);
         }
+        uint8_t version = bytes.data[0];
+        bytes.data[0] = 99;
+        sl_error *unread = sl_array_read(&schema, bytes.data, bytes.bytes, &back);
+        ck_assert_str_eq(sl_error_message(unread),
+                         "the block of rows has format version 99, this sluice reads version 1; "
+                         "run the sluice that wrote it, or a newer one");
+        sl_error_free(unread);
+        bytes.data[0] = version;
         uint32_t seed = 7;
         for (int round = 0; round < 500; round++) {
             seed = seed * 1664525 + 1013904223;

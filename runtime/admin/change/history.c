@@ -62,10 +62,17 @@ static sl_error *read_entry(struct history *history, int64_t number, struct aren
     if (error != NULL) {
         return error;
     }
-    *out = history_parse(arena, text);
-    if (*out == NULL) {
+    struct json_value *entry = history_parse(arena, text);
+    const struct json_value *format = entry == NULL ? NULL : json_member(entry, "format");
+    int64_t version;
+    if (format == NULL || format->kind != JSON_NUMBER ||
+        !sl_parse_i64(format->text, strlen(format->text), &version)) {
         return sl_error_new(SL_ERROR_CORRUPT, "%s is no entry of a history", where);
     }
+    if (version != FORMAT) {
+        return sl_error_format(where, version, FORMAT, FORMAT);
+    }
+    *out = entry;
     return NULL;
 }
 

@@ -96,4 +96,7 @@ void assignment_overtaken(struct stream *stream, int64_t offset);
 void assignment_detach_all(struct host *host, void (*then)(void *arg), void *arg);
 void assignment_free_all(struct host *host);
 
+/* How long a call to a node may stay unanswered while others wait for it, in microseconds. */
+int64_t assignment_patience_us(const struct host *host);
+
 #endif /* DELIVERY_ASSIGNMENT_H */

@@ -11,7 +11,7 @@ enum { PATIENCE_MIN_US = 1000000 };
 
 /* As long as what fails is tried again; in a run that ends it must leave time for the last commits.
  */
-static int64_t patience_us(const struct host *host) {
+int64_t assignment_patience_us(const struct host *host) {
     const struct topology *settings = host->settings;
     int64_t us = PATIENCE_MIN_US;
     us = settings->retry_timeout_us > us ? settings->retry_timeout_us : us;
@@ -74,7 +74,7 @@ static bool give_up(struct call *call) {
 
 /* Those that have been waited for long enough; how long the others may still take, or INT64_MAX. */
 static int64_t give_up_late(struct assignment *a) {
-    int64_t patience = patience_us(a->host);
+    int64_t patience = assignment_patience_us(a->host);
     int64_t now = sl_monotonic_us();
     int64_t left = INT64_MAX;
     for (struct call *call = a->calls, *next; call != NULL; call = next) {
@@ -111,7 +111,7 @@ void patience_begin(struct call *call) {
     struct host *host = call->assignment->host;
     call->asked_us = sl_monotonic_us();
     if (!uv_is_active((const uv_handle_t *)&host->patience)) {
-        wait_for(host, patience_us(host));
+        wait_for(host, assignment_patience_us(host));
     }
 }
 

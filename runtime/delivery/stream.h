@@ -6,6 +6,7 @@
 #define DELIVERY_STREAM_H
 
 #include "host/object.h"
+#include "host/retry.h"
 
 enum stream_state {
     STREAM_ASSIGNED,
@@ -71,6 +72,8 @@ struct stream {
     size_t n_cuts;
     size_t next_cut;
     struct stream *next_stopping; /* of the lane's list */
+    struct retry retry;           /* of polls that fail */
+    int64_t not_before_us;        /* the next poll; 0: at once */
     bool attached;
     bool awake;
     bool ended;

@@ -368,6 +368,7 @@ static void free_node(struct host_node *node) {
     }
     object_free_metrics(&node->object);
     sl_error_free(node->failure);
+    sl_error_free(atomic_load(&node->reported));
     sl_error_free(node->restart.not_yet); /* the run ended before the others had started */
 }
 

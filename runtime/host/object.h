@@ -304,7 +304,9 @@ struct host_node {
     /* control loop only */
     enum host_node_state state;
     sl_error *failure;
-    _Atomic bool failed; /* the same, for the lanes */
+    _Atomic bool failed;        /* the same, for the lanes */
+    sl_error *_Atomic reported; /* a failure on its way to the control loop */
+    struct loop_message reported_message;
     bool all_assigned;
     size_t open_streams;  /* owned, not ended */
     size_t n_streams;     /* owned, assigned */
@@ -324,7 +326,8 @@ struct host_node {
     sl_request start;
     struct loop_message start_message;
     struct retry start_retry;
-    bool has_started; /* by itself: it waits for the others' start, or not any more */
+    int64_t start_asked_us; /* while its first start is waited for */
+    bool has_started;       /* by itself: it waits for the others' start, or not any more */
     int64_t failed_us;
     int64_t failures;    /* since the run began */
     unsigned overtaken;  /* refused in a row, since somebody else has gone on from there */

@@ -252,8 +252,11 @@ static void start_again(void *arg) {
 /* Its streams come by themselves. One that is restarted was revived before. */
 static void source_started(struct host_node *node, sl_error *error) {
     if (error != NULL) {
-        host_node_failed(node, sl_error_wrap(error, "cannot start"));
-    } else if (node->restart.first && node->failure == NULL) {
+        atomic_store(&node->failed, true);
+        fail_again(node, sl_error_wrap(error, "cannot start"));
+        return;
+    }
+    if (node->restart.first && node->failure == NULL) {
         revive(node);
     }
     node->restart.under_way = node->restart.first = false;

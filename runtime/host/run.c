@@ -26,6 +26,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { LOOK_AT_STARTS_MS = 250 };
+
 static void host_close(struct host *host);
 
 const struct topology *host_topology(const struct host *host) {
@@ -60,11 +62,6 @@ void host_log(struct host *host, sl_log_level level, const char *node, const cha
 }
 
 /* ---- failures ---- */
-
-struct failure {
-    struct host_node *node;
-    sl_error *error;
-};
 
 static bool all_sinks_failed(const struct host *host) {
     bool any = false;
@@ -136,35 +133,27 @@ static void set_failed(struct host_node *node, sl_error *error) {
 }
 
 static void note_failure(void *arg) {
-    struct failure *failure = arg;
-    struct host_node *node = failure->node;
+    struct host_node *node = arg;
     struct host *host = node->host;
     bool known = node->failure != NULL;
-    set_failed(node, failure->error);
-    free(failure);
-    if (known) {
-        return;
-    }
-    if (host->started) { /* else its restart waits for the others' start */
+    set_failed(node, atomic_exchange(&node->reported, NULL));
+    if (!known && host->started) { /* else its restart waits for the others' start */
         restart_after_failure(node);
     }
-    if (!host->finished) {
+    if (!known && !host->finished) {
         host_release_lanes(host);
     }
     host_advance(host);
 }
 
 void host_node_failed(struct host_node *node, sl_error *error) {
+    sl_error *none = NULL;
+    bool first = atomic_compare_exchange_strong(&node->reported, &none, error);
     atomic_store(&node->failed, true);
-    struct failure *failure = malloc(sizeof(*failure));
-    if (failure != NULL) {
-        *failure = (struct failure){node, error};
-        error = loop_post_new(&node->host->control, note_failure, failure);
-    }
-    if (failure == NULL || error != NULL) {
+    if (first) {
+        loop_post(&node->host->control, &node->reported_message, note_failure, node);
+    } else {
         sl_error_free(error);
-        free(failure);
-        host_log(node->host, SL_LOG_ERROR, node->spec->name, "FAILED, and memory is short");
     }
 }
 
@@ -311,6 +300,9 @@ static void drain_node(struct host_node *node) {
 }
 
 static bool input_has_ended(const struct host_node *node) {
+    if (atomic_load(&node->reported) != NULL) {
+        return false; /* lanes have ended its streams; it may be restarted */
+    }
     if (node->spec->kind == TOPOLOGY_SOURCE) {
         bool whole = node->all_assigned || node->host->draining || atomic_load(&node->failed);
         return whole && node->open_streams == 0 && assignment_is_idle(node->host);
@@ -329,6 +321,14 @@ static void close_finished(void *arg) {
 }
 
 static void shutdown_passed(void *arg);
+
+static bool owe_answers(const struct host *host) {
+    bool owe = host->unheard != NULL;
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        owe = owe || host->nodes[n]->unanswered > 0;
+    }
+    return owe;
+}
 
 /* Nobody can be closed who still has something to answer. */
 static void wait_for_answers(struct host *host) {
@@ -358,7 +358,7 @@ void host_advance(struct host *host) {
     for (size_t n = 0; n < host->n_nodes; n++) {
         done = done && host->nodes[n]->drain == DRAIN_DONE;
     }
-    if (done && assignment_is_idle(host) && host->unheard != NULL) {
+    if (done && assignment_is_idle(host) && owe_answers(host)) {
         wait_for_answers(host);
     } else if (done && assignment_is_idle(host)) {
         host->finished = true;
@@ -470,6 +470,7 @@ static void open_tasks(void *arg) {
 }
 
 static void all_started(struct host *host) {
+    uv_timer_stop(&host->starting);
     host->outstanding = host->n_lanes;
     for (uint32_t i = 0; i < host->n_lanes; i++) {
         loop_post(&host->lanes[i].loop, &host->lanes[i].message, open_tasks, &host->lanes[i]);
@@ -495,17 +496,58 @@ void host_start_node(struct host_node *node, void (*finish)(sl_request *request,
 
 static void node_started(sl_request *request, sl_error *error);
 
-static void start_again(void *arg) {
-    host_start_node(arg, node_started);
+static void start_first(void *arg) {
+    struct host_node *node = arg;
+    node->start_asked_us = sl_monotonic_us();
+    host_start_node(node, node_started);
+}
+
+static void start_is_through(struct host *host) {
+    if (--host->outstanding == 0) {
+        all_started(host);
+    }
+}
+
+static void answered_late(sl_request *request, sl_error *error) {
+    struct host_node *node =
+        (struct host_node *)(void *)((char *)request - offsetof(struct host_node, start));
+    sl_error_free(error);
+    host_log(node->host, SL_LOG_INFO, node->spec->name, "has answered at last: start");
+    node->unanswered--;
+    node_answered(node);
+    host_advance(node->host);
+}
+
+/* Who does not answer has FAILED after a while, and the others begin. */
+static void look_at_starts(uv_timer_t *timer) {
+    struct host *host = timer->data;
+    int64_t patience_us = assignment_patience_us(host);
+    for (size_t n = 0; n < host->n_nodes; n++) {
+        struct host_node *node = host->nodes[n];
+        int64_t waited_us = sl_monotonic_us() - node->start_asked_us;
+        if (node->start_asked_us == 0 || waited_us < patience_us) {
+            continue;
+        }
+        node->start_asked_us = 0;
+        node->start.finish = answered_late;
+        node->unanswered++;
+        set_failed(node, sl_error_new(SL_ERROR_FATAL,
+                                      "cannot start: it has not answered for %.3g s, and the "
+                                      "others go on without it; once it has answered it can be "
+                                      "restarted. If it needs longer, raise retry.timeout",
+                                      (double)waited_us / 1e6));
+        start_is_through(host);
+    }
 }
 
 static void node_started(sl_request *request, sl_error *error) {
     struct host_node *node =
         (struct host_node *)(void *)((char *)request - offsetof(struct host_node, start));
     struct host *host = node->host;
+    node->start_asked_us = 0;
     bool late = error != NULL && restart_is_late(node, error);
     if (error != NULL && !late &&
-        host_try_again(host, &node->start_retry, node->spec->name, "start", error, start_again,
+        host_try_again(host, &node->start_retry, node->spec->name, "start", error, start_first,
                        node)) {
         return;
     }
@@ -516,9 +558,7 @@ static void node_started(sl_request *request, sl_error *error) {
         set_failed(node, sl_error_wrap(error, "cannot start"));
     }
     node->has_started = error == NULL;
-    if (--host->outstanding == 0) {
-        all_started(host);
-    }
+    start_is_through(host);
 }
 
 static void start_nodes(struct host *host) {
@@ -531,8 +571,9 @@ static void start_nodes(struct host *host) {
     }
     host->outstanding = (unsigned)host->n_nodes;
     for (size_t n = host->n_nodes; n-- > 0;) {
-        host_start_node(host->nodes[n], node_started);
+        start_first(host->nodes[n]);
     }
+    uv_timer_start(&host->starting, look_at_starts, LOOK_AT_STARTS_MS, LOOK_AT_STARTS_MS);
 }
 
 /* ---- ending ---- */
@@ -607,6 +648,7 @@ static void close_handles(struct host *host) {
     uv_close((uv_handle_t *)&host->sigterm, NULL);
     uv_close((uv_handle_t *)&host->sigint, NULL);
     uv_close((uv_handle_t *)&host->deadline, NULL);
+    uv_close((uv_handle_t *)&host->starting, NULL);
     uv_close((uv_handle_t *)&host->patience, NULL);
     uv_close((uv_handle_t *)&host->progress, NULL);
     vitals_end(host);
@@ -707,10 +749,11 @@ static void listen_to_signals(struct host *host) {
     uv_signal_init(uv, &host->sigterm);
     uv_signal_init(uv, &host->sigint);
     uv_timer_init(uv, &host->deadline);
+    uv_timer_init(uv, &host->starting);
     uv_timer_init(uv, &host->patience);
     uv_timer_init(uv, &host->progress);
     host->sigterm.data = host->sigint.data = host->progress.data = host;
-    host->deadline.data = host->patience.data = host;
+    host->deadline.data = host->starting.data = host->patience.data = host;
     uv_signal_start(&host->sigterm, signalled, SIGTERM);
     uv_signal_start(&host->sigint, signalled, SIGINT);
     if (host->options->progress_interval_ms > 0) {

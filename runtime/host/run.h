@@ -62,6 +62,7 @@ struct host {
     uv_signal_t sigint;
     struct watchdog shutdown; /* of a stop: until all is closed */
     uv_timer_t deadline;      /* of the revocation under way */
+    uv_timer_t starting;      /* patience with the nodes' starts */
     uv_timer_t patience;      /* with the calls of the assignment under way */
     uv_timer_t progress;
     uv_work_t store_work; /* options->targets */

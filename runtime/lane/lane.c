@@ -90,16 +90,45 @@ static void stream_ends(struct stream *stream) {
     }
 }
 
-/* A reader of a branch's own that fails takes only what is behind it along. */
+/* The same poll again after a pause. */
+static void poll_later(struct stream *stream, sl_error *error) {
+    struct host *host = stream->host;
+    uint64_t pause_ms =
+        retry_pause_ms(host, &stream->retry, stream->owner->spec->name, "poll", error);
+    stream->not_before_us = sl_monotonic_us() + (int64_t)pause_ms * 1000;
+    stream->awake = true;
+    atomic_fetch_add_explicit(&stream->source->retries, 1, memory_order_relaxed);
+}
+
+static bool must_wait(const struct stream *stream) {
+    if (stream->not_before_us == 0 || sl_monotonic_us() >= stream->not_before_us) {
+        return false;
+    }
+    lane_look_later(stream->lane);
+    return true;
+}
+
+/* A failure long after the last one is none of the same trouble. A reader of a branch's own that
+ * fails takes only what is behind it along. */
 static void poll_failed(struct stream *stream, sl_error *error) {
+    int64_t quiet_us = sl_monotonic_us() - stream->not_before_us;
+    if (quiet_us > stream->host->settings->retry_timeout_us) {
+        stream->retry.attempts = 0;
+    }
     error =
         sl_error_wrap(error, "reading %s partition %d", stream->topic, (int)stream->pub.partition);
     if (stream->fed != NULL) {
         branch_poll_failed(stream, error);
+    } else if (retry_allowed(stream->host, &stream->retry, error)) {
+        poll_later(stream, error);
     } else {
         task_fail(stream->source, error);
         stream_ends(stream);
     }
+}
+
+static int64_t polled_to(const struct stream *stream) {
+    return stream->emitted_to[stream->owner->first_output];
 }
 
 static void poll_stream(struct stream *stream) {
@@ -109,6 +138,7 @@ static void poll_stream(struct stream *stream) {
         return;
     }
     sl_poll_state state = SL_POLL_EMPTY;
+    int64_t before = polled_to(stream);
     stream->awake = false; /* a wake during the poll must not be lost */
     struct object_clock clock = object_enter(&task->object);
     sl_error *error =
@@ -117,6 +147,10 @@ static void poll_stream(struct stream *stream) {
     if (error != NULL) {
         poll_failed(stream, error);
         return;
+    }
+    if (polled_to(stream) > before) {
+        stream->not_before_us = 0;
+        stream->retry.attempts = 0;
     }
     if (state == SL_POLL_MORE) {
         stream->awake = true;
@@ -132,10 +166,11 @@ static bool poll_one(struct lane *lane) {
         if (!stream->ended && atomic_load_explicit(&stream->owner->failed, memory_order_relaxed)) {
             stream_ends(stream);
         }
-        if (!stream->ended && stream->emitted_to[stream->owner->first_output] >= stream->stop) {
+        if (!stream->ended && polled_to(stream) >= stream->stop) {
             stream_ends(stream);
         }
-        bool due = stream->awake && !stream->ended && (stream->fed == NULL || branch_wants(stream));
+        bool due = stream->awake && !stream->ended && !must_wait(stream) &&
+                   (stream->fed == NULL || branch_wants(stream));
         if (due && !stream_is_blocked(stream)) {
             struct stream *first = branch_first(stream);
             bool leads = first != NULL && !stream_is_blocked(first);
@@ -230,6 +265,8 @@ sl_error *lane_add_stream(struct lane *lane, struct stream *stream) {
     lane->streams[lane->n_streams++] = stream;
     stream->awake = true;
     stream->ended = false;
+    stream->not_before_us = 0;
+    stream->retry.attempts = 0;
     if (lane->stopped) {
         stream_ends(stream);
     }

@@ -1,6 +1,6 @@
-"""A plugin that fails at each of its calls, in each way (tests/plugins/moody.c): what may pass is
-tried again, else the node is FAILED with the plugin's words and the others go on; a crash names the
-node. The next run ends complete, each row once."""
+"""A plugin that fails at each of its calls, in each way (tests/plugins/moody.c, moody-source.c): what
+may pass is tried again, else the node is FAILED with the plugin's words and the others go on; a crash
+names the node. The next run ends complete, each row once."""
 
 import json
 import signal
@@ -15,18 +15,33 @@ RECORDS, PARTITIONS = 2_000, 2
 LIMIT_S = 60
 TRANSFORM = ("open", "start", "task", "attach", "process")
 SINK = (*TRANSFORM, "recover", "resume", "flush", "commit", "after")
-CALLS = [("sink", at) for at in SINK] + [("transform", at) for at in TRANSFORM]
+SOURCE = ("open", "start", "resolve", "resume", "task", "attach", "poll", "acknowledge")
+CALLS = [
+    (role, at)
+    for role, calls in (("sink", SINK), ("transform", TRANSFORM), ("source", SOURCE))
+    for at in calls
+]
 # An error of this ends the run before anything is read: the configuration is at fault.
 BEFORE_THE_RUN = ("open",)
-# No error of these is tried again: they ask nothing of anybody.
-NOT_TRIED_AGAIN = ("open", "task", "attach")
+# No error of these is tried again: they ask nothing of anybody, or nobody waits for an answer.
+NOT_TRIED_AGAIN = ("open", "task", "attach", "acknowledge")
+# Calls of the source that are not the first ones: some of its rows are read, and lie in the table.
+PASSING = {"poll": 10, "acknowledge": 1}
+
+
+def moody(folder, role, config):
+    """The node that fails."""
+    if role == "source":
+        places = {"count": RECORDS // PARTITIONS, "partitions": PARTITIONS}
+        passing = {"passing": PASSING[config["at"]]} if config.get("at") in PASSING else {}
+        return {"plugin": "moody-source", "config": {**places, **passing, **config}}
+    return {"plugin": "moody", "inputs": ["shop"], "config": {"path": str(folder / "rows"), **config}}
 
 
 def topology(folder, role, **config):
     def table(plugin, name, of):
         return {"plugin": plugin, "inputs": [of], "config": {"table": str(folder / name)}}
 
-    moody = {"plugin": "moody", "config": {"path": str(folder / "rows"), **config}}
     document = {
         "pipeline": "moody",
         "state": str(folder / "state"),
@@ -38,10 +53,10 @@ def topology(folder, role, **config):
                 "config": {"count": RECORDS, "partitions": PARTITIONS, "rate": 20_000},
             }
         },
-        f"{role}s": {"moody": {**moody, "inputs": ["shop"]}},
     }
+    document.setdefault(f"{role}s", {})["moody"] = moody(folder, role, config)
     document.setdefault("sinks", {})["sound"] = table("bronze-sink", "sound", "shop")
-    if role == "transform":
+    if role != "sink":
         document["sinks"]["behind"] = table("delta-sink", "behind", "moody")
     path = folder / "topology.json"
     path.write_text(json.dumps(document))
@@ -65,7 +80,7 @@ def of_a_table(folder):
 
 def assert_complete(folder, role):
     assert_each_once(of_a_table(folder / "sound"))
-    if role == "transform":
+    if role != "sink":
         assert_each_once(of_a_table(folder / "behind"))
     else:
         lines = (folder / "rows").read_text().splitlines()
@@ -75,7 +90,8 @@ def assert_complete(folder, role):
 @pytest.mark.parametrize(
     ("role", "at", "how"),
     [(*call, "fatal") for call in CALLS]
-    + [("sink", at, how) for at in ("process", "flush", "commit") for how in ("record", "config")],
+    + [("sink", at, how) for at in ("process", "flush", "commit") for how in ("record", "config")]
+    + [("source", at, how) for at in ("poll", "acknowledge") for how in ("record", "config")],
 )
 def test_a_node_that_fails_says_why_and_the_others_go_on(tmp_path, role, at, how):
     done = run(topology(tmp_path, role, at=at, how=how))
@@ -121,3 +137,52 @@ def test_a_stop_ends_though_a_plugin_hangs_while_it_is_closed(tmp_path):
     done = run(topology(tmp_path, "sink"))
     assert done.exit_code == 0, done.failed_because()
     assert_complete(tmp_path, "sink")
+
+
+def rows_in(table):
+    return len(of_a_table(table)) if [*table.glob("_delta_log/*.json")] else 0
+
+
+@pytest.mark.parametrize("at", [at for at in SOURCE if at not in BEFORE_THE_RUN])
+def test_a_source_that_failed_is_restarted_and_goes_on_where_it_was(tmp_path, at):
+    path = topology(tmp_path, "source", at=at, times=1 if at == "acknowledge" else 2)
+    document = json.loads(path.read_text()) | {"restart.after": "100ms", "restart.attempts": 10}
+    path.write_text(json.dumps(document))
+    with sluice.Process("run", "--json", "--plugin-path", PLUGINS, path) as process:
+        process.wait_for(lambda: "moody: restarted" in process.text(1), LIMIT_S, "a restart")
+        for name in ("sound", "behind"):
+            process.wait_for(lambda: rows_in(tmp_path / name) == RECORDS, LIMIT_S, name)
+        process.signal(signal.SIGTERM)
+        done = process.wait(LIMIT_S)
+    assert done.exit_code == 0, done.failed_because()
+    assert "in no mood" in done.log
+    assert_complete(tmp_path, "source")
+
+
+def test_a_source_that_fails_for_longer_than_it_is_tried_again(tmp_path):
+    path = topology(tmp_path, "source", at="poll", how="retriable", times=1_000_000)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"retry.timeout": "1s"}))
+    done = run(path)
+    assert done.exit_code == 1, done.failed_because()
+    assert "in no mood" in done.node("moody")["failure"] and "trying again in" in done.log
+    assert_each_once(of_a_table(tmp_path / "sound"))
+    done = run(topology(tmp_path, "source"))
+    assert done.exit_code == 0, done.failed_because()
+    assert_complete(tmp_path, "source")
+
+
+@pytest.mark.parametrize("at", ["start", "resolve", "resume", "poll"])
+def test_a_source_that_falls_silent_holds_up_nobody(tmp_path, at):
+    path = topology(tmp_path, "source", at=at, how="silent", times=1_000_000)
+    limits = {"retry.timeout": "1s", "revoke.timeout": "1s", "shutdown.timeout": "2s"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | limits))
+    with sluice.Process("run", "--json", "--plugin-path", PLUGINS, path) as process:
+        process.wait_for(lambda: rows_in(tmp_path / "sound") == RECORDS, LIMIT_S, "other rows")
+        process.signal(signal.SIGTERM)
+        done = process.wait(LIMIT_S)
+    # one that has nothing to read is no failure; who owes an answer cannot be closed
+    assert ("moody: FAILED" in done.log and "it has not answered for" in done.log) == (at != "poll")
+    assert done.exit_code == (0 if at == "poll" else 1), done.failed_because()
+    done = run(topology(tmp_path, "source"))
+    assert done.exit_code == 0, done.failed_because()
+    assert_complete(tmp_path, "source")

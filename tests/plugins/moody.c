@@ -1,10 +1,11 @@
 /*
- * moody: fails at one of its calls, in one of the ways, so many times; for tests of what the real
- * program does then. As a transform it passes the offsets of its input on; as a sink it appends
+ * moody: fails at one of its calls (moody.h); for tests of what the real program does then. As a
+ * transform it passes the offsets of its input on; as a sink it appends
  * them to a file, with its positions behind them, in one write.
  */
+#include "moody.h"
+
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,34 +15,15 @@
 #include "columns/columns.h"
 #include "sluice/sluice.h"
 
-enum moment {
-    NEVER,
-    OPEN,
-    START,
-    RECOVER,
-    RESUME,
-    TASK,
-    ATTACH,
-    PROCESS,
-    FLUSH,
-    COMMIT,
-    AFTER,
-    CLOSE
-};
-enum mood { RETRIABLE, RECORD, CONFIG, FATAL, CRASH, HANG };
-
 struct config {
     const char *path;
-    int32_t at;
-    int32_t how;
-    int64_t times;
+    struct mood mood;
 };
 
 struct sl_node {
     const struct config *config;
     const sl_services *services;
     bool is_transform;
-    atomic_int_least64_t failed;
 };
 
 struct sl_task {
@@ -53,35 +35,15 @@ struct sl_task {
 
 static const sl_field fields[] = {{"partition", "l", 0}, {"offset", "l", 0}};
 
-/* The failure that is due now, or NULL. */
-static sl_error *mood(const struct config *config, atomic_int_least64_t *failed, int32_t moment) {
-    static const sl_error_class classes[] = {[RETRIABLE] = SL_ERROR_RETRIABLE,
-                                             [RECORD] = SL_ERROR_RECORD,
-                                             [CONFIG] = SL_ERROR_CONFIG,
-                                             [FATAL] = SL_ERROR_FATAL};
-    if (config->at != moment || atomic_fetch_add(failed, 1) >= config->times) {
-        return NULL;
-    }
-    if (config->how == CRASH) {
-        abort();
-    }
-    while (config->how == HANG) {
-        (void)pause();
-    }
-    return sl_error_new(classes[config->how], "in no mood");
-}
-
 static sl_error *fails_at(sl_node *node, int32_t moment) {
-    return mood(node->config, &node->failed, moment);
+    return mood_strikes(&node->config->mood, moment) ? mood_error(&node->config->mood) : NULL;
 }
 
 static sl_error *node_open(const sl_node_context *context, sl_node **out) {
     const struct config *config = context->config;
-    atomic_int_least64_t failed = 0;
     bool for_good = (context->flags & SL_RUN_VALIDATE_ONLY) == 0;
-    sl_error *error = for_good ? mood(config, &failed, OPEN) : NULL;
-    if (error != NULL) {
-        return error;
+    if (for_good && mood_strikes(&config->mood, OPEN)) {
+        return mood_error(&config->mood);
     }
     *out = calloc(1, sizeof(**out));
     if (*out == NULL) {
@@ -307,39 +269,13 @@ static const sl_task_ops sink_task = {.struct_bytes = sizeof(sl_task_ops),
                                       .flush = task_flush,
                                       .close = task_close};
 
-static const char *const moments[] = {"never", "open",   "start",   "recover", "resume",
-                                      "task",  "attach", "process", "flush",   "commit",
-                                      "after", "close",  NULL};
-static const char *const moods[] = {"retriable", "record", "config", "fatal",
-                                    "crash",     "hang",   NULL};
 static const sl_option options[] = {
     {.name = "path",
      .type = SL_OPTION_PATH,
      .flags = SL_OPTION_REQUIRED,
      .offset = offsetof(struct config, path),
      .doc = "file that a sink appends to"},
-    {.name = "at",
-     .type = SL_OPTION_ENUM,
-     .flags = SL_OPTION_TUNING,
-     .offset = offsetof(struct config, at),
-     .default_text = "never",
-     .enum_names = moments,
-     .doc = "the call that fails; after: of a commit that has acted"},
-    {.name = "how",
-     .type = SL_OPTION_ENUM,
-     .flags = SL_OPTION_TUNING,
-     .offset = offsetof(struct config, how),
-     .default_text = "fatal",
-     .enum_names = moods,
-     .doc = "class of its error, or a crash, or it never returns"},
-    {.name = "times",
-     .type = SL_OPTION_INTEGER,
-     .flags = SL_OPTION_RANGE | SL_OPTION_TUNING,
-     .offset = offsetof(struct config, times),
-     .default_text = "1",
-     .min = 1,
-     .max = 1e9,
-     .doc = "how often it fails"},
+    MOOD_OPTIONS(struct config),
     {.name = NULL},
 };
 

@@ -290,7 +290,9 @@ typedef struct sl_task_ops {
     /* It ends: what was built from it and not flushed is to be forgotten. NULL: nothing to do. */
     void (*detach)(sl_task *task, const sl_stream *stream);
 
-    /* Sources: emit about max_bytes of the stream, at least one record when there is one. */
+    /* Sources: emit about max_bytes of the stream, at least one record when there is one. After a
+     * RETRIABLE error it is called again after a pause, until it has given nothing but such errors
+     * for retry.timeout; any other error fails the node. What was emitted before is kept. */
     sl_error *(*poll)(sl_task *task, const sl_stream *stream, size_t max_bytes,
                       sl_poll_state *state);
 

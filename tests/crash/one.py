@@ -78,7 +78,10 @@ ORDERS = (
 )
 UNTIL_CLEANING_S = 900  # tables are cleaned when a process has run so long
 SLOW = {"SLUICE_CRASH_SLOW": "/lake/slow/ 300"}  # ms for each file
-OVERTAKEN = ("replace", "positions")  # lies that harm when another process was faster
+# Lies that harm when another process was faster, and where that has to be.
+OVERTAKEN = {"positions": "renameat2 log-entry"} | {
+    f"replace:{kind}": f"renameat2 {kind}" for kind in ("log-entry", "chain-entry")
+}
 NAMING = ("renameat2", "rename", "link", "commit_transaction")
 
 
@@ -276,7 +279,7 @@ class OneProcess(Chapter):
         if self.rng.random() < RANDOM_SHARE and self.lie is None:
             return None
         if self.lie in OVERTAKEN:
-            chosen = ("renameat2 log-entry", "before", 1)
+            chosen = (OVERTAKEN[self.lie], "before", 1)
         else:
             first = self.rounds < MAKING_FOLDERS
             wanted = lambda point: point.name.startswith("mkdir ") == first

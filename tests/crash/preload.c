@@ -9,8 +9,8 @@
  *                        process that runs already
  *   SLUICE_CRASH_AT      "CALL KIND before|after N kill|power|stop"; unset: only count
  *   SLUICE_CRASH_SEED    of what a power cut takes away
- *   SLUICE_CRASH_LIE     "replace": put-if-absent replaces; "sync-files", "sync-folders": these
- *                        fsyncs do nothing. To see that the tests find out.
+ *   SLUICE_CRASH_LIE     "replace:KIND": put-if-absent replaces; "sync:KIND": fsync does nothing,
+ *                        on files or folders of that kind. To see that the tests find out.
  */
 #include "interpose.h"
 
@@ -58,7 +58,7 @@ atomic_int_fast64_t *consumed_next;
 
 static char root[PATH_MAX];
 static struct row *rows;
-static bool lie_replace, lie_sync_files, lie_sync_folders;
+static enum kind lie_replace = KIND_NONE, lie_sync = KIND_NONE;
 static struct {
     pthread_mutex_t lock;
     char name[64];
@@ -109,6 +109,18 @@ static void parse_plan(const char *text) {
     plan.seen = 0;
 }
 
+static void parse_lie(const char *text) {
+    char lie[16], name[32];
+    if (sscanf(text, "%15[^:]:%31s", lie, name) != 2) {
+        return; /* one of the program's, not of the file system's */
+    }
+    for (int kind = KIND_NONE + 1; kind < KINDS; kind++) {
+        if (strcmp(kind_names[kind], name) == 0) {
+            *(strcmp(lie, "sync") == 0 ? &lie_sync : &lie_replace) = (enum kind)kind;
+        }
+    }
+}
+
 /* Is this the moment? */
 static bool is_due(const struct row *row, enum side side) {
     pthread_mutex_lock(&plan.lock);
@@ -149,9 +161,7 @@ static void start(void) {
         parse_plan(at);
     }
     if (lie != NULL) {
-        lie_replace = strcmp(lie, "replace") == 0;
-        lie_sync_files = strcmp(lie, "sync-files") == 0;
-        lie_sync_folders = strcmp(lie, "sync-folders") == 0;
+        parse_lie(lie);
     }
     snprintf(root, sizeof(root), "%s", folder);
 }
@@ -293,7 +303,7 @@ static void note_folder_synced(int fd) {
 }
 
 static int sync_with(int (*sync)(int), int fd, enum kind kind) {
-    bool lies = is_folder(kind) ? lie_sync_folders : lie_sync_files;
+    bool lies = kind == lie_sync;
     slow_sync(fd);
     int result = lies ? 0 : sync(fd);
     if (result == 0 && !lies) {
@@ -328,7 +338,8 @@ INTERPOSED int link(const char *from, const char *to) {
     if (kind == KIND_NONE) {
         return real.link(from, to);
     }
-    AT_POINT(CALL_link, kind, lie_replace ? real.rename(from, to) : real.link(from, to),
+    AT_POINT(CALL_link, kind,
+             kind == lie_replace ? real.rename(from, to) : real.link(from, to),
              power_named(from, to));
     return result;
 }
@@ -351,7 +362,7 @@ INTERPOSED int renameat2(int from_fd, const char *from, int to_fd, const char *t
     if (kind == KIND_NONE) {
         return real.renameat2(from_fd, from, to_fd, to, flags);
     }
-    unsigned taken = lie_replace ? flags & ~(unsigned)RENAME_NOREPLACE : flags;
+    unsigned taken = kind == lie_replace ? flags & ~(unsigned)RENAME_NOREPLACE : flags;
     AT_POINT(CALL_renameat2, kind, real.renameat2(from_fd, from, to_fd, to, taken),
              power_named(from, to));
     if (kind == KIND_LOG_ENTRY) {

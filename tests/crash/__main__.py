@@ -66,6 +66,7 @@ class SharedBroker(Kafka):
     def __init__(self, *arguments, **properties):
         super().__init__(*arguments, **properties)
         self._lock = threading.RLock()
+        self.comings_and_goings = 0  # odd while it is away
 
     def create_topic(self, *arguments, **config):
         with self._lock:
@@ -91,9 +92,14 @@ class SharedBroker(Kafka):
     def die_and_come_back(self, topic):
         """As by a power cut."""
         with self._lock:
+            self.comings_and_goings += 1
             self.kill()
             self.start()
             wait_for(lambda: self.end_offsets(topic), 60, "the broker")
+            self.comings_and_goings += 1
+
+    def was_there_since(self, comings_and_goings):
+        return comings_and_goings % 2 == 0 and comings_and_goings == self.comings_and_goings
 
 
 class Long:

@@ -62,9 +62,13 @@ def snapshots(state):
     return len(_numbered(state / "nodes" / "per_country" / "base"))
 
 
-def nothing_to_repeat(state):
+def nothing_to_clean(state):
     """Points of cleaning that none of these can bring near: nothing has been recorded yet."""
-    folders = {"unlink close-record": _closes(state), "unlink history": state / "history"}
+    folders = {
+        "unlink close-record": _closes(state),
+        "unlink history": state / "history",
+        "unlinkat targets-temporary": state / "targets",
+    }
     return {name for name, folder in folders.items() if not _numbered(folder)}
 
 

@@ -161,7 +161,7 @@ class OneProcess(Chapter):
             if before in points and name not in points:
                 points[name] = Point.never(name)
         snapshots = aged.snapshots(self.whole.state)
-        out = aged.nothing_to_repeat(self.whole.state)
+        out = aged.nothing_to_clean(self.whole.state)
         out |= {name for name, n in CHAIN_CLEANING.items() if snapshots < n}
         out |= {name for name in points if any(what in name for what in self.NEVER)}
         return {name: point for name, point in points.items() if name not in out}
@@ -232,11 +232,13 @@ class OneProcess(Chapter):
             return f"random after {moment:.2f} s"
         name, side, n, action = at
         self._prepare(name, tally)
+        since = self.broker.comings_and_goings
         if name in self.OVERTAKEN_BEFORE:
             reached, ended_well = self._end_overtaken(at)
         else:
             reached, ended_well = self._end_at(at, ordered, tally)
-        tally.tried(self, name, side, reached)
+        if reached or self.broker.was_there_since(since):  # else that says nothing of the point
+            tally.tried(self, name, side, reached)
         if ended_well:
             return None
         if not reached:

@@ -20,7 +20,7 @@ LEFT_DATA = "sluice-of-a-killed-process.parquet"
 CLOSES = 256
 ENTRIES = 600
 KEPT_CHANGES = 200  # of the topology
-_HEAD = struct.Struct("<5sqQQqqQ4qqqq")  # of an entry, up to the number of its streams
+_HEAD = struct.Struct("<5sqQQqqQ6qqqq")  # of an entry, up to the number of its streams
 _EMPTY = struct.pack("<3q", 0, 0, 0)  # no changes, no results, no late rows
 _xxhash = ctypes.CDLL("libxxhash.so.0")
 _xxhash.XXH3_64bits.restype = ctypes.c_uint64
@@ -92,14 +92,14 @@ def _numbered(folder):
 def _nothing_new(last, number):
     """An entry behind `last`, of the format of plugins/gold-agg/chain.c."""
     magic, _, _, fingerprint, watermark, base, token, *places = _HEAD.unpack_from(last)
-    _, result, _, late, _, newest, streams = places
+    _, result, result_sent, _, late, late_sent, _, newest, streams = places
     end = _HEAD.size
     for _ in range(streams):
         (name_bytes,) = struct.unpack_from("<q", last, end)
         end += 8 + name_bytes + 4 * 8
     head = _HEAD.pack(
         magic, number, secrets.randbits(64), fingerprint, watermark, base, token,
-        result, result, late, late, 0, newest, streams,
+        result, result, result_sent, late, late, late_sent, 0, newest, streams,
     )  # fmt: skip
     body = head + last[_HEAD.size : end] + _EMPTY
     return body + struct.pack("<Q", _xxhash.XXH3_64bits(body, ctypes.c_size_t(len(body))))

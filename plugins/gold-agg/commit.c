@@ -36,28 +36,30 @@ void prepared_free(struct prepared *prepared) {
  * the data only what has no rows at all counts as idle, so that such runs do not depend on how fast
  * each stream ends. The lock is held.
  */
-static bool is_idle(const sl_node *node, const struct gold_stream *stream, int64_t now) {
+static bool is_idle(const sl_node *node, const struct gold_stream *stream) {
     const struct shared_clock *shared = &stream->shared;
     if (node->config->idle_us == 0 || stream->stream == NULL || shared->at_end_since == 0 ||
         shared->takes != stream->merged) {
         return false;
     }
-    return (node->flags & SL_RUN_UNTIL_END) != 0
-               ? stream->clock.max_event_us == SL_TIME_NONE
-               : now - shared->at_end_since >= node->config->idle_us;
+    if ((node->flags & SL_RUN_UNTIL_END) != 0) {
+        return stream->clock.max_event_us == SL_TIME_NONE;
+    }
+    bool slept = shared->at_end_since < node->awake_since;
+    int64_t since = slept ? node->awake_since : shared->at_end_since;
+    return node->watched_us - since >= node->config->idle_us;
 }
 
-bool stream_is_idle(const sl_node *node, struct gold_stream *stream, int64_t now) {
+bool stream_is_idle(const sl_node *node, struct gold_stream *stream) {
     (void)pthread_mutex_lock(&stream->shared.mutex);
-    bool idle = is_idle(node, stream, now);
+    bool idle = is_idle(node, stream);
     (void)pthread_mutex_unlock(&stream->shared.mutex);
     return idle;
 }
 
-bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t now,
-                        int64_t watermark) {
+bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t watermark) {
     (void)pthread_mutex_lock(&stream->shared.mutex);
-    bool idle = is_idle(node, stream, now);
+    bool idle = is_idle(node, stream);
     if (idle && watermark > stream->shared.floor_us) {
         stream->shared.floor_us = watermark;
     }
@@ -71,13 +73,13 @@ bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t
 
 /* Smallest watermark of the streams that count; when all are idle, the largest: as if the last of
  * them had become idle after the others. */
-static int64_t smallest(sl_node *node, int64_t now) {
+static int64_t smallest(sl_node *node) {
     int64_t least = INT64_MAX;
     int64_t largest = SL_TIME_NONE;
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
         int64_t own = sl_window_clock_watermark(node->plan, &stream->clock);
         largest = own > largest ? own : largest;
-        if (own < least && !stream_is_idle(node, stream, now)) {
+        if (own < least && !stream_is_idle(node, stream)) {
             least = own;
         }
     }
@@ -85,23 +87,21 @@ static int64_t smallest(sl_node *node, int64_t now) {
 }
 
 int64_t commit_watermark(sl_node *node) {
-    int64_t now = node->services->now_us(node->self);
     if (node_in_group(node)) { /* floors are raised by the streams' owners */
         int64_t published = group_watermark(node);
         return published > node->watermark_us ? published : node->watermark_us;
     }
-    int64_t watermark = smallest(node, now);
+    int64_t watermark = smallest(node);
     if (watermark <= node->watermark_us) {
         return node->watermark_us;
     }
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        if (stream_is_idle(node, stream, now) &&
-            !stream_raise_floor(node, stream, now, watermark)) {
+        if (stream_is_idle(node, stream) && !stream_raise_floor(node, stream, watermark)) {
             return node->watermark_us; /* it woke up meanwhile: the next commit sees its rows */
         }
     }
     /* a stream may have woken between the two looks; its rows are judged by the floor it saw */
-    int64_t again = smallest(node, now);
+    int64_t again = smallest(node);
     again = again < watermark ? again : watermark;
     return again > node->watermark_us ? again : node->watermark_us;
 }

@@ -62,7 +62,7 @@ enum { SCOPE_HOST, SCOPE_GROUP };
 struct shared_clock {
     pthread_mutex_t mutex;
     uint64_t takes;             /* deltas that were begun */
-    int64_t at_end_since;       /* time of the host's clock; 0: there is more */
+    int64_t at_end_since;       /* of sl_node.watched_us; 0: there is more */
     int64_t floor_us;           /* set by the node */
     _Atomic int64_t reached_us; /* largest event time taken; outside of the mutex */
 };
@@ -243,6 +243,11 @@ struct sl_node {
     sl_timer *skew_timer;
     _Atomic int64_t skew_limit_us; /* max_skew: streams that have reached more wait */
     int64_t started_us;
+    int64_t looked_us; /* time of the host's clock at the last tick */
+    /* Since it has started, from 1 on, as far as it was awake; and since it last was not: what
+       passes by while the process stands still, or when the clock is set, makes no stream idle. */
+    _Atomic int64_t watched_us;
+    int64_t awake_since;
     bool warned;  /* of partitions that nobody reads */
     bool refresh; /* a reader that fell behind has missed updates */
     /* scope group */
@@ -279,11 +284,10 @@ sl_error *commit_run(sl_node *node, const sl_commit *commit);
 sl_error *commit_alone(sl_node *node);
 /* A stream is idle when it is at its end for long enough and nothing was taken that is not merged.
  */
-bool stream_is_idle(const sl_node *node, struct gold_stream *stream, int64_t now);
+bool stream_is_idle(const sl_node *node, struct gold_stream *stream);
 /* Raises the floor of an idle stream, so that its later rows are judged by it; false when it has
  * woken up. */
-bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t now,
-                        int64_t watermark);
+bool stream_raise_floor(const sl_node *node, struct gold_stream *stream, int64_t watermark);
 /* The late rows of a commit's deltas, of one stream (NULL: of all), as one array; released when
  * there are none. */
 sl_error *commit_late_rows(sl_node *node, const sl_commit *commit, const struct gold_stream *stream,

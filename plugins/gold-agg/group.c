@@ -596,7 +596,7 @@ static void consider_merging(sl_node *node) {
 
 /* The smallest watermark of the streams that are not idle, by what each has said last; when all
  * are, the largest. */
-static int64_t watermark_to_follow(sl_node *node, int64_t now) {
+static int64_t watermark_to_follow(sl_node *node) {
     int64_t least = INT64_MAX;
     int64_t largest = SL_TIME_NONE;
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
@@ -607,7 +607,7 @@ static int64_t watermark_to_follow(sl_node *node, int64_t now) {
         int64_t own = here ? sl_window_clock_watermark(node->plan, &stream->clock)
                            : stream->applied_clock.floor_us;
         largest = own > largest ? own : largest;
-        if (own < least && !(here ? stream_is_idle(node, stream, now) : stream->applied_idle)) {
+        if (own < least && !(here ? stream_is_idle(node, stream) : stream->applied_idle)) {
             least = own;
         }
     }
@@ -617,18 +617,16 @@ static int64_t watermark_to_follow(sl_node *node, int64_t now) {
 /* Only what is published counts: a floor that cannot be put now is put with the next object. */
 static sl_error *follow(sl_node *node) {
     static const struct ArrowArray no_rows = {0};
-    int64_t now = node->services->now_us(node->self);
     bool any = false;
     for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
-        any = any || stream_is_idle(node, stream, now);
+        any = any || stream_is_idle(node, stream);
     }
     sl_error *error = any ? look_at_chain(node) : NULL;
-    int64_t watermark = any && error == NULL ? watermark_to_follow(node, now) : SL_TIME_NONE;
+    int64_t watermark = any && error == NULL ? watermark_to_follow(node) : SL_TIME_NONE;
     for (struct gold_stream *stream = node->streams; any && stream != NULL && error == NULL;
          stream = stream->next) {
         int64_t before = stream->clock.floor_us;
-        if (!stream_is_idle(node, stream, now) ||
-            !stream_raise_floor(node, stream, now, watermark)) {
+        if (!stream_is_idle(node, stream) || !stream_raise_floor(node, stream, watermark)) {
             continue;
         }
         if (stream->clock.floor_us > before || !stream->idle) {

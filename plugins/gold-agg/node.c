@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define TICK_MS 1000
+/* More than this between two ticks was no time in which anything was read. */
+#define GAP_US INT64_C(10000000)
 #define SKEW_MS 50
 #define ABSENT_US INT64_C(60000000)
 
@@ -380,9 +382,22 @@ static void warn_of_absent(sl_node *node) {
     }
 }
 
+static void watch(sl_node *node) {
+    int64_t now = node->services->now_us(node->self);
+    int64_t passed = now - node->looked_us;
+    int64_t idle_us = node->config->idle_us;
+    node->looked_us = now;
+    if (passed < 0 || passed > (idle_us < GAP_US ? idle_us : GAP_US)) {
+        node->awake_since = node->watched_us;
+    } else {
+        node->watched_us += passed;
+    }
+}
+
 /* Closes windows that idle streams no longer hold open. */
 static void tick(void *arg) {
     sl_node *node = arg;
+    watch(node);
     if (node_in_group(node)) {
         group_tick(node);
         return;
@@ -418,7 +433,8 @@ static void set_skew_limit(void *arg) {
 
 static void node_start(sl_node *node, sl_request *request) {
     sl_error *error = NULL;
-    node->started_us = node->services->now_us(node->self);
+    node->started_us = node->looked_us = node->services->now_us(node->self);
+    node->watched_us = 1;
     for (int i = 0; i < OUTPUTS; i++) {
         node->outputs[i].absent_us = node->started_us;
     }

@@ -244,7 +244,7 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
         }
     }
     if ((batch->flags & SL_BATCH_AT_END) != 0 && !stream->at_end) {
-        set_at_end(stream, task->services->now_us(task->self));
+        set_at_end(stream, task->node->watched_us);
     }
     return NULL;
 }

@@ -16,7 +16,7 @@ import pytest
 from tests.integration.test_admin import Running
 from tests.support import sluice
 from tests.support.medallion import SCHEMA
-from tests.support.servers import wait_for
+from tests.support.servers import ROOT, wait_for
 
 COUNT = 12_000
 LIMIT_S = 60
@@ -197,6 +197,24 @@ def test_every_kind_of_file_is_known(finished):
         False
     ]
     assert set(kinds_in(finished.state)) | {"runs"} == set(KINDS) - KAFKA
+
+
+def test_who_writes_to_the_state_store_is_in_these_runs():
+    """The runs here show what these write; whoever else does so is to be in them, and in KINDS."""
+
+    def sources(folder, what):
+        files = (ROOT / folder).rglob("*.c")
+        return {str(f.relative_to(ROOT / folder)) for f in files if re.search(what, f.read_text())}
+
+    plugins = {f.partition("/")[0] for f in sources("plugins", r"\bstate_store\(")}
+    assert plugins == {"bronze-sink", "gold-agg", "kafka", "silver-validate"}
+    assert sources("runtime", r"\bops->put\(|\bversions_put\(") == {
+        "admin/change/history.c",
+        "delivery/keeper.c",
+        "host/editions.c",
+        "host/targets.c",
+        "host/versions.c",
+    }
 
 
 @pytest.mark.parametrize("name, version", REFUSED)

@@ -76,6 +76,7 @@ struct sl_node {
     int said_all;
     int rebalancing; /* revocations under way */
     uint64_t rebalances;
+    bool joining;       /* the group has not answered yet what is ours */
     char *group;        /* its name; NULL: none yet */
     bool asks_group;    /* source_members.c: a question is open */
     sl_metric *nobodys; /* partitions that no member has, by the last look */
@@ -165,6 +166,8 @@ struct source_partition *source_partition_get(struct sl_node *node, const char *
                                               int32_t number); /* NULL: no memory */
 /* Joins the group, or takes all partitions of the embedded broker. */
 sl_error *source_join(struct sl_node *node);
+/* Waits for the group's first answer, where the client could not be ended before it. */
+void source_await_group(struct sl_node *node);
 /* Leaves the group and joins it, so that it deals out all partitions once more. */
 void source_rejoin(struct sl_node *node);
 /* Serves the main queue until it is empty. */

@@ -12,6 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LEADERS_MAY_END 0x020300ff
+/* Brokers let a new group wait three seconds (group.initial.rebalance.delay.ms). */
+#define AWAIT_GROUP_US ((int64_t)4 * 1000000)
+
 struct source_partition *source_partition_get(struct sl_node *node, const char *topic,
                                               int32_t number) {
     for (size_t i = 0; i < node->n_partitions; i++) {
@@ -218,6 +222,7 @@ static sl_error *check_wanted(const struct sl_node *node,
 static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
     const rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
     node->rebalances++;
+    node->joining = false;
     node->calm = 0;
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         sl_error *error = acknowledge(node);
@@ -290,8 +295,8 @@ static sl_error *subscribe(struct sl_node *node) {
     }
     rd_kafka_resp_err_t code = rd_kafka_subscribe(node->client, list);
     rd_kafka_topic_partition_list_destroy(list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL
-                                              : kafka_error(code, "cannot subscribe to the topics");
+    node->joining = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    return node->joining ? NULL : kafka_error(code, "cannot subscribe to the topics");
 }
 
 sl_error *source_join(struct sl_node *node) {
@@ -314,14 +319,34 @@ void source_rejoin(struct sl_node *node) {
     fail_if(node, subscribe(node));
 }
 
+static void answer(struct sl_node *node, rd_kafka_event_t *event) {
+    rd_kafka_event_type_t type = rd_kafka_event_type(event);
+    if (type == RD_KAFKA_EVENT_REBALANCE &&
+        rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        sl_error_free(acknowledge(node));
+    }
+    if (type == RD_KAFKA_EVENT_REBALANCE || type == RD_KAFKA_EVENT_ERROR) {
+        node->joining = false; /* it cannot while it is refused, or no broker is there */
+    }
+    rd_kafka_event_destroy(event);
+}
+
 void source_answer(struct sl_node *node) {
     rd_kafka_event_t *event = NULL;
     while ((event = rd_kafka_queue_poll(node->queue, 0)) != NULL) {
-        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE &&
-            rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-            sl_error_free(acknowledge(node));
+        answer(node, event);
+    }
+}
+
+/* Before 2.3.0 librdkafka ends the process by an assertion when a client is ended that the group
+ * has just made its leader, and that has not dealt the partitions out yet (its issue 4312). */
+void source_await_group(struct sl_node *node) {
+    int64_t end_us = sl_monotonic_us() + AWAIT_GROUP_US;
+    while (rd_kafka_version() < LEADERS_MAY_END && node->joining && sl_monotonic_us() < end_us) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(node->queue, 50);
+        if (event != NULL) {
+            answer(node, event);
         }
-        rd_kafka_event_destroy(event);
     }
 }
 

@@ -279,6 +279,7 @@ static void disconnect(struct sl_node *node) {
     if (node->queue != NULL) {
         rd_kafka_queue_io_event_enable(node->queue, -1, NULL, 0);
         source_answer(node);
+        source_await_group(node);
     }
     if (node->client != NULL && node->queue != NULL && node->config->instance != NULL &&
         node->config->instance[0] == 0) {

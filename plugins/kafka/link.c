@@ -48,8 +48,9 @@ bool kafka_link_is_left(struct kafka_link *link) {
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
     struct kafka_link *link = rd_kafka_opaque(client);
     sl_log_level to = level <= 3 ? SL_LOG_ERROR : level <= 4 ? SL_LOG_WARN : SL_LOG_DEBUG;
-    if (strcmp(facility, "FAIL") == 0 || strcmp(facility, "SSLCERTVRFY") == 0) {
-        to = SL_LOG_DEBUG; /* said better by the error that follows (kafka_link_hear) */
+    if (strcmp(facility, "FAIL") == 0 || strcmp(facility, "SSLCERTVRFY") == 0 ||
+        strstr(text, "authorization failed") != NULL) {
+        to = SL_LOG_DEBUG; /* said better by the error that follows (kafka_link_hear, rights.c) */
     }
     pthread_mutex_lock(&link->mutex); /* who leaves a client waits for what it is just saying */
     if (link->left == 0) {

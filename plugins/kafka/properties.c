@@ -200,7 +200,7 @@ sl_error *kafka_error(rd_kafka_resp_err_t code, const char *format, ...) {
     return error;
 }
 
-static const char *property_of(const struct kafka_section *section, const char *name) {
+const char *kafka_section_property(const struct kafka_section *section, const char *name) {
     for (size_t i = 0; i < section->properties.count; i++) {
         if (strcmp(section->properties.pairs[i].key, name) == 0) {
             return section->properties.pairs[i].value;
@@ -211,9 +211,9 @@ static const char *property_of(const struct kafka_section *section, const char *
 
 /* What librdkafka would say only much later, or not in the operator's words. */
 static sl_error *check_login(const struct kafka_section *section, const char *owner) {
-    const char *protocol = property_of(section, "security.protocol");
-    const char *mechanism = property_of(section, "sasl.mechanism");
-    mechanism = mechanism != NULL ? mechanism : property_of(section, "sasl.mechanisms");
+    const char *protocol = kafka_section_property(section, "security.protocol");
+    const char *mechanism = kafka_section_property(section, "sasl.mechanism");
+    mechanism = mechanism != NULL ? mechanism : kafka_section_property(section, "sasl.mechanisms");
     bool sasl = protocol != NULL && strncasecmp(protocol, "sasl_", 5) == 0;
     bool by_token = mechanism != NULL && strcmp(mechanism, "OAUTHBEARER") == 0;
     if (sasl && mechanism == NULL) {
@@ -229,7 +229,8 @@ static sl_error *check_login(const struct kafka_section *section, const char *ow
                             "\"security.protocol\" is %s; write \"sasl_ssl\"",
                             owner, mechanism, protocol == NULL ? "plaintext" : protocol);
     }
-    bool unsecured = property_of(section, "enable.sasl.oauthbearer.unsecure.jwt") != NULL;
+    bool unsecured =
+        kafka_section_property(section, "enable.sasl.oauthbearer.unsecure.jwt") != NULL;
     if (by_token && section->token_file == NULL && !unsecured) {
         return sl_error_new(SL_ERROR_CONFIG,
                             "%s has \"sasl.mechanism\": \"OAUTHBEARER\", but "

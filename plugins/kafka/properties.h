@@ -24,6 +24,9 @@ sl_error *kafka_conf_set_map(rd_kafka_conf_t *conf, const sl_map *map);
 sl_error *kafka_conf_common(rd_kafka_conf_t *conf, const struct kafka_section *section,
                             const char *bootstrap);
 
+/* A property of librdkafka as the section has it; NULL: not there. */
+const char *kafka_section_property(const struct kafka_section *section, const char *name);
+
 /* RETRIABLE, or FATAL for what time does not heal. */
 sl_error_class kafka_error_class(rd_kafka_resp_err_t code);
 /* An error for a librdkafka code: RETRIABLE, or FATAL for what time does not heal. */

@@ -138,6 +138,8 @@ const char *sink_cluster(const struct sl_node *node);
 /* Serves the producer's queue until it is empty; waits so long for the first event. Node thread. */
 void sink_serve(struct sl_node *node, int wait_ms);
 void sink_forget_failure(struct sl_node *node);
+/* The brokers do not let us write to the topic; NULL: to any. Any thread. */
+sl_error *sink_refused(const struct sl_node *node, rd_kafka_resp_err_t code, const char *topic);
 /* A copy of the failure as an error. Any thread. */
 sl_error *sink_failure(struct sl_node *node);
 

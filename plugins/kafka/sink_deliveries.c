@@ -2,19 +2,29 @@
  * What the broker answered: counts deliveries for flushes and bounds, tells the topics' flows how
  * far they have come, and fails the node when a record was refused. On the node's thread.
  */
+#include "rights.h"
 #include "sink.h"
 #include "wakeup.h"
 
 #include <stdlib.h>
 
+/* NULL: no memory. */
+static char *say_failure(const struct sl_node *node, const rd_kafka_message_t *message) {
+    const char *topic = message->rkt == NULL ? "" : rd_kafka_topic_name(message->rkt);
+    sl_error *error =
+        kafka_is_refused(message->err)
+            ? sink_refused(node, message->err, topic)
+            : sl_error_new(SL_ERROR_FATAL,
+                           "a record was not delivered to topic \"%s\" partition %d at %s: %s",
+                           topic, (int)message->partition, node->link.bootstrap,
+                           rd_kafka_err2str(message->err));
+    char *sentence = strdup(sl_error_message(error));
+    sl_error_free(error);
+    return sentence;
+}
+
 static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message) {
-    sl_buffer text = SL_BUFFER_INIT;
-    sl_buffer_printf(&text, "a record was not delivered to topic \"%s\" partition %d at %s: %s",
-                     message->rkt == NULL ? "" : rd_kafka_topic_name(message->rkt),
-                     (int)message->partition, node->link.bootstrap, rd_kafka_err2str(message->err));
-    size_t bytes = 0;
-    bool whole = sl_buffer_append_byte(&text, 0);
-    char *sentence = whole ? (char *)sl_buffer_take(&text, &bytes) : NULL;
+    char *sentence = say_failure(node, message);
     pthread_mutex_lock(&node->mutex);
     if (node->failure == NULL) {
         node->failure = sentence;
@@ -23,7 +33,6 @@ static void keep_failure(struct sl_node *node, const rd_kafka_message_t *message
     }
     pthread_mutex_unlock(&node->mutex);
     free(sentence);
-    sl_buffer_free(&text);
     if (!atomic_exchange(&node->has_failed, 1) && !node->transactional) {
         sink_stop_feeding(node);
         node->services->fail(node->self, sink_failure(node));
@@ -117,15 +126,17 @@ static void on_deliveries(struct sl_node *node, rd_kafka_event_t *event) {
 static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     if (rd_kafka_event_error_is_fatal(event)) {
         char why[400] = "";
-        rd_kafka_fatal_error(node->producer, why, sizeof(why));
+        rd_kafka_resp_err_t code = rd_kafka_fatal_error(node->producer, why, sizeof(why));
         if (node->transactional) {
             node->broken = true; /* the next commit settles it */
             return;
         }
         sink_stop_feeding(node);
-        node->services->fail(node->self,
-                             sl_error_new(SL_ERROR_FATAL, "the producer for %s cannot go on: %s",
-                                          node->link.bootstrap, why));
+        node->services->fail(node->self, kafka_is_refused(code)
+                                             ? sink_refused(node, code, node->config->topic)
+                                             : sl_error_new(SL_ERROR_FATAL,
+                                                            "the producer for %s cannot go on: %s",
+                                                            node->link.bootstrap, why));
         return;
     }
     kafka_link_hear(&node->link, node->producer, rd_kafka_event_error(event),

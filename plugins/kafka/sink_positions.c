@@ -4,6 +4,7 @@
  * owned but nothing is stored yet; an offset without metadata was set by an operator and belongs to
  * nobody.
  */
+#include "rights.h"
 #include "sink_transaction.h"
 
 #include <stdio.h>
@@ -47,6 +48,20 @@ void sink_places_free(struct sl_node *node) {
 const char *sink_positions_topic(const struct sl_node *node) {
     return node->config->positions_topic != NULL ? node->config->positions_topic
                                                  : node->config->topic;
+}
+
+/* The brokers do not let us keep the position: by its group, or by the topic that it stands under.
+ */
+static sl_error *refused(const struct sl_node *node, rd_kafka_resp_err_t code, const char *key) {
+    char right[256];
+    snprintf(right, sizeof(right), "READ on the groups that begin with \"sluice/%s/%s/\"",
+             node->pipeline, node->name);
+    return code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+               ? kafka_refused(&node->link, code, "keep a position in the group", key, right)
+               : kafka_refused(&node->link, code, "commit positions under the topic",
+                               sink_positions_topic(node),
+                               node->config->positions_topic != NULL ? "READ on it"
+                                                                     : "READ on it, beside WRITE");
 }
 
 /* ---- reading ---- */
@@ -154,6 +169,9 @@ static sl_error *read_one(struct sl_node *node, rd_kafka_t *client, const char *
         if (error != NULL || code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             return error;
         }
+        if (kafka_is_refused(code)) {
+            return refused(node, code, key);
+        }
         if (code != RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT || sl_monotonic_us() >= end_us) {
             return kafka_error(code, "cannot read the position that group \"%s\" keeps at %s", key,
                                node->link.bootstrap);
@@ -187,6 +205,17 @@ static bool set_metadata(const struct sl_node *node, rd_kafka_t *client, int64_t
     return to->metadata != NULL;
 }
 
+static sl_error *not_sent(const struct sl_node *node, const rd_kafka_t *client, const char *key,
+                          rd_kafka_error_t *said) {
+    rd_kafka_resp_err_t code = rd_kafka_error_code(said);
+    if (code != RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED &&
+        code != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+        return sink_transaction_error(node, client, said, "adding a position to a transaction");
+    }
+    rd_kafka_error_destroy(said);
+    return refused(node, code, key);
+}
+
 static sl_error *send_one(struct sl_node *node, rd_kafka_t *client, const char *key, int64_t offset,
                           int limit_ms) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -196,11 +225,9 @@ static sl_error *send_one(struct sl_node *node, rd_kafka_t *client, const char *
     sl_error *error = set_metadata(node, client, offset, to) ? NULL : sl_error_no_memory();
     rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new(key);
     if (error == NULL) {
-        rd_kafka_error_t *refused =
+        rd_kafka_error_t *said =
             rd_kafka_send_offsets_to_transaction(client, list, group, limit_ms);
-        error = refused == NULL
-                    ? NULL
-                    : sink_transaction_error(node, refused, "adding a position to a transaction");
+        error = said == NULL ? NULL : not_sent(node, client, key, said);
     }
     rd_kafka_consumer_group_metadata_destroy(group);
     rd_kafka_topic_partition_list_destroy(list);

@@ -3,6 +3,7 @@
  * ending it.
  */
 #include "embedded.h"
+#include "rights.h"
 #include "sink_limits.h"
 #include "sink_transaction.h"
 #include "wakeup.h"
@@ -70,6 +71,17 @@ sl_error *sink_producer_new(struct sl_node *node, const char *transactional_id, 
     return kafka_link_client(&node->link, RD_KAFKA_PRODUCER, conf, out);
 }
 
+sl_error *sink_refused(const struct sl_node *node, rd_kafka_resp_err_t code, const char *topic) {
+    const char *right =
+        code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED
+            ? "WRITE on it, and of brokers before Kafka 2.8 IDEMPOTENT_WRITE on the cluster"
+        : node->transactional ? "WRITE on it, and READ to commit positions under its name"
+                              : "WRITE on it";
+    return topic != NULL
+               ? kafka_refused(&node->link, code, "write to the topic", topic, right)
+               : kafka_refused(&node->link, code, "write to any topic", "", "WRITE on some");
+}
+
 /* Asks once for the fixed topic. A broker that makes topics by itself needs a moment for it. */
 static sl_error *look_up(struct sl_node *node, rd_kafka_topic_t *handle,
                          rd_kafka_resp_err_t *code) {
@@ -108,6 +120,9 @@ static sl_error *check_topic(struct sl_node *node) {
                             "topic \"%s\" does not exist at %s, which does not make topics by "
                             "itself: create it first",
                             node->config->topic, node->link.bootstrap);
+    }
+    if (kafka_is_refused(code)) {
+        return sink_refused(node, code, node->config->topic);
     }
     return code == RD_KAFKA_RESP_ERR_NO_ERROR
                ? NULL
@@ -163,9 +178,9 @@ static sl_error *make_and_check(struct sl_node *node) {
     if (error == NULL && node->transactional) {
         rd_kafka_error_t *refused =
             rd_kafka_init_transactions(node->producer, SINK_TRANSACTION_LIMIT_MS);
-        error = refused == NULL
-                    ? NULL
-                    : sink_transaction_error(node, refused, "getting ready for transactions");
+        error = refused == NULL ? NULL
+                                : sink_transaction_error(node, node->producer, refused,
+                                                         "getting ready for transactions");
     }
     return error != NULL ? error : watch_queue(node);
 }

@@ -4,6 +4,7 @@
  */
 #include "sink_record.h"
 
+#include "rights.h"
 #include "sink_dead_letter.h"
 
 #include "columns/columns.h"
@@ -171,6 +172,9 @@ sl_error *sink_record_make(struct sink_writer *writer, const sl_batch *batch, ui
 
 sl_error *sink_record_refused(const struct sink_writer *writer, const sl_batch *batch, int64_t row,
                               const struct sink_record *record, rd_kafka_resp_err_t code) {
+    if (kafka_is_refused(code)) {
+        return sink_refused(writer->node, code, writer->topic->name);
+    }
     return sl_error_new(SL_ERROR_FATAL,
                         "a record of %zu bytes cannot be written to topic \"%s\" (row %lld of a "
                         "batch of %s partition %d that begins at offset %lld): %s",

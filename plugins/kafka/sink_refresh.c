@@ -64,7 +64,7 @@ static void choose(struct sl_node *node, struct batch *batch) {
 static sl_error *send_chosen(struct sl_node *node, const struct batch *batch) {
     rd_kafka_error_t *refused = rd_kafka_begin_transaction(node->producer);
     if (refused != NULL) {
-        return sink_transaction_error(node, refused, "beginning a transaction");
+        return sink_transaction_error(node, node->producer, refused, "beginning a transaction");
     }
     sl_error *error = sink_positions_send(node, node->producer, batch->sent, batch->offsets,
                                           batch->n_sent, LIMIT_MS);
@@ -72,8 +72,9 @@ static sl_error *send_chosen(struct sl_node *node, const struct batch *batch) {
         return error;
     }
     refused = rd_kafka_commit_transaction(node->producer, LIMIT_MS);
-    return refused == NULL ? NULL
-                           : sink_transaction_error(node, refused, "committing a transaction");
+    return refused == NULL
+               ? NULL
+               : sink_transaction_error(node, node->producer, refused, "committing a transaction");
 }
 
 static sl_error *refresh(struct sl_node *node, struct batch *batch) {

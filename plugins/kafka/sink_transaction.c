@@ -6,18 +6,40 @@
  */
 #include "sink_transaction.h"
 
+#include "rights.h"
 #include "sink_record.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ABORT_LIMIT_MS 10000
 #define TAKEOVERS_MAX 10
 #define SERVE_MS 100
 
-sl_error *sink_transaction_error(const struct sl_node *node, rd_kafka_error_t *refused,
-                                 const char *doing) {
+/* By the id of `client`, which may be another writer's. */
+static sl_error *refused_id(const struct sl_node *node, const rd_kafka_t *client) {
+    char id[256] = "";
+    char right[256];
+    size_t bytes = sizeof(id);
+    rd_kafka_conf_get(rd_kafka_conf((rd_kafka_t *)(uintptr_t)client), "transactional.id", id,
+                      &bytes);
+    snprintf(right, sizeof(right), "WRITE on it, and on those that begin with \"sluice/%s/%s\"",
+             node->pipeline, node->name);
+    return kafka_refused(&node->link, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+                         "use the transactional id", id, right);
+}
+
+sl_error *sink_transaction_error(const struct sl_node *node, const rd_kafka_t *client,
+                                 rd_kafka_error_t *refused, const char *doing) {
     rd_kafka_resp_err_t code = rd_kafka_error_code(refused);
+    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
+        code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+        rd_kafka_error_destroy(refused);
+        return code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+                   ? sink_refused(node, code, node->config->topic)
+                   : refused_id(node, client);
+    }
     sl_error_class error_class =
         code == RD_KAFKA_RESP_ERR__FATAL ? SL_ERROR_RETRIABLE : kafka_error_class(code);
     bool fenced = code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
@@ -32,8 +54,9 @@ sl_error *sink_transaction_error(const struct sl_node *node, rd_kafka_error_t *r
     return error;
 }
 
-static sl_error *checked(const struct sl_node *node, rd_kafka_error_t *refused, const char *doing) {
-    return refused == NULL ? NULL : sink_transaction_error(node, refused, doing);
+static sl_error *checked(const struct sl_node *node, const rd_kafka_t *client,
+                         rd_kafka_error_t *refused, const char *doing) {
+    return refused == NULL ? NULL : sink_transaction_error(node, client, refused, doing);
 }
 
 /* ---- recovery ---- */
@@ -54,15 +77,15 @@ static sl_error *move_positions(struct sl_node *node, rd_kafka_t *client, const 
     if (error != NULL || n_still == 0) {
         return error;
     }
-    error = checked(node, rd_kafka_begin_transaction(client), "beginning a transaction");
+    error = checked(node, client, rd_kafka_begin_transaction(client), "beginning a transaction");
     if (error == NULL) {
         error =
             sink_positions_send(node, client, still, offsets, n_still, SINK_TRANSACTION_LIMIT_MS);
     }
-    return error != NULL
-               ? error
-               : checked(node, rd_kafka_commit_transaction(client, SINK_TRANSACTION_LIMIT_MS),
-                         "taking positions over");
+    return error != NULL ? error
+                         : checked(node, client,
+                                   rd_kafka_commit_transaction(client, SINK_TRANSACTION_LIMIT_MS),
+                                   "taking positions over");
 }
 
 static sl_error *take_over(struct sl_node *node, const char *owner, const sl_position *positions,
@@ -78,7 +101,7 @@ static sl_error *take_over(struct sl_node *node, const char *owner, const sl_pos
                           ? sl_error_no_memory()
                           : sink_producer_new(node, text, &client);
     if (error == NULL) {
-        error = checked(node, rd_kafka_init_transactions(client, SINK_TRANSACTION_LIMIT_MS),
+        error = checked(node, client, rd_kafka_init_transactions(client, SINK_TRANSACTION_LIMIT_MS),
                         "beginning as another writer");
     }
     if (error == NULL) {
@@ -231,12 +254,12 @@ static const sl_position *position_of(const sl_commit *commit, const struct sink
     return NULL;
 }
 
-/* Another writer has ended this producer: what the next one finds stored decides, as everywhere in
- * a transaction. */
+/* Another writer has ended this producer, or the transaction has failed: what the next producer
+ * finds stored decides, as everywhere in a transaction. */
 static bool ends_producer(rd_kafka_resp_err_t code) {
     return code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED ||
            code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
-           code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+           code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH || code == RD_KAFKA_RESP_ERR__STATE;
 }
 
 static sl_error *write_row(struct sink_writer *writer, const struct sink_kept *kept, int64_t row,
@@ -320,20 +343,35 @@ static sl_error *send_positions(struct sl_node *node, const sl_commit *commit) {
     return error;
 }
 
+/* Records of a transaction that has failed are only purged. Beginning another one, which is never
+ * done while one is under way, is refused with the reason. */
+static sl_error *find_refusal(const struct sl_node *node, sl_error *error) {
+    rd_kafka_error_t *said = rd_kafka_begin_transaction(node->producer);
+    if (said == NULL || !kafka_is_refused(rd_kafka_error_code(said))) {
+        rd_kafka_error_destroy(said);
+        return error;
+    }
+    sl_error_free(error);
+    return sink_transaction_error(node, node->producer, said, "writing");
+}
+
 static sl_error *transact(struct sl_node *node, const sl_commit *commit) {
     int64_t end_us = sl_monotonic_us() + (int64_t)SINK_TRANSACTION_LIMIT_MS * 1000;
-    sl_error *error =
-        checked(node, rd_kafka_begin_transaction(node->producer), "beginning a transaction");
+    sl_error *error = checked(node, node->producer, rd_kafka_begin_transaction(node->producer),
+                              "beginning a transaction");
     if (error != NULL) {
         return error;
     }
     error = write_pieces(node, commit, end_us);
     error = error != NULL ? error : wait_for_deliveries(node, end_us);
-    error = error != NULL ? error : send_positions(node, commit);
+    if (error != NULL) {
+        return find_refusal(node, error);
+    }
+    error = send_positions(node, commit);
     if (error == NULL) {
-        error =
-            checked(node, rd_kafka_commit_transaction(node->producer, SINK_TRANSACTION_LIMIT_MS),
-                    "committing a transaction");
+        error = checked(node, node->producer,
+                        rd_kafka_commit_transaction(node->producer, SINK_TRANSACTION_LIMIT_MS),
+                        "committing a transaction");
     }
     return error;
 }

@@ -55,8 +55,8 @@ sl_error *sink_commit(struct sl_node *node, const sl_commit *commit);
 
 /* An error of the transactional API: RETRIABLE, or FATAL for what time does not heal; frees
  * `refused`. */
-sl_error *sink_transaction_error(const struct sl_node *node, rd_kafka_error_t *refused,
-                                 const char *doing);
+sl_error *sink_transaction_error(const struct sl_node *node, const rd_kafka_t *client,
+                                 rd_kafka_error_t *refused, const char *doing);
 
 /* ---- positions (sink_positions.c) ---- */
 

@@ -3,6 +3,7 @@
  * pool threads.
  */
 #include "embedded.h"
+#include "rights.h"
 #include "source.h"
 
 #include <inttypes.h>
@@ -80,7 +81,10 @@ static sl_error *take_topics(struct sl_node *node, const struct rd_kafka_metadat
             error = add_topic(node, topic->topic, topic->partition_cnt);
         } else if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR && node->config->topics.count > 0) {
             const char *why = rd_kafka_err2str(topic->err);
-            if (node->until_end) {
+            if (kafka_is_refused(topic->err)) {
+                error = kafka_refused(&node->link, topic->err, "read the topic", topic->topic,
+                                      "READ on it");
+            } else if (node->until_end) {
                 error = sl_error_new(SL_ERROR_CONFIG,
                                      "topic \"%s\" cannot be read from %s: %s; a run with "
                                      "--until-end needs every topic of \"topics\"",

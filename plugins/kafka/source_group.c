@@ -6,6 +6,7 @@
  * A rebalance is acknowledged at once with an empty assignment; a partition is added when the host
  * has found its position (source_fetch), and taken out in one call when the host has let go.
  */
+#include "rights.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -241,6 +242,13 @@ void source_stop_reading(struct sl_node *node) {
     }
 }
 
+/* The client's text names the topic. */
+static sl_error *refused(const struct sl_node *node, rd_kafka_resp_err_t code, const char *text) {
+    return code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+               ? kafka_refused(&node->link, code, "join the group", node->group, "READ on it")
+               : kafka_refused(&node->link, code, "read its topics:", text, "READ on them");
+}
+
 static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
@@ -254,6 +262,11 @@ static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
         node->services->fail(
             node->self, sl_error_new(SL_ERROR_FATAL, "the consumer of %s cannot go on: %s (%s)%s",
                                      node->link.bootstrap, why, rd_kafka_err2name(fatal), hint));
+        return;
+    }
+    if (kafka_is_refused(code)) { /* the client would try again for ever */
+        node->joining = false;
+        node->services->fail(node->self, refused(node, code, rd_kafka_event_error_string(event)));
         return;
     }
     kafka_link_hear(&node->link, node->client, code, rd_kafka_event_error_string(event));

@@ -6,6 +6,7 @@
  * repeat some after a rebalance, so offsets below the expected one are dropped. Not draining a
  * queue is the backpressure.
  */
+#include "rights.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -165,6 +166,9 @@ static void on_trouble(struct reading *reading, const rd_kafka_message_t *messag
     } else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
                message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
         reading->error = out_of_range(reading);
+    } else if (kafka_is_refused(message->err)) {
+        reading->error = kafka_refused(&partition->node->link, message->err, "read the topic",
+                                       partition->topic, "READ on it");
     } else {
         sl_error *error =
             kafka_error(message->err, "%s partition %d", partition->topic, (int)partition->number);

@@ -45,13 +45,20 @@ def broker(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def own_broker(tmp_path_factory):
-    """A second broker, which tests may stop and break, with TLS and log-ins besides."""
+    """A second broker, which tests may stop and break, with TLS and log-ins besides.
+
+    It has an authorizer, by which everybody may do everything until somebody grants a right."""
     pytest.importorskip("confluent_kafka")
     for program in ("java", "openssl"):
         if shutil.which(program) is None:
             pytest.skip(f"no {program} for a broker with TLS")
     folder = tmp_path_factory.mktemp("own-broker")
-    with Kafka(folder, secure=True, group_min_session_timeout_ms=1000) as kafka:
+    rights = {
+        "authorizer_class_name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow_everyone_if_no_acl_found": "true",
+        "super_users": "User:ANONYMOUS",
+    }
+    with Kafka(folder, secure=True, group_min_session_timeout_ms=1000, **rights) as kafka:
         yield kafka
 
 

@@ -135,6 +135,36 @@ class Kafka:
         described = admin.describe_consumer_groups([group])[group].result(30)
         return len(described.members)
 
+    def allow(self, user, operation, kind, name, prefixed=False):
+        """Grants a right, by the names of AclOperation and ResourceType, and waits until it holds.
+        Needs an authorizer among the properties."""
+        from confluent_kafka.admin import AclBinding, AclBindingFilter
+        from confluent_kafka.admin import AclOperation, AclPermissionType
+        from confluent_kafka.admin import ResourcePatternType, ResourceType
+
+        pattern = ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL
+        right = (ResourceType[kind], name, pattern, f"User:{user}", "*")
+        right += (AclOperation[operation], AclPermissionType.ALLOW)
+        admin = self._admin()
+        (granted,) = admin.create_acls([AclBinding(*right)]).values()
+        granted.result(30)
+        seen = AclBindingFilter(*right)
+        wait_for(lambda: admin.describe_acls(seen).result(30), 30, f"the right {right}")
+
+    def forget_rights(self):
+        """Takes back all that were granted."""
+        from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType
+        from confluent_kafka.admin import ResourcePatternType, ResourceType
+
+        every = AclBindingFilter(
+            ResourceType.ANY, None, ResourcePatternType.ANY, None, None,
+            AclOperation.ANY, AclPermissionType.ANY,
+        )  # fmt: skip
+        admin = self._admin()
+        (forgotten,) = admin.delete_acls([every]).values()
+        forgotten.result(30)
+        wait_for(lambda: not admin.describe_acls(every).result(30), 30, "no rights")
+
     def end_offsets(self, topic):
         """Partition to (first, next) offset."""
         from confluent_kafka import Consumer, TopicPartition

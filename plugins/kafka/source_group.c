@@ -14,8 +14,9 @@
 #include <stdlib.h>
 
 #define LEADERS_MAY_END 0x020300ff
-/* Brokers let a new group wait three seconds (group.initial.rebalance.delay.ms). */
-#define AWAIT_GROUP_US ((int64_t)4 * 1000000)
+/* Brokers let a new group wait three seconds (group.initial.rebalance.delay.ms), and a group with a
+ * member that stands still for that one's session. */
+#define AWAIT_GROUP_US ((int64_t)10 * 1000000)
 
 struct source_partition *source_partition_get(struct sl_node *node, const char *topic,
                                               int32_t number) {

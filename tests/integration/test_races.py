@@ -17,7 +17,9 @@ from tests.support import sluice
 from tests.support.servers import ROOT
 from tests.support.threads import Threads
 
-COMMITS = 200  # of sluice's, over all tables
+COMMITS = 200  # to each table
+TIMES = 3  # that each of the others has come through on each table, at least
+TRIES = {"spark": 1, "delta-rs": 5}  # one after the other; Spark's takes longer than a commit
 RATE = 2_000
 TABLES = ("raw", "latest", "gold")
 FOREIGN = b"foreign"  # key of the rows of others
@@ -74,11 +76,12 @@ class Others(Threads):
     def __init__(self, folder):
         self.folder = folder
         self.turn = threading.Lock()  # of those that rewrite files
-        self.calm = threading.Event()  # nobody appends
+        self.calm = threading.Event()  # nobody of these writes by itself
         self.appended = {name: [] for name in TABLES}
-        self.optimized = {(name, by): 0 for name in TABLES for by in ("spark", "delta-rs")}
+        self.optimized = {(name, by): 0 for name in TABLES for by in TRIES}
+        self.lost = dict(self.optimized)
         works = [(name, partial(self._append, name)) for name in TABLES]
-        works += [(by, partial(self._optimize, by)) for by in ("spark", "delta-rs")]
+        works += [(by, partial(self._optimize, by)) for by in TRIES]
         super().__init__(works)
 
     def _append(self, name):
@@ -100,44 +103,70 @@ class Others(Threads):
                 pass  # it lost too often: its row is not there
             number += 1
 
+    def _rewrite(self, name, by):
+        """How many files it has replaced."""
+        import deltalake
+
+        if by == "delta-rs":
+            table = deltalake.DeltaTable(str(self.folder / name))
+            return table.optimize.compact()["numFilesRemoved"]
+        told = readers.spark_session().sql(f"OPTIMIZE delta.`{self.folder / name}`").collect()
+        return told[0]["metrics"]["numFilesRemoved"]
+
     def optimize(self, name, by):
         """True when it came through; it loses against those who remove what it reads."""
         import deltalake
 
         try:
-            if by == "spark":
-                readers.spark_session().sql(f"OPTIMIZE delta.`{self.folder / name}`").collect()
-            else:
-                deltalake.DeltaTable(str(self.folder / name)).optimize.compact()
-        except deltalake.exceptions.CommitFailedError:
-            return False
+            removed = self._rewrite(name, by)
         except Exception as error:
-            if "Concurrent" not in str(error):
+            if not isinstance(error, deltalake.exceptions.CommitFailedError) and (
+                "Concurrent" not in str(error)
+            ):
                 raise
+            self.lost[name, by] += 1
             return False
-        self.optimized[name, by] += 1
+        self.optimized[name, by] += removed > 0
         return True
 
     def optimize_each(self, by):
         """Each table, while nobody else writes to it."""
+        self.calm.set()
         with self.turn:
-            self.calm.set()
             for name in TABLES:
                 while not self.optimize(name, by):
                     pass
-            self.calm.clear()
+        self.calm.clear()
 
     def _optimize(self, by):
         while not self.done.wait(0.3):
             for name in TABLES:
-                with self.turn:
-                    if not self.done.is_set():
-                        self.optimize(name, by)
+                for _ in range(TRIES[by]):
+                    with self.turn:
+                        if self.done.is_set() or self.calm.is_set() or self.optimize(name, by):
+                            break
+
+    def rarest(self, *by):
+        """How often files were replaced in the table where they were least often, by whom least."""
+        return min(n for (_, writer), n in self.optimized.items() if writer in (by or TRIES))
 
 
-def own_commits(folder):
-    entries = [p for name in TABLES for p in (folder / name / "_delta_log").glob("*[0-9].json")]
-    return sum('"engineInfo":"sluice/' in path.read_text() for path in entries)
+class Logs:
+    """Who has written the commits of the tables; an entry is read once."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.ours = {}
+
+    def commits(self, name, ours=False):
+        for path in (self.folder / name / "_delta_log").glob("*[0-9].json"):
+            if path not in self.ours:
+                self.ours[path] = '"engineInfo":"sluice/' in path.read_text()
+        found = [own for path, own in self.ours.items() if path.parts[-3] == name]
+        return sum(found) if ours else len(found)
+
+    def fewest(self, ours=False):
+        return min(self.commits(name, ours) for name in TABLES)
 
 
 def split(table, rows):
@@ -148,16 +177,25 @@ def split(table, rows):
     return pa.Table.from_pylist(own, schema=rows.schema), sorted(foreign)
 
 
-def race(process, folder):
-    """Until there are enough commits. In the middle the program stands still, so that Spark's
-    OPTIMIZE, which takes longer than a commit, comes through on each table."""
+def race(process, folder, logs):
+    """Until there are enough commits, and everybody has come through often enough. Now and then the
+    program stands still for who has come through least: for Spark, whose OPTIMIZE takes longer than a
+    commit, and on a busy machine for delta-rs. What they move then the next commits look for."""
+    step = COMMITS // (TIMES * len(TRIES))
     with Others(folder) as others:
-        process.wait_for(lambda: own_commits(folder) >= COMMITS // 2, LIMIT_S, "commits")
-        process.signal(signal.SIGSTOP)
-        others.optimize_each("spark")
-        process.signal(signal.SIGCONT)
-        more = max(COMMITS, own_commits(folder) + COMMITS // 4)
-        process.wait_for(lambda: own_commits(folder) >= more, LIMIT_S, "commits")
+
+        def commit_more(wanted):
+            def reached():
+                return others.faults or logs.fewest() >= wanted
+
+            process.wait_for(reached, LIMIT_S, f"{wanted} commits to each table")
+
+        while others.rarest() < TIMES and not others.faults:
+            commit_more(logs.fewest() + step)
+            process.signal(signal.SIGSTOP)
+            others.optimize_each(min(TRIES, key=others.rarest))
+            process.signal(signal.SIGCONT)
+        commit_more(max(COMMITS, logs.fewest() + step))
         process.signal(signal.SIGTERM)
         done = process.wait(LIMIT_S)
     assert others.faults == []
@@ -169,13 +207,16 @@ def test_commits_that_race_with_appends_and_optimize_lose_and_double_nothing(tmp
         pytest.skip(readers.missing("spark"))
     readers.spark_session()
     document, path = topology(tmp_path)
+    logs = Logs(tmp_path)
     with sluice.Process("run", "--json", path) as process:
-        process.wait_for(lambda: own_commits(tmp_path) > 2 * len(TABLES), 60, "commits")
-        done, others = race(process, tmp_path)
-    print(done.log, others.optimized, {n: len(v) for n, v in others.appended.items()})
+        process.wait_for(lambda: logs.fewest(ours=True) > 2, 60, "commits")
+        done, others = race(process, tmp_path, logs)
+    print(done.log, others.optimized, others.lost, {n: len(v) for n, v in others.appended.items()})
+    print({name: (logs.commits(name), logs.commits(name, ours=True)) for name in TABLES})
     assert done.exit_code == 0, done.failed_because()
-    assert all(others.appended.values())
-    assert all(n > 0 for n in others.optimized.values()), others.optimized
+    assert logs.fewest() >= COMMITS
+    assert all(len(rows) >= TIMES for rows in others.appended.values())
+    assert all(n >= TIMES for n in others.optimized.values()), (others.optimized, others.lost)
     right(tmp_path, document, others)
 
 

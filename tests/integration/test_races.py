@@ -20,7 +20,7 @@ from tests.support.threads import Threads
 COMMITS = 200  # to each table
 TIMES = 3  # that each of the others has come through on each table, at least
 TRIES = {"spark": 1, "delta-rs": 5}  # one after the other; Spark's takes longer than a commit
-RATE = 2_000
+RATE = 1_000
 TABLES = ("raw", "latest", "gold")
 FOREIGN = b"foreign"  # key of the rows of others
 LIMIT_S = 180

@@ -32,9 +32,9 @@ void prepared_free(struct prepared *prepared) {
 /* ---- the watermark ---- */
 
 /*
- * Idle: at its end for long enough, and nothing taken that is not merged. In a run to the end of
- * the data only what has no rows at all counts as idle, so that such runs do not depend on how fast
- * each stream ends. The lock is held.
+ * Idle: at its end for long enough, which its source has seen again at the end of that time, and
+ * nothing taken that is not merged. In a run to the end of the data only what has no rows at all
+ * counts as idle, so that such runs do not depend on how fast each stream ends. The lock is held.
  */
 static bool is_idle(const sl_node *node, const struct gold_stream *stream) {
     const struct shared_clock *shared = &stream->shared;
@@ -45,9 +45,10 @@ static bool is_idle(const sl_node *node, const struct gold_stream *stream) {
     if ((node->flags & SL_RUN_UNTIL_END) != 0) {
         return stream->clock.max_event_us == SL_TIME_NONE;
     }
-    bool slept = shared->at_end_since < node->awake_since;
-    int64_t since = slept ? node->awake_since : shared->at_end_since;
-    return node->watched_us - since >= node->config->idle_us;
+    int64_t since = shared->at_end_since;
+    since = since > node->awake_since ? since : node->awake_since;
+    since = since > stream->unsure_us ? since : stream->unsure_us;
+    return stream->seen_us - since >= node->config->idle_us;
 }
 
 bool stream_is_idle(const sl_node *node, struct gold_stream *stream) {

@@ -64,7 +64,8 @@ struct shared_clock {
     uint64_t takes;             /* deltas that were begun */
     int64_t at_end_since;       /* of sl_node.watched_us; 0: there is more */
     int64_t floor_us;           /* set by the node */
-    _Atomic int64_t reached_us; /* largest event time taken; outside of the mutex */
+    _Atomic int64_t reached_us; /* largest event time taken; outside of the mutex, as the next */
+    _Atomic int64_t end;        /* offset where it was at its end */
 };
 
 /* A stream of the input, by its durable key. */
@@ -76,6 +77,10 @@ struct gold_stream {
     sl_window_clock clock; /* at the position */
     uint64_t merged;       /* of shared.takes */
     struct shared_clock shared;
+    /* of sl_node.watched_us: when its source last saw where it ends, and when it last had not for
+       too long, or had seen more than was taken */
+    int64_t seen_us;
+    int64_t unsure_us;
     /* scope group: `position` and `clock` are those of the last object of its delta log */
     int64_t logged; /* number of that object, 0: none */
     bool idle;      /* as it says */

@@ -10,6 +10,8 @@
 #define TICK_MS 1000
 /* More than this between two ticks was no time in which anything was read. */
 #define GAP_US INT64_C(10000000)
+/* Sources that ask others for their ends (services->end_seen) do so every two seconds or so. */
+#define MIN_SILENCE_US INT64_C(5000000)
 #define SKEW_MS 50
 #define ABSENT_US INT64_C(60000000)
 
@@ -394,10 +396,29 @@ static void watch(sl_node *node) {
     }
 }
 
+/* What sources see of their streams' ends. While a broker is away nothing comes from it, though
+ * there may be rows by now, and the first partition that is read again must not leave the others
+ * behind: those begin anew to be at their end. */
+static void watch_ends(sl_node *node) {
+    int64_t limit_us = node->config->idle_us < GAP_US ? node->config->idle_us : GAP_US;
+    limit_us = limit_us > MIN_SILENCE_US ? limit_us : MIN_SILENCE_US;
+    for (struct gold_stream *stream = node->streams; stream != NULL; stream = stream->next) {
+        int64_t end = 0;
+        int64_t ago_us = stream->stream == NULL
+                             ? -1
+                             : node->services->end_seen_ago_us(node->self, stream->stream, &end);
+        stream->seen_us = node->watched_us - (ago_us > 0 ? ago_us : 0);
+        if (ago_us > limit_us || (ago_us >= 0 && end > atomic_load(&stream->shared.end))) {
+            stream->unsure_us = node->watched_us;
+        }
+    }
+}
+
 /* Closes windows that idle streams no longer hold open. */
 static void tick(void *arg) {
     sl_node *node = arg;
     watch(node);
+    watch_ends(node);
     if (node_in_group(node)) {
         group_tick(node);
         return;

@@ -243,8 +243,11 @@ static sl_error *task_process(sl_task *task, uint32_t input, const sl_batch *bat
             tell_held(task);
         }
     }
-    if ((batch->flags & SL_BATCH_AT_END) != 0 && !stream->at_end) {
-        set_at_end(stream, task->node->watched_us);
+    if ((batch->flags & SL_BATCH_AT_END) != 0) {
+        atomic_store(&stream->shared->end, batch->next_offset);
+        if (!stream->at_end) {
+            set_at_end(stream, task->node->watched_us);
+        }
     }
     return NULL;
 }

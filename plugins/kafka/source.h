@@ -207,8 +207,11 @@ void source_look_at_group(struct sl_node *node);
 
 /* Tells the host how far each partition that is read reaches. */
 void source_tell_ends(struct sl_node *node);
-/* Asks the broker for the ends of those that are not fetched at present, since nothing else tells
- * them. To be called much more rarely. */
+/* The partition is read from now on: its end is not known before it is seen, below. */
+void source_begin_seeing(struct source_partition *partition);
+/* Tells the host which ends are known at present: of partitions that have got something since the
+ * last call, and of the others those that the brokers say when they are asked. Every two seconds.
+ */
 void source_ask_ends(struct sl_node *node);
 
 /* ---- source_side.c: further readers, outside of the group, on the control loop ---- */

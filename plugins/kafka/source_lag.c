@@ -1,15 +1,16 @@
 /*
- * Lag: how far each partition reaches. The client learns the high watermark with each answer to a
- * fetch, and nothing is asked for it. While it does not fetch (all that it may read ahead waits for
- * the lanes) the watermark grows old just when lag matters: then the brokers are asked, by one
- * request to each leader.
+ * How far each partition reaches, and whether that is known at present. The client learns the high
+ * watermark with each answer to a fetch, and nothing is asked for what moves. A watermark that
+ * stands still tells nothing: the client may not fetch (all that it may read ahead waits for the
+ * lanes), the broker may be away while producers wait for it, or nothing may have come. Then the
+ * brokers are asked, by one request to each leader.
  */
 #include "source.h"
 
 #include <stdlib.h>
 
-/* Lag is asked for again soon; a stop of the node waits for the question. */
-#define ENDS_LIMIT_MS 2000
+/* It is asked again soon; a stop of the node waits for the question. */
+#define ENDS_LIMIT_MS 3000
 
 static bool is_read(const struct source_partition *partition) {
     return partition->assigned && !partition->given_up && !partition->leaving &&
@@ -40,6 +41,21 @@ void source_tell_ends(struct sl_node *node) {
 
 /* ---- asking ---- */
 
+void source_begin_seeing(struct source_partition *partition) {
+    struct sl_node *node = partition->node;
+    partition->high = cached_high(partition); /* which may be old */
+    if (!node->section->embedded) {
+        node->services->end_seen(node->self, partition->stream, INT64_MAX);
+    }
+}
+
+/* Of an open transaction there are records behind the end that the broker tells. */
+static void say_seen(const struct source_partition *partition, int64_t end) {
+    const struct sl_node *node = partition->node;
+    int64_t high = cached_high(partition);
+    node->services->end_seen(node->self, partition->stream, high > end ? high : end);
+}
+
 struct question {
     struct sl_node *node;
     rd_kafka_topic_partition_list_t *list;
@@ -53,7 +69,7 @@ static void ask_run(void *arg) {
         rd_kafka_offsets_for_times(question->node->client, question->list, ENDS_LIMIT_MS);
 }
 
-/* What a broker did not say is asked for again. */
+/* What a broker did not say is asked for again; meanwhile it is not known. */
 static void ask_done(void *arg) {
     struct question *question = arg;
     struct sl_node *node = question->node;
@@ -64,29 +80,35 @@ static void ask_done(void *arg) {
             source_partition_get(node, told->topic, told->partition);
         if (partition != NULL && told->err == RD_KAFKA_RESP_ERR_NO_ERROR && told->offset >= 0) {
             partition->asked_high = told->offset;
+            if (is_read(partition)) {
+                say_seen(partition, told->offset);
+            }
         }
     }
     rd_kafka_topic_partition_list_destroy(question->list);
     free(question);
 }
 
-/* The next record for the lanes lies before the watermark, which has not moved since it was last
- * looked at. */
-static bool is_stalled(struct source_partition *partition) {
-    int64_t high = cached_high(partition);
-    bool moved = high != partition->high;
-    partition->high = high;
-    return !moved && partition->acked < high;
+/* Since it was last looked at. */
+static bool has_moved(struct source_partition *partition) {
+    int64_t before = partition->high;
+    partition->high = cached_high(partition);
+    return partition->high != before && partition->high >= 0;
 }
 
 void source_ask_ends(struct sl_node *node) {
     if (node->section->embedded || node->asks_ends) {
-        return; /* the embedded broker does not know the question */
+        return; /* the embedded broker does not know the question, and is never away */
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     for (size_t i = 0; i < node->n_partitions; i++) {
         struct source_partition *partition = node->partitions[i];
-        if (is_read(partition) && is_stalled(partition)) {
+        if (!is_read(partition)) {
+            continue;
+        }
+        if (has_moved(partition)) {
+            say_seen(partition, partition->high);
+        } else {
             rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset =
                 RD_KAFKA_OFFSET_END; /* as a time: the end */
         }

@@ -14,7 +14,7 @@
 #define TICK_MS 1000
 #define SEEN_TICKS 30 /* seconds between marks of what was seen */
 #define LOOK_TICKS 5  /* seconds between looks whether topics are still the same */
-#define ENDS_TICKS 5  /* seconds between questions for the ends of what is not fetched */
+#define ENDS_TICKS 2  /* seconds between questions for ends that do not move */
 #define LAST_COMMIT_MS 2000
 #define LEAVE_LIMIT_MS 3000
 
@@ -430,6 +430,7 @@ static void resume_done(void *arg) {
     if (job->error == NULL) {
         *job->out_handle = handle;
         partition->stream = job->stream;
+        source_begin_seeing(partition);
         if (partition->end > job->offset) {
             job->node->services->metric_add(job->node->expected, partition->end - job->offset);
         }

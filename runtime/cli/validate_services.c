@@ -274,6 +274,13 @@ static void service_offset(sl_object *node, const sl_stream *stream, int64_t off
     (void)offset;
 }
 
+static int64_t service_end_seen_ago_us(sl_object *node, const sl_stream *stream, int64_t *offset) {
+    (void)node;
+    (void)stream;
+    (void)offset;
+    return -1;
+}
+
 const sl_services validate_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = service_error_new,
@@ -308,4 +315,6 @@ const sl_services validate_services = {
     .hold_back = service_hold_back,
     .overtaken = service_offset,
     .log_end_offset = service_offset,
+    .end_seen = service_offset,
+    .end_seen_ago_us = service_end_seen_ago_us,
 };

@@ -68,6 +68,8 @@ struct stream {
     _Atomic int64_t read;
     _Atomic int64_t next_offset; /* the source reads on from here */
     _Atomic int64_t log_end;     /* what it has ends here, it says; SL_OFFSET_NONE: not known */
+    _Atomic int64_t seen_end;    /* where it ended when that was last seen, at seen_us */
+    _Atomic int64_t seen_us;     /* monotonic; 0: its source does not say when */
     int64_t stop;                /* nothing is read from here on; INT64_MAX: no bound */
     int64_t *cuts;               /* ascending positions at which batches are cut */
     size_t n_cuts;

@@ -567,6 +567,26 @@ static void log_end_offset(sl_object *self, const sl_stream *stream, int64_t off
     atomic_store_explicit(&stream_of(stream)->log_end, offset, memory_order_relaxed);
 }
 
+/* The offset of whoever sees the time is of that time, or later. */
+static void end_seen(sl_object *self, const sl_stream *stream, int64_t offset) {
+    (void)self;
+    struct stream *seen = stream_of(stream);
+    atomic_store_explicit(&seen->seen_end, offset, memory_order_relaxed);
+    atomic_store_explicit(&seen->seen_us, sl_monotonic_us(), memory_order_release);
+}
+
+static int64_t end_seen_ago_us(sl_object *self, const sl_stream *stream, int64_t *offset) {
+    (void)self;
+    struct stream *seen = stream_of(stream);
+    int64_t seen_us = atomic_load_explicit(&seen->seen_us, memory_order_acquire);
+    if (seen_us == 0) {
+        return -1;
+    }
+    *offset = atomic_load_explicit(&seen->seen_end, memory_order_relaxed);
+    int64_t ago_us = sl_monotonic_us() - seen_us;
+    return ago_us > 0 ? ago_us : 0;
+}
+
 const sl_services *host_services(void) {
     static const sl_services services = {
         .struct_bytes = sizeof(sl_services),
@@ -603,6 +623,8 @@ const sl_services *host_services(void) {
         .hold_back = hold_back,
         .overtaken = overtaken,
         .log_end_offset = log_end_offset,
+        .end_seen = end_seen,
+        .end_seen_ago_us = end_seen_ago_us,
     };
     return &services;
 }

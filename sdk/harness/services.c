@@ -444,6 +444,20 @@ static void log_end_offset(sl_object *self, const sl_stream *stream, int64_t off
     (void)offset;
 }
 
+static void end_seen(sl_object *self, const sl_stream *stream, int64_t offset) {
+    (void)self;
+    (void)stream;
+    (void)offset;
+}
+
+/* Its streams do not grow elsewhere. */
+static int64_t end_seen_ago_us(sl_object *self, const sl_stream *stream, int64_t *offset) {
+    (void)self;
+    (void)stream;
+    (void)offset;
+    return -1;
+}
+
 const sl_services harness_services = {
     .struct_bytes = sizeof(sl_services),
     .error_new = error_new,
@@ -478,4 +492,6 @@ const sl_services harness_services = {
     .hold_back = hold_back,
     .overtaken = overtaken,
     .log_end_offset = log_end_offset,
+    .end_seen = end_seen,
+    .end_seen_ago_us = end_seen_ago_us,
 };

@@ -243,6 +243,8 @@ struct host {
     void (*revoked)(void *arg);
     void *revoked_arg;
     int64_t now_us;
+    int64_t seen_us[STREAMS]; /* when the source saw last where it ends; 0: it never says */
+    int64_t seen_end[STREAMS];
     sl_timer *timers;
     bool held[STREAMS]; /* by services->hold_back */
     uint32_t run_flags;
@@ -357,6 +359,14 @@ static void service_hold_back(sl_object *self, const sl_stream *stream, int on) 
 static int64_t service_now(sl_object *self) {
     return self->host->now_us;
 }
+static int64_t service_end_seen_ago(sl_object *self, const sl_stream *stream, int64_t *offset) {
+    const struct host *host = self->host;
+    if (host->seen_us[stream->index] == 0) {
+        return -1;
+    }
+    *offset = host->seen_end[stream->index];
+    return host->now_us - host->seen_us[stream->index];
+}
 static void service_log(sl_object *self, sl_log_level level, const char *format, ...) {
     (void)self;
     (void)level;
@@ -400,7 +410,8 @@ static const sl_services services = {.struct_bytes = sizeof(sl_services),
                                      .metric_add = service_metric_value,
                                      .metric_set = service_metric_value,
                                      .fail = service_fail,
-                                     .hold_back = service_hold_back};
+                                     .hold_back = service_hold_back,
+                                     .end_seen_ago_us = service_end_seen_ago};
 
 static const sl_plugin *load_plugin(void) {
     void *library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);

@@ -236,6 +236,48 @@ START_TEST(idle_streams_hold_nothing_open) {
 }
 END_TEST
 
+/* Seconds in which the source sees where stream 2 ends: `behind` what was taken. */
+static void pass_seeing(struct host *host, int seconds, int64_t behind) {
+    for (int i = 0; i < seconds; i++) {
+        host->seen_us[2] = host->now_us;
+        host->seen_end[2] = host->fed_to[2] + behind;
+        pass(host, 1);
+    }
+    read_some(host, SIZE_MAX);
+}
+
+/* As while a broker is away: there may be rows by now, which nobody can see. */
+START_TEST(streams_whose_end_is_not_seen_are_not_idle) {
+    random_state = 3;
+    make_events();
+    struct host *host = new_host(&tumbling);
+    host->options.idle_us = 30 * SECOND;
+    ok(start(host));
+    size_t fed = host->fed[2];
+    host->fed[2] = EVENTS;
+    ck_assert(!feed(host, 2, 1, true)); /* it is at its end */
+    pass_seeing(host, 28, 0);
+    pass(host, 100);   /* nobody sees it any more */
+    feed_all(host, 0); /* the others come back first */
+    feed_all(host, 1);
+    commit_all(host);
+    ck_assert_uint_eq(host->reader->n_finals, 0);
+    pass_seeing(host, 29, 0); /* not before it is seen for as long again */
+    ck_assert_uint_eq(host->reader->n_finals, 0);
+    pass_seeing(host, 100, 1); /* what lies there has not been taken yet */
+    ck_assert_uint_eq(host->reader->n_finals, 0);
+    pass_seeing(host, 28, 0);
+    pass(host, 9); /* no answer for a while; it is as well for as long as that is no silence */
+    ck_assert_uint_eq(host->reader->n_finals, 0);
+    pass_seeing(host, 1, 0);
+    read_some(host, SIZE_MAX);
+    ck_assert_uint_gt(host->reader->n_finals, 20);
+    host->fed[2] = fed;
+    ck_assert_str_eq(host->failure, "");
+    free_host(host);
+}
+END_TEST
+
 START_TEST(all_streams_idle) {
     random_state = 7;
     make_events();
@@ -646,6 +688,7 @@ int main(void) {
     tcase_add_test(cases, lateness_may_be_changed);
     tcase_add_test(cases, nothing_is_sent_twice_when_a_resume_is_tried_again);
     tcase_add_test(cases, idle_streams_hold_nothing_open);
+    tcase_add_test(cases, streams_whose_end_is_not_seen_are_not_idle);
     tcase_add_test(cases, all_streams_idle);
     tcase_add_test(cases, runs_to_the_end_wait_for_no_time);
     tcase_add_test(cases, streams_too_far_ahead_wait);

@@ -136,6 +136,9 @@ static sl_error *source_poll(sl_task *opaque, const sl_stream *stream, size_t ma
         offsets[i - first] = i;
     }
     task->next[stream->partition] = last;
+    if (stream->partition > 0) {
+        services->end_seen(task->self, stream, first);
+    }
     *state = SL_POLL_MORE;
     return emit_rows(task->self, stream, first, last - first, offsets);
 }
@@ -162,9 +165,21 @@ static const sl_role source_role = {.struct_bytes = sizeof(sl_role),
 
 /* ---- transform: keeps some rows, sends the others to "rejects" ---- */
 
+/* What the source says of all partitions but the first. */
+static void check_end_seen(sl_object *self, const sl_batch *batch) {
+    int64_t end = -7;
+    int64_t ago_us = services->end_seen_ago_us(self, batch->stream, &end);
+    if (batch->stream->partition == 0) {
+        ck_assert(ago_us == -1 && end == -7);
+    } else {
+        ck_assert(ago_us >= 0 && ago_us < INT64_C(600000000) && end >= 0);
+    }
+}
+
 static sl_error *split(sl_task *opaque, uint32_t input, const sl_batch *batch) {
     struct source_task *task = (struct source_task *)opaque;
     (void)input;
+    check_end_seen(task->self, batch);
     uint8_t outputs[1024];
     ck_assert_int_le(batch->rows, SL_ARRAY_LENGTH(outputs));
     const int64_t *offsets = batch->columns->children[SL_RAW_OFFSET]->buffers[1];

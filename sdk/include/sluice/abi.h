@@ -13,7 +13,8 @@
  *        SL_ROLE_WHOLE, SL_ROLE_ASSIGNS, SL_ROLE_COUNTS, SL_ROLE_TAKES_ALL, SL_ROLE_BESIDE,
  *        sl_stream.reader with SL_ROLE_REREADS, sl_node_ops.again and bounds, services->overtaken,
  *        SL_REJECT_OUTPUT of sinks, SL_CREDENTIAL_OPTIONS, services->log_end_offset,
- *        sl_store_ops.get_all, sl_node_ops.guarantee_in, sl_node_ops.closing, sl_stream.reached
+ *        sl_store_ops.get_all, sl_node_ops.guarantee_in, sl_node_ops.closing, sl_stream.reached,
+ *        services->end_seen and end_seen_ago_us
  */
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H

@@ -224,6 +224,21 @@ typedef struct sl_services {
      * again as it grows, once a second or so. Sources; any thread, while the stream is assigned.
      */
     void (*log_end_offset)(sl_object *self, const sl_stream *stream, int64_t offset);
+
+    /*
+     * The stream ends at `offset` now (INT64_MAX: somewhere behind what has been read), which the
+     * source has just learned. For sources whose streams grow elsewhere, as on a broker: to be said
+     * every two seconds or so for as long as it is learned, whether the end has moved or not. Who
+     * has begun to say it and is silent does not know: none of its streams is taken for idle.
+     * Sources; any thread, while the stream is assigned.
+     */
+    void (*end_seen)(sl_object *self, const sl_stream *stream, int64_t offset);
+    /*
+     * How long ago, by a clock that is never set, end_seen was last said of the stream, and the
+     * offset; -1, and no offset, when never: such a source always knows where its streams end.
+     * Any thread, while the stream is there.
+     */
+    int64_t (*end_seen_ago_us)(sl_object *self, const sl_stream *stream, int64_t *offset);
 } sl_services;
 
 #ifdef __cplusplus

@@ -187,15 +187,13 @@ static void suspend(void *arg) {
         node->ops->suspend(node->opened->node, &suspension->stream->pub);
         object_leave(&node->object, clock);
     }
-    stream_let_go(suspension->stream);
     free(suspension);
 }
 
-void attach_suspend_node(struct host_node *node, struct stream *stream) {
+static void suspend_node(struct host_node *node, struct stream *stream) {
     if (node->ops->suspend == NULL) {
         return;
     }
-    stream_use(stream); /* without memory to tell the node the stream stays: it may name it */
     struct suspension *suspension = malloc(sizeof(*suspension));
     if (suspension == NULL) {
         return;
@@ -228,10 +226,10 @@ void detach_path(struct stream *stream) {
         }
     }
     for (size_t r = 0; r < stream->n_readers; r++) {
-        attach_suspend_node(stream->readers[r].node, stream);
+        suspend_node(stream->readers[r].node, stream);
     }
     if (stream->fed == NULL || stream->source != NULL) {
-        attach_suspend_node(stream->owner, stream);
+        suspend_node(stream->owner, stream);
     }
     stream->source = NULL;
 }

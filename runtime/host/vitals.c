@@ -2,7 +2,6 @@
  * control loop. */
 #include "host/vitals.h"
 
-#include "delivery/stream.h"
 #include "host/run.h"
 
 enum { EVERY_MS = 1000 };
@@ -53,7 +52,6 @@ static void fires(uv_timer_t *timer) {
     }
     ask_disk(host);
     rates_sample(host);
-    streams_forget_gone(host);
 }
 
 void vitals_start(struct host *host) {

@@ -446,15 +446,6 @@ static void go_on(void *arg) {
     }
 }
 
-/* It is held no longer, since it has gone. */
-static void split_detach(sl_task *task, const sl_stream *stream) {
-    if (task->held == stream) {
-        services->timer_stop(task->timer);
-        task->timer = NULL;
-        task->held = NULL;
-    }
-}
-
 /* What the host owes, then perhaps a pause or a failure that passes. */
 static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
     if (batch->rows > 0 && batch->first_offset > 0 && take_one(&task->does->broken_batches)) {
@@ -581,7 +572,6 @@ static const sl_node_ops split_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .close = world_close};
 static const sl_task_ops split_task = {.struct_bytes = sizeof(sl_task_ops),
                                        .open = world_task_open,
-                                       .detach = split_detach,
                                        .process = split,
                                        .close = world_task_close};
 static const sl_role split_role = {.struct_bytes = sizeof(sl_role),
@@ -603,7 +593,6 @@ static const sl_node_ops replay_node = {.struct_bytes = sizeof(sl_node_ops),
 static const sl_task_ops replay_task = {.struct_bytes = sizeof(sl_task_ops),
                                         .open = world_task_open,
                                         .attach = world_attach,
-                                        .detach = split_detach,
                                         .process = replay,
                                         .flush = replay_flush,
                                         .close = world_task_close};
@@ -641,7 +630,6 @@ static sl_error *collect(sl_task *task, uint32_t input, const sl_batch *batch) {
 
 /* Rows of a stream that went are forgotten, as long as no flush has them. */
 static void collect_detach(sl_task *task, const sl_stream *stream) {
-    split_detach(task, stream);
     size_t kept = 0;
     for (size_t i = 0; task->taken != NULL && i < task->taken->n; i++) {
         if (task->taken->rows[i].stream != stream->index) {
@@ -818,7 +806,7 @@ static void owner_commit(sl_node *node, const sl_commit *commit, sl_request *req
     pthread_mutex_lock(&disk_lock);
     sl_error *error = commit_pieces(node, commit, put_out);
     error = error != NULL ? error : send_results(node);
-    if (node->does->outbox_max > 0 && node->own != NULL && node->emitted > node->does->outbox_max) {
+    if (node->does->outbox_max > 0 && node->emitted > node->does->outbox_max) {
         services->overtaken(node->self, node->own, node->emitted - node->does->outbox_max);
     }
     pthread_mutex_unlock(&disk_lock);
@@ -858,12 +846,8 @@ static void owner_again(sl_node *node, const sl_stream *stream, int64_t offset, 
     services->done(request, error);
 }
 
-static void owner_suspend(sl_node *node, const sl_stream *stream) {
-    node->own = node->own == stream ? NULL : node->own;
-}
-
 static void owner_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
-    ck_assert(node->own == NULL || stream == node->own);
+    ck_assert_ptr_eq(stream, node->own);
     pthread_mutex_lock(&disk_lock);
     ck_assert_int_le(position, disk.n_outbox[node->does->index]);
     pthread_mutex_unlock(&disk_lock);
@@ -875,7 +859,6 @@ static const sl_node_ops owner_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .start = world_start,
                                        .recover = world_recover,
                                        .resume = owner_resume,
-                                       .suspend = owner_suspend,
                                        .commit = owner_commit,
                                        .drop_piece = world_drop,
                                        .acknowledge = owner_acknowledge,

@@ -34,13 +34,16 @@ static bool concerns(const struct host_node *node, const struct stream *stream) 
 static bool can_come_back(const struct assignment *a) {
     bool open = !a->host->draining;
     for (size_t i = 0; i < a->n_streams; i++) {
-        open = open && a->streams[i]->owner->drain == DRAIN_OPEN;
+        open = open && node_is_open(a->streams[i]->owner);
     }
     return open;
 }
 
 static void step_turn(struct assignment *a) {
     bool turns = atomic_load(&a->owner->waiting) != node_must_wait(a->owner);
+    if (turns && !node_must_wait(a->owner)) {
+        host_reopen(a->owner); /* what it has still to read may have come to its end for others */
+    }
     if (turns && !assignment_gather(a, concerns)) {
         assignment_go_on(a);
     } else if (turns && can_come_back(a)) {

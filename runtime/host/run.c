@@ -227,7 +227,7 @@ void host_reopen(struct host_node *reader) {
     struct host *host = reader->host;
     for (size_t s = 0; s < host->n_streams && !host->draining && !host->finished; s++) {
         struct stream *stream = host->streams[s];
-        if (stream_is_read_by(stream, reader)) {
+        if (stream_flows_to(stream, reader)) {
             reopen_from(stream->owner);
         }
     }

@@ -129,9 +129,9 @@ void host_advance(struct host *host);
 void host_task_empty(struct lane_task *task);
 /* Stop reading, drain, commit, end. Control loop. */
 void host_drain(struct host *host);
-/* What the node reads is to be read again, though it may have come to its end: all that is drained,
- * or being drained, from the owners of those streams on is open again until the end comes once
- * more. Nothing in a run that is told to end. Control loop. */
+/* What flows to the node is to be read again, though it may have come to its end: all that is
+ * drained, or being drained, from the owners of those streams on is open again until the end comes
+ * once more. Nothing in a run that is told to end. Control loop. */
 void host_reopen(struct host_node *reader);
 
 #endif /* HOST_RUN_H */

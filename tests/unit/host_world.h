@@ -58,6 +58,7 @@ struct behaviour {
     atomic_int revocations;
     bool lost;
     bool tells_missing;       /* source: what is revoked is with another host until it comes back */
+    bool stays_away;          /* ... which it does not until `released` */
     atomic_int fatal_flush;   /* fails for good when it comes to 0 from above */
     atomic_int commits_left;  /* then it fails for good; negative: never */
     atomic_int signal_after;  /* polls until SIGTERM; 0: never */
@@ -296,8 +297,21 @@ static void tell_missing(sl_node *node, size_t missing) {
     }
 }
 
+static void revoked(void *arg);
+
+static void look_again(void *arg) {
+    sl_node *node = arg;
+    services->timer_stop(node->timer);
+    node->timer = NULL;
+    revoked(node);
+}
+
 static void revoked(void *arg) {
     sl_node *node = arg;
+    if (node->does->stays_away && !atomic_load(&released)) {
+        ck_assert_ptr_null(services->timer_start(node->self, 1, 0, look_again, node, &node->timer));
+        return;
+    }
     sl_stream_name topics[PARTITIONS];
     topic_names(topics);
     tell_missing(node, 0);
@@ -446,6 +460,15 @@ static void go_on(void *arg) {
     }
 }
 
+/* It is held no longer, since it has gone. */
+static void split_detach(sl_task *task, const sl_stream *stream) {
+    if (task->held == stream) {
+        services->timer_stop(task->timer);
+        task->timer = NULL;
+        task->held = NULL;
+    }
+}
+
 /* What the host owes, then perhaps a pause or a failure that passes. */
 static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
     if (batch->rows > 0 && batch->first_offset > 0 && take_one(&task->does->broken_batches)) {
@@ -572,6 +595,7 @@ static const sl_node_ops split_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .close = world_close};
 static const sl_task_ops split_task = {.struct_bytes = sizeof(sl_task_ops),
                                        .open = world_task_open,
+                                       .detach = split_detach,
                                        .process = split,
                                        .close = world_task_close};
 static const sl_role split_role = {.struct_bytes = sizeof(sl_role),
@@ -593,6 +617,7 @@ static const sl_node_ops replay_node = {.struct_bytes = sizeof(sl_node_ops),
 static const sl_task_ops replay_task = {.struct_bytes = sizeof(sl_task_ops),
                                         .open = world_task_open,
                                         .attach = world_attach,
+                                        .detach = split_detach,
                                         .process = replay,
                                         .flush = replay_flush,
                                         .close = world_task_close};
@@ -630,6 +655,7 @@ static sl_error *collect(sl_task *task, uint32_t input, const sl_batch *batch) {
 
 /* Rows of a stream that went are forgotten, as long as no flush has them. */
 static void collect_detach(sl_task *task, const sl_stream *stream) {
+    split_detach(task, stream);
     size_t kept = 0;
     for (size_t i = 0; task->taken != NULL && i < task->taken->n; i++) {
         if (task->taken->rows[i].stream != stream->index) {
@@ -806,7 +832,7 @@ static void owner_commit(sl_node *node, const sl_commit *commit, sl_request *req
     pthread_mutex_lock(&disk_lock);
     sl_error *error = commit_pieces(node, commit, put_out);
     error = error != NULL ? error : send_results(node);
-    if (node->does->outbox_max > 0 && node->emitted > node->does->outbox_max) {
+    if (node->does->outbox_max > 0 && node->own != NULL && node->emitted > node->does->outbox_max) {
         services->overtaken(node->self, node->own, node->emitted - node->does->outbox_max);
     }
     pthread_mutex_unlock(&disk_lock);
@@ -846,8 +872,12 @@ static void owner_again(sl_node *node, const sl_stream *stream, int64_t offset, 
     services->done(request, error);
 }
 
+static void owner_suspend(sl_node *node, const sl_stream *stream) {
+    node->own = node->own == stream ? NULL : node->own;
+}
+
 static void owner_acknowledge(sl_node *node, const sl_stream *stream, int64_t position) {
-    ck_assert_ptr_eq(stream, node->own);
+    ck_assert(node->own == NULL || stream == node->own);
     pthread_mutex_lock(&disk_lock);
     ck_assert_int_le(position, disk.n_outbox[node->does->index]);
     pthread_mutex_unlock(&disk_lock);
@@ -859,6 +889,7 @@ static const sl_node_ops owner_node = {.struct_bytes = sizeof(sl_node_ops),
                                        .start = world_start,
                                        .recover = world_recover,
                                        .resume = owner_resume,
+                                       .suspend = owner_suspend,
                                        .commit = owner_commit,
                                        .drop_piece = world_drop,
                                        .acknowledge = owner_acknowledge,

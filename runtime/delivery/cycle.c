@@ -14,6 +14,7 @@
 enum {
     CONFLICTS_MAX = 20,       /* in a row, before the node gives up */
     POSITION_ONLY_MS = 60000, /* a node without rows moves its position this often */
+    RESULTS_WAIT_MS = 20,     /* until one whose results wait looks again whether there is room */
 };
 
 static struct host_node *cycle_node(struct cycle *cycle) {
@@ -112,6 +113,9 @@ static void wait_for_tick(struct cycle *cycle) {
     }
     uint64_t wait_ms = wait <= 0 ? 1 : (uint64_t)(wait + 999) / 1000;
     uv_timer_start(&cycle->timer, tick, cycle->kick ? 0 : wait_ms, 0);
+    if (cycle->kick) {
+        atomic_store(&cycle->wanted, true);
+    }
     cycle->kick = false;
 }
 
@@ -440,7 +444,8 @@ static void lane_flushed(sl_request *request, sl_error *error) {
     }
 }
 
-/* Results that nobody takes hold their node back: what a `block` edge behind it holds is full. */
+/* Results that nobody takes hold their node back: what a `block` edge behind it holds is full. As a
+ * lane does with what holds a stream back, it asks the node behind to flush: nobody else would. */
 static bool results_wait(const struct host_node *node) {
     for (uint32_t o = 0; (node->flags & SL_ROLE_OWNS_STREAMS) != 0 && o < node->opened->n_outputs;
          o++) {
@@ -450,6 +455,9 @@ static bool results_wait(const struct host_node *node) {
                           !atomic_load(&route->to->failed);
             for (uint32_t lane = 0; blocks && lane < node->host->n_lanes; lane++) {
                 if (edge_is_noted_full(&route->to->tasks[lane].inputs[route->input])) {
+                    if (route->to->has_cycle) {
+                        cycle_kick(&route->to->cycle);
+                    }
                     return true;
                 }
             }
@@ -469,14 +477,21 @@ static void cycle_begin(struct cycle *cycle) {
         return;
     }
     cycle->started_us = sl_monotonic_us();
-    if (cycle->waiters == NULL && (cycle->held || results_wait(node))) {
+    if (cycle->waiters == NULL && cycle->held) {
         wait_for_tick(cycle);
         return;
     }
-    bool dirty = atomic_exchange_explicit(&cycle->dirty, false, memory_order_relaxed);
+    if (cycle->waiters == NULL && results_wait(node)) {
+        uv_timer_start(&cycle->timer, tick, RESULTS_WAIT_MS, 0);
+        return;
+    }
+    bool dirty = atomic_exchange(&cycle->dirty, false);
     if (!dirty && cycle->waiters == NULL) {
         wait_for_tick(cycle);
         return;
+    }
+    if (dirty) {
+        atomic_store(&cycle->wanted, false);
     }
     cycle->state = CYCLE_FLUSHING;
     cycle->flushing = node->host->n_lanes;
@@ -637,11 +652,12 @@ static void cycle_commit(struct cycle *cycle) {
 static void kicked(void *arg) {
     struct cycle *cycle = arg;
     atomic_store(&cycle->kicked, false);
-    if (cycle->state == CYCLE_IDLE) {
-        cycle_begin(cycle);
-    } else {
+    if (cycle->state != CYCLE_IDLE) {
         cycle->kick = true;
+        return;
     }
+    atomic_store(&cycle->wanted, true); /* the lane may not have come to the batches yet */
+    cycle_begin(cycle);
 }
 
 void cycle_kick(struct cycle *cycle) {

@@ -11,14 +11,18 @@
 void cycle_init(struct cycle *cycle, struct host_node *node);
 /* Begins the ticking. */
 void cycle_start(struct cycle *cycle);
+/* Flush and commit soon, what is taken or, if nothing is, what is taken next: an edge is full, or
+ * results have come. Any thread. */
+void cycle_kick(struct cycle *cycle);
 /* A lane has taken something. Any thread. */
 static inline void cycle_mark_dirty(struct cycle *cycle) {
     if (!atomic_load_explicit(&cycle->dirty, memory_order_relaxed)) {
-        atomic_store_explicit(&cycle->dirty, true, memory_order_relaxed);
+        atomic_store(&cycle->dirty, true);
+    }
+    if (atomic_load(&cycle->wanted) && atomic_exchange(&cycle->wanted, false)) {
+        cycle_kick(cycle);
     }
 }
-/* Flush and commit soon: an edge is full. Any thread. */
-void cycle_kick(struct cycle *cycle);
 /*
  * Flushes and commits everything that the lanes have taken, then calls waiter->then(waiter->arg):
  * at once when the node has failed. `last`: nothing follows. The waiter is the caller's until then.

@@ -204,12 +204,14 @@ struct cycle_waiter {
     bool hold; /* no further cycle begins by itself until `held` is taken back */
 };
 
-/* The commit cycle of one durable node; control loop only but for `dirty` and `kicked`. */
+/* The commit cycle of one durable node; control loop only but for `dirty`, `kicked` and `wanted`.
+ */
 struct cycle {
     enum cycle_state state;
     uv_timer_t timer;
     _Atomic bool dirty;  /* a lane has taken rows or coverage since the last flush */
     _Atomic bool kicked; /* a kick is on its way: do not send another */
+    _Atomic bool wanted; /* a kick found nothing that was taken: who takes something kicks again */
     bool kick;           /* begin again at once after the cycle under way */
     bool last;           /* the clean stop's cycle */
     bool again;          /* one more cycle after the one under way, whatever the interval */

@@ -345,6 +345,54 @@ START_TEST(test_a_node_that_needs_everything_waits_for_it) {
 }
 END_TEST
 
+/* What waits for `released` goes on once a report has said that it may. */
+static void assert_runs_released_by(void (*report)(const struct host_snapshot *snapshot)) {
+    atomic_store(&released, false);
+    at_report = report;
+    assert_runs();
+    at_report = NULL;
+    assert_each_once();
+}
+
+static void release_once_drained(const struct host_snapshot *snapshot) {
+    atomic_store(&released, snapshot->nodes[1].state == HOST_NODE_DRAINED);
+}
+
+/* Another source may have come to its end while a node waited: it is read again then. */
+START_TEST(test_what_has_ended_is_read_by_who_has_waited) {
+    world_reset();
+    add_node(TOPOLOGY_SOURCE, &source_role)->stays_away = true;
+    add_node(TOPOLOGY_SOURCE, &source_role)->one_in_empty = 2;
+    add_node(TOPOLOGY_TRANSFORM, &whole_role);
+    add_input(0, 0, BUFFER);
+    add_input(1, 0, BUFFER);
+    add_node(TOPOLOGY_SINK, &sink_role);
+    add_input(2, 0, BUFFER);
+    behaviours[0].revocations = 1;
+    behaviours[0].tells_missing = true;
+    behaviours[1].batch = 7;
+    assert_runs_released_by(release_once_drained);
+}
+END_TEST
+
+static void release_once_committed(const struct host_snapshot *snapshot) {
+    atomic_store(&released, snapshot->nodes[2].commits > 0);
+}
+
+/* Who reads results commits them as soon as it has taken them, also if it could not do so when they
+ * came: here it has to try it again, and then there is nothing more to come. */
+START_TEST(test_results_do_not_wait_for_an_interval) {
+    build_owner();
+    behaviours[0].rows = 50;
+    behaviours[0].revocations = 2;
+    behaviours[0].ends_late = true;
+    behaviours[2].gate = GATE_PROCESS;
+    nodes[1].commit_interval_us = 2000;
+    nodes[2].commit_interval_us = 1000000000;
+    assert_runs_released_by(release_once_committed);
+}
+END_TEST
+
 /* source → replaying transform → owner of streams → sink; the transform → sink; source → sink */
 static void build_all_kinds(void) {
     world_reset();
@@ -1073,6 +1121,8 @@ int main(void) {
     tcase_add_test(flow, test_results_arrive_once_whoever_crashes);
     tcase_add_test(flow, test_results_are_cut_at_every_readers_position);
     tcase_add_test(flow, test_a_node_that_needs_everything_waits_for_it);
+    tcase_add_test(flow, test_what_has_ended_is_read_by_who_has_waited);
+    tcase_add_test(flow, test_results_do_not_wait_for_an_interval);
     tcase_add_loop_test(flow, test_a_race_lost_at_the_end_is_recovered, 0, 7);
     tcase_add_loop_test(flow, test_a_node_that_fails_is_restarted, 0, 7);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted, 0, 14);

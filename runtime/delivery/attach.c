@@ -221,7 +221,7 @@ void detach_path(struct stream *stream) {
             task_remove_reader(stream->edge_tasks[i], reader);
         }
         if (stream->told[i]) {
-            stream->told[i] = false;
+            stream->told[i] = stream->held[i] = false;
             detach_task(stream, stream->edge_tasks[i]);
         }
     }

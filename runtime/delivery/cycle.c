@@ -130,15 +130,6 @@ static void tell_waiters(struct cycle *cycle) {
     }
 }
 
-static bool is_read_by(const struct stream *stream, const struct host_node *node) {
-    for (size_t r = 0; r < stream->n_readers; r++) {
-        if (stream->readers[r].node == node) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void cycle_forgive(struct cycle *cycle) {
     const struct host_node *node = cycle_node(cycle);
     if (!cycle->discard || cycle->recover || cycle_is_busy(cycle)) {
@@ -146,7 +137,7 @@ void cycle_forgive(struct cycle *cycle) {
     }
     for (size_t s = 0; s < node->host->n_streams; s++) {
         const struct stream *stream = node->host->streams[s];
-        if (stream_is_attached(stream) && is_read_by(stream, node)) {
+        if (stream_is_attached(stream) && stream_is_read_by(stream, node)) {
             return;
         }
     }

@@ -173,6 +173,15 @@ static struct plain_replay *find_replay(const sl_node *node, const sl_position *
     return NULL;
 }
 
+/* Of an earlier stream that had its index. */
+static void empty_replays(sl_node *node, const sl_stream *stream) {
+    for (size_t i = 0; i < node->n_replays; i++) {
+        if (node->replays[i].stream == stream->index) {
+            node->replays[i].n = 0;
+        }
+    }
+}
+
 static struct plain_replay *replay_for(sl_node *node, const sl_position *position) {
     struct plain_replay *replay = find_replay(node, position);
     if (replay != NULL) {
@@ -192,6 +201,9 @@ static struct plain_replay *replay_for(sl_node *node, const sl_position *positio
 static void node_recover(sl_node *node, sl_position *positions, size_t n, sl_request *request) {
     node->recorded = false;
     sl_error *error = closes_load(&node->closes, node->state);
+    for (size_t i = 0; i < n; i++) {
+        empty_replays(node, positions[i].stream);
+    }
     for (size_t i = 0; i < n && error == NULL; i++) {
         struct plain_replay *replay = replay_for(node, &positions[i]);
         int64_t offset = -1;

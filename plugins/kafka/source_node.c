@@ -465,6 +465,7 @@ static void node_suspend(sl_node *node, const sl_stream *stream) {
     struct source_partition *partition =
         source_partition_get(node, stream->topic, stream->partition);
     if (partition != NULL) {
+        partition->stream = partition->stream == stream ? NULL : partition->stream;
         source_unfetch(partition);
     }
 }

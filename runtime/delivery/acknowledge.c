@@ -19,6 +19,7 @@ static void acknowledge(void *arg) {
         node->ops->acknowledge(node->opened->node, &ack->stream->pub, ack->position);
         object_leave(&node->object, clock);
     }
+    stream_let_go(ack->stream);
     free(ack);
 }
 
@@ -30,9 +31,11 @@ static void tell_acknowledged(struct host_node *node, struct stream *stream, int
         return;
     }
     *ack = (struct acknowledgement){node, stream, position};
+    stream_use(stream);
     sl_error *error = loop_post_new(node->object.loop, acknowledge, ack);
     if (error != NULL) {
         sl_error_free(error);
+        stream_let_go(stream);
         free(ack);
     }
 }

@@ -6,6 +6,7 @@
  */
 #include "delivery/accounts.h"
 #include "delivery/assignment_steps.h"
+#include "delivery/places.h"
 #include "lane/branch.h"
 
 #include <stdlib.h>
@@ -249,32 +250,9 @@ static int64_t start_of(const struct reader *reader, int64_t start) {
     return start;
 }
 
-/* A node that could not be asked, and turns out to have no position, begins where it would have
- * begun with the others, if the place was found then. */
-static int64_t earlier_place(const struct reader *reader) {
-    const struct stream *stream = reader->stream;
-    const struct host *host = stream->host;
-    for (size_t s = 0; s < host->n_streams; s++) {
-        const struct stream *earlier = host->streams[s];
-        if (earlier == stream || !earlier->start_known || earlier->owner != stream->owner ||
-            earlier->output != stream->output || earlier->pub.partition != stream->pub.partition ||
-            strcmp(earlier->topic, stream->topic) != 0) {
-            continue;
-        }
-        for (size_t r = 0; r < earlier->n_readers; r++) {
-            const struct reader *same = &earlier->readers[r];
-            if (same->node == reader->node && same->input == reader->input &&
-                same->position != SL_OFFSET_NONE) {
-                return same->position;
-            }
-        }
-    }
-    return SL_OFFSET_NONE;
-}
-
 static int64_t place_of(const struct reader *reader, int64_t start) {
     int64_t place = reader->stored;
-    place = place != SL_OFFSET_NONE ? place : earlier_place(reader);
+    place = place != SL_OFFSET_NONE ? place : places_find(reader);
     return place != SL_OFFSET_NONE ? place : start_of(reader, start);
 }
 
@@ -321,6 +299,14 @@ static void set_begins(struct stream *stream) {
     }
 }
 
+static sl_error *note_places(const struct stream *stream) {
+    sl_error *error = NULL;
+    for (size_t r = 0; r < stream->n_readers && error == NULL; r++) {
+        error = places_note(&stream->readers[r]);
+    }
+    return error;
+}
+
 /* Sets where reading begins, each reader's first offset, and the cuts between them. stream->offset
  * comes in as the resolved start. */
 static sl_error *place(struct stream *stream) {
@@ -348,7 +334,10 @@ static sl_error *place(struct stream *stream) {
     accounts_begin(stream);
     qsort(stream->cuts, stream->n_cuts, sizeof(int64_t), compare_offsets);
     smallest = smallest == INT64_MAX ? start : smallest; /* everybody has failed */
-    sl_error *error = stream->n_branches == 0 ? NULL : branches_place(stream, &smallest);
+    sl_error *error = stream->start_known ? note_places(stream) : NULL;
+    if (error == NULL && stream->n_branches > 0) {
+        error = branches_place(stream, &smallest);
+    }
     stream->offset = smallest;
     set_begins(stream);
     return error;

@@ -49,14 +49,18 @@ static void drop_on_node(void *arg) {
         node->ops->drop_handle(node->opened->node, &dropped->stream->pub, dropped->handle);
     }
     object_leave(&node->object, clock);
+    stream_let_go(dropped->stream);
     free(dropped);
 }
 
 /* Of a plugin that is being closed nobody can be told any more, and without memory nobody either:
- * it stays, as does all else of a process that has none. */
+ * it stays, and its stream with it, as does all else of a process that has none. */
 void assignment_drop_handle(struct host_node *node, struct stream *stream, void **handle) {
-    bool can = *handle != NULL && node->ops->drop_handle != NULL && !node->reopening.closes;
-    struct dropped_handle *dropped = can ? calloc(1, sizeof(*dropped)) : NULL;
+    if (*handle == NULL || node->ops->drop_handle == NULL || node->reopening.closes) {
+        return;
+    }
+    stream_use(stream);
+    struct dropped_handle *dropped = calloc(1, sizeof(*dropped));
     if (dropped == NULL) {
         return;
     }
@@ -87,6 +91,7 @@ void assignment_end(struct assignment *a) {
     drop_handles(a);
     host->assignments = a->next;
     assignment_free(a);
+    streams_look_at_gone(host);
     assignment_continue(host);
     host_advance(host);
 }
@@ -455,6 +460,7 @@ bool assignment_is_idle(const struct host *host) {
 
 static void ended(void *arg) {
     struct stream *stream = arg;
+    stream_let_go(stream);
     if (!stream->ended_seen && stream->state != STREAM_DETACHED) {
         stream->ended_seen = true;
         stream->owner->open_streams--;
@@ -463,6 +469,7 @@ static void ended(void *arg) {
 }
 
 void assignment_stream_ended(struct stream *stream) {
+    stream_use(stream);
     loop_post(&stream->host->control, &stream->ended_message, ended, stream);
 }
 

@@ -187,13 +187,15 @@ static void suspend(void *arg) {
         node->ops->suspend(node->opened->node, &suspension->stream->pub);
         object_leave(&node->object, clock);
     }
+    stream_let_go(suspension->stream);
     free(suspension);
 }
 
-static void suspend_node(struct host_node *node, struct stream *stream) {
+void attach_suspend_node(struct host_node *node, struct stream *stream) {
     if (node->ops->suspend == NULL) {
         return;
     }
+    stream_use(stream); /* without memory to tell the node the stream stays: it may name it */
     struct suspension *suspension = malloc(sizeof(*suspension));
     if (suspension == NULL) {
         return;
@@ -226,10 +228,10 @@ void detach_path(struct stream *stream) {
         }
     }
     for (size_t r = 0; r < stream->n_readers; r++) {
-        suspend_node(stream->readers[r].node, stream);
+        attach_suspend_node(stream->readers[r].node, stream);
     }
     if (stream->fed == NULL || stream->source != NULL) {
-        suspend_node(stream->owner, stream);
+        attach_suspend_node(stream->owner, stream);
     }
     stream->source = NULL;
 }

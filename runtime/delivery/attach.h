@@ -30,4 +30,7 @@ void detach_path(struct stream *stream);
  * lane. */
 void attach_branch_idle(struct stream *stream);
 
+/* The node is told that the stream has left. Any thread that has it in use. */
+void attach_suspend_node(struct host_node *node, struct stream *stream);
+
 #endif /* DELIVERY_ATTACH_H */

@@ -34,6 +34,19 @@ static bool cycle_is_busy(const struct cycle *cycle) {
            cycle->state == CYCLE_FLUSH_AGAIN || cycle->state == CYCLE_COMMIT_AGAIN;
 }
 
+/* A node that has failed makes no use any more of what a flush of it still has. */
+bool cycle_rests(const struct cycle *cycle) {
+    const struct host_node *node =
+        (const struct host_node *)(const void *)((const char *)cycle -
+                                                 offsetof(struct host_node, cycle));
+    bool rests = !cycle_is_busy(cycle) && cycle->n_pieces == 0 &&
+                 atomic_load_explicit(&cycle->dropping, memory_order_acquire) == 0;
+    for (uint32_t i = 0; i < node->host->n_lanes && !atomic_load(&node->failed); i++) {
+        rests = rests && !node->tasks[i].flush_again;
+    }
+    return rests;
+}
+
 /* ---- latency ---- */
 
 /* Buckets grow by a twelfth of a power of two from 1 ms: within 6 % up to half an hour. */
@@ -164,6 +177,7 @@ static sl_error *recover_abandoned(struct cycle *cycle) {
 
 static void cycle_end(struct cycle *cycle) {
     cycle->state = CYCLE_IDLE;
+    cycle->rests += cycle_rests(cycle) ? 1 : 0;
     sl_error *error = cycle->recover ? recover_abandoned(cycle) : NULL;
     if (error != NULL) {
         give_up(cycle, error);
@@ -226,6 +240,7 @@ static void drop_on_node(void *arg) {
         node->ops->drop_piece(node->opened->node, dropping->pieces[i]);
     }
     object_leave(&node->object, clock);
+    atomic_fetch_sub_explicit(&node->cycle.dropping, 1, memory_order_release);
     free(dropping);
 }
 
@@ -241,10 +256,12 @@ static void send_to_drop(struct host_node *node, void *const *pieces, size_t n) 
     }
     *dropping = (struct dropping){.node = node, .n = n};
     memcpy(dropping->pieces, pieces, n * sizeof(void *));
+    atomic_fetch_add_explicit(&node->cycle.dropping, 1, memory_order_relaxed);
     sl_error *error = loop_post_new(node->object.loop, drop_on_node, dropping);
     if (error != NULL) {
         sl_error_free(error);
         free(dropping);
+        atomic_fetch_sub_explicit(&node->cycle.dropping, 1, memory_order_relaxed);
     }
 }
 

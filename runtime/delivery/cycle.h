@@ -44,6 +44,8 @@ void cycle_reopen(struct cycle *cycle);
 void cycle_restart(struct cycle *cycle);
 /* Stops ticking and drops the pieces in hand. */
 void cycle_stop(struct cycle *cycle);
+/* Nothing is flushed and not committed, and nothing of it is under way. */
+bool cycle_rests(const struct cycle *cycle);
 void cycle_free(struct cycle *cycle);
 
 /* The upper bound of latency bucket i, in microseconds. */

@@ -61,6 +61,7 @@ static sl_error *feed_new(struct stream *stream, size_t edge, bool *on_edge, str
     if (feed == NULL) {
         return sl_error_no_memory();
     }
+    feed->pub.index = stream_take_index(host);
     feed->host = host;
     feed->owner = stream->owner;
     feed->output = stream->output;
@@ -91,8 +92,9 @@ static sl_error *feed_new(struct stream *stream, size_t edge, bool *on_edge, str
             feed->edge_tasks[feed->n_edges++] = stream->edge_tasks[i];
         }
     }
+    uint32_t index = feed->pub.index;
     feed->pub = stream->pub;
-    feed->pub.index = host->n_stream_indexes++;
+    feed->pub.index = index;
     feed->pub.reader = (uint32_t)edge + 1;
     feed->pub.topic = feed->topic;
     *out = feed;

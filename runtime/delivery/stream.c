@@ -109,6 +109,38 @@ static sl_error *collect(struct stream *stream) {
     return NULL;
 }
 
+/* Indexes of streams that are gone are given again: plugins keep tables by them. */
+uint32_t stream_take_index(struct host *host) {
+    return host->n_free_indexes > 0 ? host->free_indexes[--host->n_free_indexes]
+                                    : host->n_stream_indexes++;
+}
+
+/* Without memory to note it the number is not used again. */
+static void give_index_back(struct host *host, uint32_t index) {
+    if (host->n_free_indexes == host->capacity_free_indexes) {
+        size_t capacity = host->n_free_indexes + 64;
+        uint32_t *grown = realloc(host->free_indexes, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return;
+        }
+        host->free_indexes = grown;
+        host->capacity_free_indexes = capacity;
+    }
+    host->free_indexes[host->n_free_indexes++] = index;
+}
+
+static struct stream *main_of(struct stream *stream) {
+    return stream->fed != NULL ? stream->fed->main : stream;
+}
+
+void stream_use(struct stream *stream) {
+    atomic_fetch_add_explicit(&main_of(stream)->uses, 1, memory_order_relaxed);
+}
+
+void stream_let_go(struct stream *stream) {
+    atomic_fetch_sub_explicit(&main_of(stream)->uses, 1, memory_order_release);
+}
+
 sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic, int32_t partition,
                      struct stream **out) {
     struct host *host = owner->host;
@@ -116,6 +148,7 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
     if (stream == NULL) {
         return sl_error_no_memory();
     }
+    stream->pub.index = stream_take_index(host);
     uint32_t spread =
         owner->spec->kind == TOPOLOGY_SOURCE ? (uint32_t)partition : (uint32_t)owner->index;
     stream->host = host;
@@ -131,11 +164,12 @@ sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic
         error = sl_error_no_memory();
     } else {
         stream->pub = (sl_stream){.struct_bytes = sizeof(stream->pub),
-                                  .index = host->n_stream_indexes++,
+                                  .index = stream->pub.index,
                                   .source = owner->spec->name,
                                   .topic = stream->topic,
                                   .partition = partition,
-                                  .lane = stream->lane->index};
+                                  .lane = stream->lane->index,
+                                  .epoch = host->n_epochs++};
     }
     if (error != NULL) {
         stream_free(stream);
@@ -216,6 +250,7 @@ bool stream_flows_to(const struct stream *stream, const struct host_node *node) 
 }
 
 void stream_free(struct stream *stream) {
+    give_index_back(stream->host, stream->pub.index);
     branches_free(stream);
     unwire(stream);
     free(stream->reader_by_edge);

@@ -31,6 +31,7 @@ struct reader {
     char *count_keys[TALLIES]; /* NULL: they are not kept */
     int64_t stored_counts[TALLIES];
     int64_t pending_counts[TALLIES];
+    uint64_t rests; /* of the node's cycle when the stream went: see gone.c */
     /* lane */
     int64_t counts[TALLIES];
     int64_t position; /* what was stored at the attach: batches that end there or below are
@@ -87,7 +88,8 @@ struct stream {
     struct branch **branches;
     size_t n_branches;
     struct branch **branch_by_edge;
-    struct branch *fed; /* it is the feed of this branch */
+    struct branch *fed;   /* it is the feed of this branch */
+    _Atomic int64_t uses; /* see stream_use; of a feed they count at its stream */
     /* control loop */
     enum stream_state state;
     int64_t offset;   /* where reading began */
@@ -106,6 +108,10 @@ struct stream {
     void (*then)(void *arg, sl_error *error);
     void *then_arg;
     sl_error *then_error;
+    struct stream *next_gone; /* of host->gone */
+    uint64_t owner_rests;     /* rests of the owner's cycle when it went */
+    bool told_gone;           /* its readers know, also of one that was never attached */
+    bool named;               /* an assignment, or a call of it, names it: gone.c looks */
 };
 
 /* Lanes may have rows of it. Control loop. */
@@ -123,8 +129,16 @@ static inline struct stream *stream_of(const sl_stream *pub) {
     return (struct stream *)(uintptr_t)pub;
 }
 
-/* A stream of `owner`'s output, as yet without readers. Owned by the host until the run ends, since
- * batches point to it. Errors: NO_MEMORY. */
+/*
+ * Who has a pointer to a stream, or to a feed of it, and is not waited for before it is detached (a
+ * batch, a message on its way, a branch in its lane's list) uses it: it is not freed before that is
+ * over. Any thread that has it from one who uses it, or to whom it is attached.
+ */
+void stream_use(struct stream *stream);
+void stream_let_go(struct stream *stream);
+
+/* A stream of `owner`'s output, as yet without readers. The host frees it when it has gone. Errors:
+ * NO_MEMORY. */
 sl_error *stream_new(struct host_node *owner, uint32_t output, const char *topic, int32_t partition,
                      struct stream **out);
 /* Finds its edges and readers by walking the graph; nodes that wait are left out. Once. Errors:
@@ -135,6 +149,16 @@ bool stream_is_read_by(const struct stream *stream, const struct host_node *node
 /* Whether it flows to the node when nobody waits: through nodes that let it pass. */
 bool stream_flows_to(const struct stream *stream, const struct host_node *node);
 void stream_free(struct stream *stream);
+/* sl_stream.index of a stream or feed to be; stream_free gives it back. Control loop. */
+uint32_t stream_take_index(struct host *host);
+
+/* Detached streams leave the host's list, and are freed once nobody can refer to them any more.
+ * Control loop, not from within anything that has a stream in hand. */
+void streams_forget_gone(struct host *host);
+/* The same, soon: some have just been detached. Control loop. */
+void streams_look_at_gone(struct host *host);
+/* All of them, at the end of the run. */
+void streams_free_gone(struct host *host);
 
 /* The newest stream of this name that is not detached, or NULL. */
 struct stream *stream_find(const struct host_node *owner, const char *topic, int32_t partition);

@@ -68,12 +68,18 @@ static struct batch *batch_alloc(const struct ArrowSchema *schema, const sl_stre
     batch->pub.schema = schema;
     batch->pub.columns = &batch->columns;
     batch->pub.stream = stream;
+    stream_use(stream_of(stream));
     batch->pub.epoch = stream->epoch;
     batch->pub.max_event_time_us = SL_EVENT_TIME_NONE;
     batch->read_us = read_us;
     batch->age_us = -1;
     atomic_init(&batch->references, 1);
     return batch;
+}
+
+static void batch_free(struct batch *batch) {
+    stream_let_go(stream_of(batch->pub.stream));
+    free(batch);
 }
 
 /* Charges the run with the batch's memory until it is released. */
@@ -100,7 +106,7 @@ sl_error *batch_new(const struct ArrowSchema *schema, const sl_emission *emissio
         drop_columns(emission->columns);
     }
     if (error != NULL) {
-        free(batch);
+        batch_free(batch);
         return error;
     }
     batch->pub.flags = emission->flags;
@@ -121,7 +127,7 @@ sl_error *batch_new_empty(const struct ArrowSchema *schema, const sl_stream *str
     }
     sl_error *error = sl_array_empty(schema, &batch->columns);
     if (error != NULL) {
-        free(batch);
+        batch_free(batch);
         return error;
     }
     batch->pub.flags = flags;
@@ -162,7 +168,7 @@ static sl_error *batch_slice(const struct batch *batch, int64_t first_row, int64
     sl_error *error =
         sl_array_copy(batch->pub.schema, &batch->columns, first_row, rows, &slice->columns);
     if (error != NULL) {
-        free(slice);
+        batch_free(slice);
         return error;
     }
     slice->age_us = batch->age_us;
@@ -229,5 +235,5 @@ void batch_release(const sl_batch *pub) {
         host_charge(stream_of(pub->stream)->host, -(int64_t)pub->memory_bytes);
         drop_columns(&batch->columns);
     }
-    free(batch);
+    batch_free(batch);
 }

@@ -4,6 +4,7 @@
 #include "delivery/assignment.h"
 #include "delivery/cycle.h"
 #include "delivery/keeper.h"
+#include "delivery/places.h"
 #include "delivery/stream.h"
 #include "host/network.h"
 #include "lane/rejects.h"
@@ -362,6 +363,7 @@ static void free_node(struct host_node *node) {
     free((void *)node->tapped);
     rates_free(node);
     keeper_free(node->keeper);
+    places_free(node);
     cycle_free(&node->cycle);
     if (node->state_store != NULL) {
         node->state_store->ops->close(node->state_store);
@@ -423,6 +425,7 @@ void host_free(struct host *host) {
     for (size_t i = 0; i < host->n_streams; i++) {
         stream_free(host->streams[i]);
     }
+    streams_free_gone(host);
     for (size_t n = 0; n < n_all; n++) {
         free_node(host->all[n]);
     }
@@ -432,6 +435,7 @@ void host_free(struct host *host) {
     events_free(host->events);
     host->events = NULL;
     free(host->streams);
+    free(host->free_indexes);
     for (size_t n = 0; n < n_all; n++) {
         free(host->all[n]);
     }

@@ -21,6 +21,7 @@ struct lane;
 struct lane_task;
 struct stream;
 struct reader;
+struct place;
 struct batch;
 struct rejects;
 
@@ -106,9 +107,10 @@ struct lane_edge {
     _Atomic int64_t dropped_rows;
     _Atomic int64_t fill_bytes; /* queued + held */
     _Atomic int64_t waiting_rows;
-    _Atomic int64_t oldest_us;     /* when the oldest waiting row was read; 0: none waits */
-    _Atomic int64_t full_since_us; /* 0: it is not */
-    _Atomic int64_t full_us;       /* in all, but for the present time */
+    _Atomic int64_t oldest_us;      /* when the oldest waiting row was read; 0: none waits */
+    _Atomic int64_t full_since_us;  /* 0: it is not */
+    _Atomic int64_t full_us;        /* in all, but for the present time */
+    _Atomic int64_t detached_times; /* that a branch left its stream here */
 };
 
 /* Batches of one flush, for the latency from read to durable. */
@@ -219,6 +221,8 @@ struct cycle {
                      committed until the streams are recovered */
     bool recover; /* they are to be, once nothing is under way */
     bool held;    /* streams are being detached: what is flushed now could not be covered later */
+    uint64_t rests; /* so often nothing was in hand, or under way, that a stream may have part in */
+    _Atomic unsigned dropping; /* pieces on their way back to the node, by messages */
     uint32_t conflicts;
     uint32_t abandoned; /* so often in a row, without a commit in between */
     sl_error *flush_error;
@@ -303,6 +307,7 @@ struct host_node {
     sl_store *state_store;
     struct cycle cycle;
     struct keeper *keeper; /* positions of a sink that keeps none itself */
+    struct place *places;  /* where it began, see places.h. Control loop */
     /* control loop only */
     enum host_node_state state;
     sl_error *failure;

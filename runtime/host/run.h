@@ -43,10 +43,17 @@ struct host {
     _Atomic size_t n_all;   /* published to the lanes: those before it stay as they are */
     size_t n_edges;         /* of all nodes */
     size_t n_outputs;
-    struct stream **streams; /* all that ever were */
+    struct stream **streams; /* those that are here or may come back, and what has just gone */
     size_t n_streams;
     size_t capacity_streams;
-    uint32_t n_stream_indexes;      /* given to streams and feeds */
+    struct stream *gone;       /* the others, as long as somebody may refer to them */
+    uint32_t n_stream_indexes; /* given to streams and feeds, of which some are free again */
+    uint32_t *free_indexes;
+    size_t n_free_indexes;
+    size_t capacity_free_indexes;
+    uint32_t n_epochs; /* given to streams */
+    struct loop_message gone_message;
+    bool looks_at_gone;             /* it is on its way */
     struct assignment *assignments; /* waiting for the nodes to start, or under way */
     struct assignment *unheard;     /* were under way: nodes have still to answer */
     bool started;                   /* every node has started, or failed to */

@@ -68,6 +68,7 @@ static void push_on_lane(void *arg) {
     } else {
         batch_release(&emission->batch->pub);
     }
+    stream_let_go(stream);
     free(emission);
 }
 
@@ -95,9 +96,12 @@ static sl_error *node_emit(struct host_node *node, uint32_t output, sl_emission 
         atomic_fetch_add_explicit(&node->tasks[0].batches_out[output], batch->pub.rows > 0,
                                   memory_order_relaxed);
     }
-    error = loop_post_new(&message->stream->lane->loop, push_on_lane, message);
+    struct stream *stream = message->stream;
+    stream_use(stream); /* beyond the batch */
+    error = loop_post_new(&stream->lane->loop, push_on_lane, message);
     if (error != NULL) {
         batch_release(&batch->pub);
+        stream_let_go(stream);
         free(message);
     }
     return error;
@@ -270,8 +274,7 @@ static void revoke_streams(sl_object *self, const sl_stream_name *items, size_t 
 }
 
 static void wake(sl_object *self, const sl_stream *stream) {
-    (void)self;
-    lane_wake(stream_of(stream));
+    lane_wake(object_task(self)->lane, stream);
 }
 
 static void all_assigned_on_control(void *arg) {
@@ -323,6 +326,7 @@ struct overtaking {
 static void overtaken_on_control(void *arg) {
     struct overtaking *said = arg;
     assignment_overtaken(said->stream, said->offset);
+    stream_let_go(said->stream);
     free(said);
 }
 
@@ -333,9 +337,11 @@ static void overtaken(sl_object *self, const sl_stream *stream, int64_t offset) 
         return;
     }
     *said = (struct overtaking){stream_of(stream), offset};
+    stream_use(said->stream);
     sl_error *error = loop_post_new(&self->host->control, overtaken_on_control, said);
     if (error != NULL) {
         sl_error_free(error);
+        stream_let_go(said->stream);
         free(said);
     }
 }

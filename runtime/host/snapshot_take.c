@@ -23,6 +23,7 @@ static void add_edge(const struct lane_edge *edge, int64_t now, struct snapshot_
     input->bytes += relaxed(&edge->bytes);
     input->replayed_rows += relaxed(&edge->replayed_rows);
     input->dropped_rows += relaxed(&edge->dropped_rows);
+    input->detached_times += relaxed(&edge->detached_times);
     input->buffer_bytes += relaxed(&edge->fill_bytes);
     input->waiting_rows += relaxed(&edge->waiting_rows);
     int64_t oldest = relaxed(&edge->oldest_us);
@@ -35,7 +36,6 @@ static void add_edge(const struct lane_edge *edge, int64_t now, struct snapshot_
     input->is_full = input->is_full || since != 0;
 }
 
-/* Branches of all assignments: what left and came back counts, too. */
 static void add_branches(const struct host *host, size_t edge, struct snapshot_input *input) {
     for (size_t s = 0; s < host->n_streams; s++) {
         const struct stream *stream = host->streams[s];
@@ -46,7 +46,6 @@ static void add_branches(const struct host *host, size_t edge, struct snapshot_i
             bool apart = atomic_load_explicit(&branch->is_apart, memory_order_relaxed);
             input->detached += apart ? 1 : 0;
             input->behind += apart ? relaxed(&branch->behind) : 0;
-            input->detached_times += relaxed(&branch->times);
         }
     }
 }

@@ -2,6 +2,7 @@
  * control loop. */
 #include "host/vitals.h"
 
+#include "delivery/stream.h"
 #include "host/run.h"
 
 enum { EVERY_MS = 1000 };
@@ -52,6 +53,7 @@ static void fires(uv_timer_t *timer) {
     }
     ask_disk(host);
     rates_sample(host);
+    streams_forget_gone(host);
 }
 
 void vitals_start(struct host *host) {

@@ -42,6 +42,7 @@ static void list(struct branch *branch) {
     if (!branch->listed) {
         struct lane *lane = branch->main->lane;
         branch->listed = true;
+        stream_use(branch->main);
         branch->next = lane->branches;
         lane->branches = branch;
         lane_spin(lane);
@@ -62,7 +63,7 @@ bool branch_may_leave(const struct branch *branch) {
 void branch_leave(struct branch *branch) {
     struct host *host = branch->main->host;
     set_apart(branch, true);
-    atomic_fetch_add_explicit(&branch->times, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&branch->edge->detached_times, 1, memory_order_relaxed);
     list(branch);
     host_log(host, SL_LOG_DEBUG, branch->task->object.node->spec->name,
              "leaves %s %s partition %d at %lld", branch->main->pub.source, branch->main->topic,
@@ -357,6 +358,7 @@ void branches_look(struct lane *lane) {
         } else {
             *at = branch->next;
             branch->listed = false;
+            stream_let_go(branch->main);
         }
     }
 }

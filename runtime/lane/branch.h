@@ -49,7 +49,6 @@ struct branch {
     /* for show */
     _Atomic bool is_apart;
     _Atomic int64_t behind; /* offsets between it and its stream */
-    _Atomic int64_t times;  /* that it left */
 };
 
 /* ---- on the lane ---- */

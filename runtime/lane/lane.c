@@ -284,7 +284,12 @@ void lane_remove_stream(struct lane *lane, struct stream *stream) {
     stream->awake = false;
 }
 
-void lane_wake(struct stream *stream) {
-    stream->awake = true;
-    lane_spin(stream->lane);
+void lane_wake(struct lane *lane, const sl_stream *pub) {
+    for (size_t i = 0; i < lane->n_streams; i++) {
+        if (&lane->streams[i]->pub == pub) {
+            lane->streams[i]->awake = true;
+            lane_spin(lane);
+            return;
+        }
+    }
 }

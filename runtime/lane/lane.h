@@ -47,8 +47,9 @@ void lane_stop_polling(struct lane *lane);
 /* Takes a stream into the turn of polls, or out of it. On the lane. */
 sl_error *lane_add_stream(struct lane *lane, struct stream *stream);
 void lane_remove_stream(struct lane *lane, struct stream *stream);
-/* services->wake */
-void lane_wake(struct stream *stream);
+/* services->wake; of a stream that the lane does not poll (any more) nothing: a plugin's timer may
+ * be late. */
+void lane_wake(struct lane *lane, const sl_stream *pub);
 
 /* ---- edge.c: queues between tasks ---- */
 

@@ -20,8 +20,13 @@ extern "C" {
 #define SL_OFFSET_NONE (-1)          /* no position is stored */
 #define SL_EVENT_TIME_NONE INT64_MIN /* no row has an event time */
 
-/* Made by the host, valid from `attach` to after `detach`; the same pointer for the stream's whole
- * assignment. */
+/*
+ * Made by the host, the same pointer for the stream's whole assignment. It is freed, and its index
+ * given to another, once it has been detached and suspended and no batch, request or piece of it is
+ * under way any more: what a task or node keeps of a stream goes with detach or suspend. A stream
+ * that was given up before it was attached is suspended only at the nodes that read it; what the
+ * owner had resumed goes to drop_handle.
+ */
 typedef struct sl_stream {
     uint32_t struct_bytes;
     uint32_t index;     /* small number, unique in the process while assigned */
@@ -30,7 +35,7 @@ typedef struct sl_stream {
         *topic; /* Kafka topic; for a transform's stream the name of the output, "" for its first */
     int32_t partition; /* Kafka partition, or 0 */
     uint32_t lane;     /* the lane that runs it */
-    uint32_t epoch;    /* counts recoveries */
+    uint32_t epoch;    /* differs between two assignments of a partition */
     /* 0, or a further reading of a stream that is read already, for a branch of the topology that
        fell behind; equal for the streams of one branch. Since ABI 1.1. */
     uint32_t reader;

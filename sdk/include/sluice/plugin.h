@@ -198,7 +198,8 @@ typedef struct sl_node_ops {
     void (*resume)(sl_node *node, const sl_stream *stream, int64_t offset, int64_t position,
                    void **handle, sl_request *request);
 
-    /* The stream left: all its tasks have detached. NULL: nothing to do. */
+    /* The stream left: all its tasks have detached, or none was ever told of it. An owner of
+     * streams must not name it from then on. NULL: nothing to do. */
     void (*suspend)(sl_node *node, const sl_stream *stream);
 
     /*

@@ -17,8 +17,8 @@ SLUICE_CRASH_KILLS (90), SLUICE_CRASH_CHAPTER (30 kills), SLUICE_CRASH_SECONDS (
 SLUICE_CRASH_SEED (random, printed), SLUICE_CRASH_EVENTS (about 100000 of each chapter),
 SLUICE_CRASH_PACE (1.2 seconds of feed for a kill), SLUICE_CRASH_POINTS (a folder that keeps the
 counts of the points, for a later run to go on with), SLUICE_CRASH_AIM (so often each point has to
-be hit, before or after its call: the run goes on until that is so, and has failed when its seconds
-are over before; 0)
+be hit by a kill, before and after its call: the run goes on until that is so, or its seconds are
+over; then it has failed if one was hit less often, before and after taken together; 0)
 """
 
 import argparse
@@ -139,7 +139,8 @@ class Long:
     def _has_killed_enough(self):
         if self.tally.kills < self._kills:
             return False
-        return all(_hits(point) >= self._aim for point in merged(self.shims.values()).values())
+        points = merged(self.shims.values()).values()
+        return all(point.hits(side) >= self._aim for point in points for side in SIDES)
 
     def _chapter(self, kind, number):
         lake = self.folder / f"chapter-{number}"
@@ -162,10 +163,6 @@ class Long:
             f"{self.tally.checks} times",
             flush=True,
         )
-
-
-def _hits(point):
-    return sum(point.hits(side) for side in SIDES)
 
 
 def _judge_hits(points, aim):

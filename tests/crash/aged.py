@@ -67,6 +67,7 @@ def nothing_to_clean(state):
     folders = {
         "unlink close-record": _closes(state),
         "unlink history": state / "history",
+        "unlinkat history-temporary": state / "history",
         "unlinkat targets-temporary": state / "targets",
     }
     return {name for name, folder in folders.items() if not _numbered(folder)}

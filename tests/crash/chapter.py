@@ -27,10 +27,7 @@ POURED = 3  # rations
 END_LIMIT_S = 300
 SHUTDOWN_S = 100  # of a clean stop: longer than a broker that was killed needs to come back
 STOPPED_LIMIT_S = SHUTDOWN_S + 20
-# Hits of a point, and of each of its sides, behind which others are wanted; the former count more.
-ENOUGH = 24
-ENOUGH_OF_SIDE = 20
-FIRST = 10
+ENOUGH = 20  # hits of each side of a point, behind which others are wanted
 
 
 class Broken(Exception):
@@ -224,16 +221,13 @@ class Chapter:
 
         def gain(point_side):
             point, side = point_side
-            of_side, of_both = 0, 0
-            if point.name in hits:
-                of_side = hits[point.name].hits(side)
-                of_both = sum(hits[point.name].hits(s) for s in SIDES)
-            lacking = max(0.1, ENOUGH_OF_SIDE - of_side) + FIRST * max(0, ENOUGH - of_both)
+            known = hits.get(point.name, point)
+            lacking = max(0.1, ENOUGH - known.hits(side)) + max(0, ENOUGH - known.hits_of_both())
             return lacking * tally.odds(self, point.name, side)
 
         self.rng.shuffle(sides)
         point, side = max(sides, key=gain)
-        lives = sum(p.hits(s) for p in points.values() for s in SIDES) + 1
+        lives = sum(p.hits_of_both() for p in points.values()) + 1
         often = point.reached // (4 * lives)
         # what is taken away is taken away late, and all at once
         n = 1 if point.name.startswith("unlink") else self.rng.randint(1, max(1, min(20, often)))

@@ -37,8 +37,13 @@ def _archived(folder, delivered):
             if begin != place:
                 return f"partition {partition}: files end at {place} and go on at {begin}"
             place = end
-        if place != following or sorted(offsets[partition]) != [*range(first, following)]:
+        if place != following:
             return f"partition {partition}: the files end at {place}, the topic at {following}"
+        held = offsets.get(partition, [])
+        if sorted(held) != [*range(first, following)]:
+            lacking = len({*range(first, following)} - {*held})
+            more = len(held) - len({*held})
+            return f"partition {partition}: {lacking} records are in no file, {more} in two"
     return None
 
 

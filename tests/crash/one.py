@@ -32,6 +32,7 @@ OVERTAKEN_BEFORE = {
     "unlink log-temporary": "renameat2 log-entry",
     "unlink plain-temporary": "renameat2 plain-file",
     "unlink segment-temporary": "renameat2 segment",
+    "unlink targets-temporary": "renameat2 targets",
 }
 # What can be reached from the beginning, since it is made to happen; once another point has been.
 MADE_TO_HAPPEN = OVERTAKEN_BEFORE | {
@@ -234,7 +235,7 @@ class OneProcess(Chapter):
         self._prepare(name, tally)
         since = self.broker.comings_and_goings
         if name in self.OVERTAKEN_BEFORE:
-            reached, ended_well = self._end_overtaken(at)
+            reached, ended_well = self._end_overtaken(at, tally)
         else:
             reached, ended_well = self._end_at(at, ordered, tally)
         if reached or self.broker.was_there_since(since):  # else that says nothing of the point
@@ -245,14 +246,39 @@ class OneProcess(Chapter):
             return f"random where {name} was not reached {n} times"
         return f"{action} {side} {name}, number {n}"
 
-    def _end_overtaken(self, at):
+    def _end_overtaken(self, at, tally):
         """(whether it came there, whether it ended before, as it should)"""
         stop_at = self.OVERTAKEN_BEFORE[at[0]]
         if "config-edition" in at[0]:
             self.operator.change_schema()
         with self._process((stop_at, "before", 1, "stop")) as process:
-            reached = self._overtake(process, at, stop_at)
+            if "targets" in at[0]:
+                reached = self._overtake_order(process, at, tally)
+            else:
+                reached = self._overtake(process, at, stop_at)
             return reached, self._is_gone(process)
+
+    def _stops(self, process):
+        """Whether it comes to where it is to be stopped, or ends, in time."""
+        try:
+            wait_for(lambda: process.ended() or stopped(process.pid), POINT_LIMIT_S, "the stop")
+        except TimeoutError:
+            return False
+        return True
+
+    def _overtake_order(self, process, at, tally):
+        """`process` stops right before it stores what the operator says. Another host stores what it
+        was told meanwhile, for which the files stand in. True when it came to `at` behind that."""
+        self._order(process, at[0], tally)
+        if not self._stops(process):
+            return False
+        fired = self._fired(at)
+        self.operator.repeat_targets(self.whole.state)
+        self.shim.arm(at)
+        process.signal(signal.SIGCONT)
+        self.pass_time(process, POINT_LIMIT_S)
+        self.kill(process)
+        return self._fired(at) > fired
 
     def _end_at(self, at, ordered, tally):
         """As above. With `ordered`, or where only the operator can bring it there, it gets an order
@@ -324,9 +350,7 @@ class OneProcess(Chapter):
         """`process` stops right before it gives a file its name, at `stop_at`. Another one does the
         work meanwhile, and must not be harmed when the first one goes on. True when it did stop;
         with `then`, a point, when it came to that behind it, since the name was taken."""
-        try:
-            wait_for(lambda: process.ended() or stopped(process.pid), POINT_LIMIT_S, "the stop")
-        except TimeoutError:
+        if not self._stops(process):
             return False
         if process.ended():
             self.killed(process)
@@ -394,8 +418,10 @@ def _is_ordered(name, by_chance):
     """Whether a process comes to this point when it was given an order; `by_chance`: to be given
     one."""
     kind = name.split()[1].removesuffix("-temporary")
-    if kind != "history" and name.startswith(("mkdir", "unlinkat")) or kind == "run-mark":
+    if kind != "history" and name.startswith(("mkdir", "unlinkat")):
         return False  # of the start
+    if kind in ("run-mark", "known-mark"):
+        return False  # these, too
     if name.startswith("unlink ") and kind not in ORDERED:
         return False  # by what is prepared before the start
     return by_chance or kind in ORDERED

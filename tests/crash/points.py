@@ -14,7 +14,8 @@ _CONSUMED = struct.Struct("64q")  # behind the rows
 _ORDER = struct.Struct("Q88s")  # struct order, behind that
 _BEHIND = _CONSUMED.size + _ORDER.size
 SIDES = ("before", "after")
-ACTIONS = ("kill", "power", "stop")
+ENDS = ("kill", "power")
+ACTIONS = (*ENDS, "stop")
 # What changes files; of these, what lib/store calls has to be interposed.
 CHANGING = set(
     "open openat open64 openat64 creat write pwrite pwrite64 writev pwritev fsync fdatasync "
@@ -42,7 +43,11 @@ class Point:
         return cls(name, 0, {(side, action): 0 for side in SIDES for action in ACTIONS})
 
     def hits(self, side):
-        return sum(self.fired[side, action] for action in ACTIONS)
+        """How often a process has ended there. One that was stopped there went on."""
+        return sum(self.fired[side, action] for action in ENDS)
+
+    def hits_of_both(self):
+        return sum(self.hits(side) for side in SIDES)
 
     def add(self, other):
         self.reached += other.reached
@@ -146,12 +151,13 @@ def merged(shims):
 
 
 def table(points):
-    """Lines for people: each point with how often it was reached and hit."""
-    lines = [f"{'point':36} {'reached':>9} {'hit':>5} {'before':>7} {'after':>6}  by power, stop"]
+    """Lines for people: each point with how often it was reached, how often processes ended there,
+    right before it and right after it, how many of them by a power cut, and how many were stopped."""
+    lines = [f"{'point':36} {'reached':>9} {'ended':>6} {'before':>7} {'after':>6} {'power':>6} stopped"]
     for point in points.values():
         power, stop = (sum(point.fired[s, a] for s in SIDES) for a in ("power", "stop"))
         lines.append(
-            f"{point.name:36} {point.reached:9} {sum(point.hits(s) for s in SIDES):5}"
-            f" {point.hits('before'):7} {point.hits('after'):6}  {power:8} {stop:5}"
+            f"{point.name:36} {point.reached:9} {point.hits_of_both():6}"
+            f" {point.hits('before'):7} {point.hits('after'):6} {power:6} {stop:7}"
         )
     return lines

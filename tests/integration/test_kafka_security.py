@@ -66,6 +66,7 @@ def newer_librdkafka(tmp_path_factory):
 def write(folder, name, change=lambda document: None):
     document = json.loads(json.dumps(EXAMPLES[name]))
     document["retry.timeout"] = "1s"
+    document["revoke.timeout"] = "60s"  # a broker on a starved machine may take more than ten
     change(document)
     path = folder / "topology.json"
     path.write_text(json.dumps(document))

@@ -97,6 +97,9 @@ class Process:
         size = os.fstat(self._files[which].fileno()).st_size
         return os.pread(self._files[which].fileno(), size, 0).decode("utf-8", "replace")
 
+    def _tail(self):
+        return "\n".join(self.text(1).splitlines()[-20:])
+
     def ended(self):
         return bool(select.select([self._pidfd], [], [], 0)[0])
 
@@ -104,20 +107,23 @@ class Process:
         """The Run; TimeoutError with the log's end when it does not end in time."""
         if self._run is None:
             if not select.select([self._pidfd], [], [], limit_s)[0]:
-                tail = "\n".join(self.text(1).splitlines()[-20:])
-                raise TimeoutError(f"sluice still runs after {limit_s} s:\n{tail}")
+                raise TimeoutError(f"sluice still runs after {limit_s} s:\n{self._tail()}")
             _, status, usage = os.wait4(self.pid, 0)
             self._process.returncode = os.waitstatus_to_exitcode(status)
             self._run = Run(self._process.returncode, self.text(0), self.text(1), usage)
         return self._run
 
     def wait_for(self, condition, limit_s, what):
-        """As servers.wait_for, but the end of the process ends the waiting."""
+        """As servers.wait_for, but the end of the process ends the waiting, and what it said last is
+        told when the time is over."""
 
         def ended_or_true():
             return condition() or self.ended()
 
-        wait_for(ended_or_true, limit_s, what)
+        try:
+            wait_for(ended_or_true, limit_s, what)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self._tail()}") from None
         if not condition():
             raise AssertionError(f"ended before {what}: {self.wait().failed_because()}")
 

@@ -259,12 +259,13 @@ struct cycle {
 /* A node on its way from FAILED back to RUNNING, or to it for the first time while the others do
  * already: see restart.c. Control loop. */
 struct restart {
-    bool first;        /* it has not started yet */
-    sl_error *not_yet; /* why; it waits for the others' start */
-    bool pending;      /* by itself, after a pause */
-    bool under_way;    /* from the taking away of its streams to their return */
-    bool stops;        /* ... and it stays closed: it was stopped */
-    uint32_t attempts; /* in a row */
+    bool first;           /* it has not started yet */
+    sl_error *not_yet;    /* why; it waits for the others' start */
+    bool pending;         /* by itself, after a pause */
+    bool under_way;       /* from the taking away of its streams to their return */
+    bool stops;           /* ... and it stays closed: it was stopped */
+    uint32_t attempts;    /* in a row */
+    struct retry renewal; /* of one that may be made anew whatever the topology says */
     int64_t revived_us;
     int64_t succeeded;
     int64_t commits;         /* that there were when it was restarted */
@@ -313,6 +314,7 @@ struct host_node {
     sl_error *failure;
     _Atomic bool failed;        /* the same, for the lanes */
     sl_error *_Atomic reported; /* a failure on its way to the control loop */
+    _Atomic bool renewable;     /* ... that passes if the node is made anew */
     struct loop_message reported_message;
     bool all_assigned;
     size_t open_streams;  /* owned, not ended */

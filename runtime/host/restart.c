@@ -17,7 +17,13 @@
 
 #include <string.h>
 
-enum { PAUSE_MAX_MS = 600000, FORGIVEN_AFTER = 10, AFTER_RELOAD_MS = 100 };
+enum {
+    PAUSE_MAX_MS = 600000,
+    FORGIVEN_AFTER = 10,
+    RENEWED_AFTER_MS = 100, /* at first */
+    RENEWED_WELL_US = 60000000,
+    AFTER_RELOAD_MS = 100
+};
 
 static const char owes_answer[] = "it has still to answer what it was asked";
 
@@ -64,21 +70,35 @@ static void fires(void *arg) {
     host_advance(node->host);
 }
 
-/* After twice as long each time. */
-static void schedule(struct host_node *node) {
+/* As the topology says, or else as the node does. */
+static bool is_wanted(struct host_node *node) {
     struct restart *restart = &node->restart;
     const struct topology_node *spec = node->spec;
-    if (spec->restart_after_us == 0 || restart->pending || !may_restart(node)) {
-        return;
+    if (spec->restart_after_us == 0) {
+        bool wanted = atomic_load(&node->renewable) &&
+                      retry_allowed(node->host, &restart->renewal, node->failure);
+        restart->renewal.attempts += wanted ? 1 : 0;
+        return wanted;
     }
     if (restart->attempts >= spec->restart_attempts) {
         host_log(node->host, SL_LOG_ERROR, spec->name,
                  "stays FAILED: it was restarted %u times in a row, as often as restart.attempts "
                  "allows",
                  (unsigned)restart->attempts);
+        return false;
+    }
+    return true;
+}
+
+/* After twice as long each time. */
+static void schedule(struct host_node *node) {
+    struct restart *restart = &node->restart;
+    const struct topology_node *spec = node->spec;
+    if (restart->pending || !may_restart(node) || !is_wanted(node)) {
         return;
     }
-    uint64_t pause_ms = (uint64_t)spec->restart_after_us / 1000;
+    uint64_t pause_ms =
+        spec->restart_after_us == 0 ? RENEWED_AFTER_MS : (uint64_t)spec->restart_after_us / 1000;
     for (uint32_t i = 0; i < restart->attempts && pause_ms < PAUSE_MAX_MS / 2; i++) {
         pause_ms *= 2;
     }
@@ -95,9 +115,12 @@ void restart_after_failure(struct host_node *node) {
     struct restart *restart = &node->restart;
     int64_t ran_us = sl_monotonic_us() - restart->revived_us;
     bool got_on = !node->has_cycle || node->cycle.commits > restart->commits;
-    if (got_on && restart->revived_us != 0 &&
-        ran_us > FORGIVEN_AFTER * node->spec->restart_after_us) {
+    int64_t long_enough_us = node->spec->restart_after_us == 0
+                                 ? RENEWED_WELL_US
+                                 : FORGIVEN_AFTER * node->spec->restart_after_us;
+    if (got_on && restart->revived_us != 0 && ran_us > long_enough_us) {
         restart->attempts = 0;
+        restart->renewal = (struct retry){0};
     }
     schedule(node);
 }
@@ -211,6 +234,7 @@ static void begin(struct host_node *node) {
 static void revive(struct host_node *node) {
     sl_error_free(node->failure);
     node->failure = NULL;
+    atomic_store(&node->renewable, false);
     atomic_store(&node->waiting, node_must_wait(node));
     node->state = node_resting_state(node);
     node->restart.revived_us = sl_monotonic_us();

@@ -1,6 +1,6 @@
 /*
  * Restarting nodes while the run goes on: by order (host_restart_node), or by itself when the
- * topology says so (restart.after). Control loop.
+ * topology says so (restart.after), or the node (services->fail). Control loop.
  */
 #ifndef HOST_RESTART_H
 #define HOST_RESTART_H

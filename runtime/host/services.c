@@ -558,6 +558,7 @@ static void metric_set(sl_metric *counter, int64_t value) {
 }
 
 static void fail(sl_object *self, sl_error *error) {
+    atomic_store(&self->node->renewable, sl_error_is(error, SL_ERROR_RETRIABLE));
     atomic_store(&self->node->failed, true);
     host_node_failed(self->node, error);
 }

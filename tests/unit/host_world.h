@@ -51,6 +51,7 @@ struct behaviour {
     atomic_int failing_attaches; /* for good */
     atomic_int broken_batches;   /* fail the node */
     atomic_int broken_commits;   /* the same */
+    atomic_int renewals;         /* it asks to be made anew */
     enum question hangs;         /* in its answer, until `released` */
     atomic_bool hanging;         /* it has been asked */
     bool unrecoverable;          /* positions cannot be asked for */
@@ -394,6 +395,13 @@ static sl_error *poll_end(sl_task *task, const sl_stream *stream, sl_poll_state 
     return NULL;
 }
 
+/* Once it has got on. (Check has a macro named fail.) */
+static void ask_for_renewal(sl_task *task, int64_t offset) {
+    if (offset > 0 && take_one(&task->does->renewals)) {
+        (services->fail)(task->self, services->error_new(SL_ERROR_RETRIABLE, "wants to be new"));
+    }
+}
+
 static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_bytes,
                              sl_poll_state *state) {
     (void)max_bytes;
@@ -401,6 +409,7 @@ static sl_error *source_poll(sl_task *task, const sl_stream *stream, size_t max_
     if (task->next[stream->index] > 0 && take_one(&does->broken_batches)) {
         return services->error_new(SL_ERROR_FATAL, "reads no more");
     }
+    ask_for_renewal(task, task->next[stream->index]);
     if (atomic_load(&does->signal_after) > 0 && atomic_fetch_sub(&does->signal_after, 1) == 1) {
         raise(SIGTERM);
     }
@@ -474,6 +483,7 @@ static sl_error *before_taking(sl_task *task, const sl_batch *batch) {
     if (batch->rows > 0 && batch->first_offset > 0 && take_one(&task->does->broken_batches)) {
         return services->error_new(SL_ERROR_FATAL, "broke");
     }
+    ask_for_renewal(task, batch->rows > 0 ? batch->first_offset : 0);
     if (gate_is_closed(task->does, GATE_PROCESS) || one_in(task, task->does->one_in_retries)) {
         return retriable("process: not now");
     }

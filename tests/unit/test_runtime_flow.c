@@ -450,6 +450,28 @@ START_TEST(test_a_node_that_fails_is_restarted) {
 }
 END_TEST
 
+/* ... and says itself that this helps, twice; it is not asked whether the topology says so. */
+START_TEST(test_a_node_that_asks_for_it_is_made_anew) {
+    build_all_kinds();
+    behaviours[_i].renewals = 2;
+    behaviours[0].revocations = 3;
+    assert_goes_on();
+    ck_assert_int_eq(behaviours[_i].renewals, 0);
+}
+END_TEST
+
+/* Not for ever. */
+START_TEST(test_a_node_that_asks_for_it_again_and_again_fails) {
+    build_all_kinds();
+    topology.retry_timeout_us = 1000;
+    behaviours[_i].renewals = 1000;
+    assert_fails("wants to be new");
+    ck_assert_int_ge(behaviours[_i].renewals, 990);
+    behaviours[_i].renewals = 0;
+    assert_goes_on();
+}
+END_TEST
+
 /* At the very beginning: a node that does not start, or of which a task does not open. */
 static void break_start(size_t node, bool task) {
     behaviours[node].failing_starts = task ? 0 : 1;
@@ -1125,6 +1147,8 @@ int main(void) {
     tcase_add_test(flow, test_results_do_not_wait_for_an_interval);
     tcase_add_loop_test(flow, test_a_race_lost_at_the_end_is_recovered, 0, 7);
     tcase_add_loop_test(flow, test_a_node_that_fails_is_restarted, 0, 7);
+    tcase_add_loop_test(flow, test_a_node_that_asks_for_it_is_made_anew, 0, 7);
+    tcase_add_loop_test(flow, test_a_node_that_asks_for_it_again_and_again_fails, 0, 7);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted, 0, 14);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_fails_alone, 0, 2);
     tcase_add_loop_test(flow, test_a_node_that_does_not_start_is_restarted_by_order, 0, 4);

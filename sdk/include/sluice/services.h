@@ -185,7 +185,11 @@ typedef struct sl_services {
     sl_metric *(*metric)(sl_object *self, sl_metric_kind kind, const char *name, const char *help);
     void (*metric_add)(sl_metric *metric, int64_t amount);
     void (*metric_set)(sl_metric *metric, int64_t value);
-    /* The node cannot go on: it stops with this error (moved), others go on. Any thread. */
+    /* The node cannot go on: it stops with this error (moved), others go on. RETRIABLE: it could if
+       it were made anew, so the host closes, opens and starts it again, at first at once, then
+       after ever longer pauses, until retry.timeout has passed since the first such failure. Any
+       thread.
+     */
     void (*fail)(sl_object *self, sl_error *error);
 
     /* ---- since ABI 1.1 ---- */

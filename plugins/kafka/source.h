@@ -77,6 +77,8 @@ struct sl_node {
     int rebalancing; /* revocations under way */
     uint64_t rebalances;
     bool joining;       /* the group has not answered yet what is ours */
+    bool lost;          /* the last that we heard of the group is that we are out of it */
+    bool commits;       /* offsets are on their way to the group */
     char *group;        /* its name; NULL: none yet */
     bool asks_group;    /* source_members.c: a question is open */
     sl_metric *nobodys; /* partitions that no member has, by the last look */

@@ -227,11 +227,13 @@ static void on_rebalance(struct sl_node *node, rd_kafka_event_t *event) {
     node->joining = false;
     node->calm = 0;
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        node->lost = false;
         sl_error *error = acknowledge(node);
         error = error != NULL ? error : check_wanted(node, list);
         fail_if(node, error != NULL ? error : offer(node, list));
     } else {
-        fail_if(node, withdraw(node, list, rd_kafka_assignment_lost(node->client)));
+        node->lost = rd_kafka_assignment_lost(node->client);
+        fail_if(node, withdraw(node, list, node->lost));
     }
     source_count_partitions(node);
 }
@@ -250,19 +252,32 @@ static sl_error *refused(const struct sl_node *node, rd_kafka_resp_err_t code, c
                : kafka_refused(&node->link, code, "read its topics:", text, "READ on them");
 }
 
+/*
+ * A client whose session has timed out forgets its member id, and sends what it was to commit
+ * before without one once the coordinator is back. To the broker, which has the old id still, that
+ * is another process with the same group.instance.id (librdkafka's pull request 5585 has the same
+ * of its own commits). It was none then, and a new client joins as the same member; if it was one,
+ * that is fenced by it and says so.
+ */
+static sl_error *fatal_error(struct sl_node *node) {
+    char why[400] = "";
+    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(node->client, why, sizeof(why));
+    bool fenced = fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+    const char *hint = !fenced ? ""
+                       : node->lost
+                           ? ": its session had timed out, and a new one joins in its place"
+                           : ": another process has joined with the same \"group.instance.id\"; "
+                             "give each process its own, or run one";
+    return sl_error_new(fenced && node->lost ? SL_ERROR_RETRIABLE : SL_ERROR_FATAL,
+                        "the consumer of %s cannot go on: %s (%s)%s", node->link.bootstrap, why,
+                        rd_kafka_err2name(fatal), hint);
+}
+
 static void on_error(struct sl_node *node, rd_kafka_event_t *event) {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event)) {
-        char why[400] = "";
-        rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(node->client, why, sizeof(why));
         node->abandoned = 1;
-        const char *hint = fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-                               ? ": another process has joined with the same "
-                                 "\"group.instance.id\"; give each process its own, or run one"
-                               : "";
-        node->services->fail(
-            node->self, sl_error_new(SL_ERROR_FATAL, "the consumer of %s cannot go on: %s (%s)%s",
-                                     node->link.bootstrap, why, rd_kafka_err2name(fatal), hint));
+        node->services->fail(node->self, fatal_error(node));
         return;
     }
     if (kafka_is_refused(code)) { /* the client would try again for ever */
@@ -283,8 +298,11 @@ void source_serve(struct sl_node *node) {
         case RD_KAFKA_EVENT_ERROR:
             on_error(node, event);
             break;
+        case RD_KAFKA_EVENT_OFFSET_COMMIT:
+            node->commits = false; /* best effort, whatever became of it */
+            break;
         default:
-            break; /* answers to offset commits, which are best effort */
+            break;
         }
         rd_kafka_event_destroy(event);
     }
@@ -465,8 +483,11 @@ void source_unfetch(struct source_partition *partition) {
 
 /* ---- the group's offsets, for lag tools ---- */
 
+/* One at a time: what is to be committed while the coordinator is away is kept by the client until
+ * it is back, and may have it fenced then (fatal_error). */
 void source_commit(struct sl_node *node, int wait_ms) {
-    if (node->client == NULL || node->section->embedded || node->rebalancing > 0) {
+    if (node->client == NULL || node->section->embedded || node->rebalancing > 0 ||
+        (node->commits && wait_ms == 0)) {
         return;
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
@@ -479,7 +500,8 @@ void source_commit(struct sl_node *node, int wait_ms) {
         }
     }
     if (list->cnt > 0 && wait_ms == 0) {
-        rd_kafka_commit(node->client, list, 1);
+        node->commits = rd_kafka_commit_queue(node->client, list, node->queue, NULL, NULL) ==
+                        RD_KAFKA_RESP_ERR_NO_ERROR;
     } else if (list->cnt > 0) {
         rd_kafka_queue_t *answers = rd_kafka_queue_new(node->client);
         if (rd_kafka_commit_queue(node->client, list, answers, NULL, NULL) ==

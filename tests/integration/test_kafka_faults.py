@@ -34,6 +34,30 @@ def stays(process, seconds):
     assert not process.ended() and " FAILED: " not in process.text(1), process.text(1)
 
 
+def has_ended(broker, pipeline, topic):
+    """Whether a transaction was written to the topic, and has ended for rows and positions."""
+    from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    written = sum(end for _, end in broker.end_offsets(topic).values())
+    if written == 0 or not broker.has_ended_transactions(topic):
+        return False
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    groups = [group.group_id for group in admin.list_consumer_groups().result().valid]
+    positions = [name for name in groups if name.startswith(f"sluice/{pipeline}/")]
+    assert positions
+    for name in positions:
+        asked = [ConsumerGroupTopicPartitions(name)]
+        answer = admin.list_consumer_group_offsets(asked, require_stable=True)
+        try:
+            stored = answer[name].result().topic_partitions
+        except KafkaException:
+            return False
+        if any(place.error is not None for place in stored):
+            return False
+    return True
+
+
 @pytest.mark.parametrize("away_s", [0, AWAY_S])
 def test_a_broker_that_comes_back_is_read_on(own_broker, bronze, away_s):
     """Source, sink with transactions, and sink without."""
@@ -54,6 +78,9 @@ def test_a_broker_that_comes_back_is_read_on(own_broker, bronze, away_s):
 
     with sluice.Process("run", table.write()) as process:
         process.wait_for(lambda: len(table.places()) == 1_000, LIMIT_S, "the first rows")
+        process.wait_for(
+            lambda: has_ended(own_broker, topic, f"{topic}-once"), LIMIT_S, "the transaction's end"
+        )
         own_broker.kill()
         stays(process, away_s)
         own_broker.start()
@@ -88,6 +115,30 @@ def test_a_broker_that_stands_still_while_a_sink_does(own_broker, bronze, tmp_pa
             os.kill(own_broker.pid, signal.SIGCONT)
         stays(process, 3)  # some heartbeats
         (tmp_path / "gate").unlink()
+        own_broker.produce(topic, rows(1_000))
+        process.wait_for(lambda: len(table.places()) == 2_000, LIMIT_S, "the rows after it")
+        process.signal(signal.SIGTERM)
+        done = process.wait(LIMIT_S)
+        assert done.exit_code == 0, done.failed_because()
+    table.assert_each_once(own_broker, topic)
+    assert len((tmp_path / "slow.jsonl").read_text().splitlines()) == 2_000
+
+
+def test_a_session_that_ends_while_offsets_wait_for_the_broker(own_broker, bronze, tmp_path):
+    """What was taken while the broker was away is to be committed to the group when it is back. The
+    client has forgotten its member id by then, and is fenced, for good: a new one takes its place."""
+    topic = "fenced"
+    own_broker.create_topic(topic, 2)
+    own_broker.produce(topic, rows(1_000))
+    table = bronze(topic, topics=[topic], **{"session.timeout.ms": 20_000})
+    table.document["sinks"]["slow"] = gate(tmp_path, "events", 64 * KIB, "block")
+    with sluice.Process("run", "--plugin-path", PLUGINS, table.write()) as process:
+        process.wait_for(lambda: len(table.places()) == 1_000, LIMIT_S, "the first rows")
+        own_broker.kill()
+        stays(process, 15)
+        (tmp_path / "gate").unlink()  # the client keeps that for as long as a session
+        process.wait_for(lambda: "SESSTMOUT" in process.text(1), LIMIT_S, "the session's end")
+        own_broker.start()
         own_broker.produce(topic, rows(1_000))
         process.wait_for(lambda: len(table.places()) == 2_000, LIMIT_S, "the rows after it")
         process.signal(signal.SIGTERM)

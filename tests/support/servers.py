@@ -165,11 +165,12 @@ class Kafka:
         forgotten.result(30)
         wait_for(lambda: not admin.describe_acls(every).result(30), 30, "no rights")
 
-    def end_offsets(self, topic):
+    def end_offsets(self, topic, isolation="read_uncommitted"):
         """Partition to (first, next) offset."""
         from confluent_kafka import Consumer, TopicPartition
 
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "end-offsets"})
+        settings = {"group.id": "end-offsets", "isolation.level": isolation}
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, **settings})
         try:
             partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             return {
@@ -178,6 +179,15 @@ class Kafka:
             }
         finally:
             consumer.close()
+
+    def has_ended_transactions(self, topic):
+        """Whether all that were written to the topic have their markers in it.
+
+        Brokers of Kafka 4 that are killed before that may forget them for good: who finishes the
+        transaction takes a partition that has no leader at that moment for one that was deleted
+        (KRaftMetadataCache.getPartitionLeaderEndpoint).
+        """
+        return self.end_offsets(topic, "read_committed") == self.end_offsets(topic)
 
     def messages(self, topic, isolation="read_committed"):
         """Yields the messages that the topic holds now, as that isolation sees them; of each partition

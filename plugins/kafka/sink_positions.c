@@ -19,6 +19,10 @@ static const char AT[] = "sluice 1 at ";
 static const char NONE[] = "sluice 1 none ";
 enum { VERSION = 1 }; /* the number in both */
 
+/* See "A transaction that does not end" in README.md. */
+static const char HANGING[] = ", over which a transaction does not end (kafka-transactions.sh "
+                              "find-hanging names it; the kafka plugin's README says more)";
+
 /* ---- places ---- */
 
 struct sink_place *sink_place_get(struct sl_node *node, const char *key) {
@@ -172,9 +176,10 @@ static sl_error *read_one(struct sl_node *node, rd_kafka_t *client, const char *
         if (kafka_is_refused(code)) {
             return refused(node, code, key);
         }
-        if (code != RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT || sl_monotonic_us() >= end_us) {
-            return kafka_error(code, "cannot read the position that group \"%s\" keeps at %s", key,
-                               node->link.bootstrap);
+        bool unstable = code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+        if (!unstable || sl_monotonic_us() >= end_us) {
+            return kafka_error(code, "cannot read the position that group \"%s\" keeps at %s%s",
+                               key, node->link.bootstrap, unstable ? HANGING : "");
         }
         usleep(STABLE_PAUSE_US);
     }

@@ -93,6 +93,8 @@ def test_partitions_are_not_idle_while_the_broker_is_away(own_broker, windows):
         total = sum(deliver(partition, range(1)) for partition in range(WRITTEN))
         wait_for_rows(total)
         abort(own_broker, "outage")
+        ended = lambda: own_broker.has_ended_transactions("outage")
+        process.wait_for(ended, LIMIT_S, "the transaction's marker")
         own_broker.kill()
         time.sleep(AWAY_S)
         own_broker.start()
